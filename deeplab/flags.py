@@ -1,0 +1,147 @@
+"""Command-line flags made from the option classes, and the frame every command runs in.
+
+The only module beside the commands that knows absl. Nothing here imports TensorFlow, so `--help` and flag errors are quick.
+"""
+import dataclasses
+import os
+import sys
+import textwrap
+import types
+import typing
+
+from absl import flags as absl_flags
+
+from deeplab.errors import InputError
+
+FLAGS = absl_flags.FLAGS
+
+
+class _CommaOrRepeated(absl_flags.MultiFlag):
+  """A flag that takes `--rates=1 --rates=2` and `--rates=1,2` alike; not for paths, which may hold commas."""
+
+  def _parse(self, arguments):
+    if isinstance(arguments, str):
+      arguments = [arguments]
+    if arguments is None:
+      return None
+    parts = [part.strip() for argument in arguments for part in str(argument).split(',')]
+    return [self.parser.parse(part) for part in parts if part]
+
+
+def run(main, *option_classes, description):
+  """Parses the flags, runs `main` with one options object per class, and turns a user's mistake into one line.
+
+  Args:
+    main: called with an instance of each of `option_classes`, in their order; returns an exit status or None.
+    *option_classes: classes of `deeplab.options`; each becomes a group of flags.
+    description: the first lines of `--help`.
+
+  Exits with 0, with the status that `main` returns, with 1 after an InputError or an operating-system error, with 2 after
+  a wrong flag, and with 130 after an interrupt.
+  """
+  for option_class in option_classes:
+    define(option_class)
+  command = os.path.basename(sys.argv[0])
+  if any(argument.lstrip('-') in ('help', 'helpfull', 'helpshort') or argument == '-h' for argument in sys.argv[1:]
+         if argument.startswith('-')):
+    print(help_text(command, description, option_classes))
+    sys.exit(0)
+  try:
+    rest = FLAGS(sys.argv)[1:]
+  except absl_flags.Error as error:
+    _fail(command, f'{_one_line(error)} (--help lists the flags)', status=2)
+  if rest:
+    _fail(command, f'unexpected argument {rest[0]!r}: flags are written --name=value (--help lists them)', status=2)
+  # TensorFlow's start-up chatter hides the lines that matter; an explicit setting of the user wins.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  try:
+    sys.exit(main(*(read(option_class) for option_class in option_classes)))
+  except InputError as error:
+    _fail(command, _one_line(error), status=1)
+  except OSError as error:
+    _fail(command, _one_line(error), status=1)
+  except KeyboardInterrupt:
+    _fail(command, 'interrupted', status=130)
+
+
+def define(option_class):
+  """Defines one flag per field of `option_class`."""
+  for field in dataclasses.fields(option_class):
+    metadata, name = field.metadata, field.name
+    value_type, repeated = _value_type(option_class, field)
+    choices = metadata['choices']
+    if value_type is bool:
+      absl_flags.DEFINE_boolean(name, field.default, metadata['help'])
+    elif choices and not repeated:
+      default = None if field.default is None else str(field.default)
+      absl_flags.DEFINE_enum(name, default, [str(choice) for choice in choices], metadata['help'])
+    else:
+      parser = {int: absl_flags.IntegerParser, float: absl_flags.FloatParser, str: absl_flags.ArgumentParser}[value_type]()
+      kind = absl_flags.Flag
+      if repeated:
+        kind = absl_flags.MultiFlag if value_type is str and not choices else _CommaOrRepeated
+      default = list(field.default) if repeated and field.default is not None else field.default
+      absl_flags.DEFINE_flag(kind(
+          parser=parser, serializer=absl_flags.ArgumentSerializer(), name=name, default=default, help_string=metadata['help']))
+
+
+def read(option_class):
+  """The `option_class` instance that the parsed flags describe. Raises InputError."""
+  values = {}
+  for field in dataclasses.fields(option_class):
+    value = FLAGS[field.name].value
+    value_type, repeated = _value_type(option_class, field)
+    if value is not None:
+      value = tuple(value) if repeated else value_type(value)
+    values[field.name] = value
+  return option_class(**values)
+
+
+def given(option_class):
+  """The names of the options of `option_class` that the user gave, as a frozenset."""
+  return frozenset(field.name for field in dataclasses.fields(option_class) if FLAGS[field.name].present)
+
+
+def help_text(command, description, option_classes):
+  """The text of `--help`: flags under the headings of their groups."""
+  lines = [f'usage: {command} --flag=value ...', '', description.strip(), '']
+  for option_class in option_classes:
+    lines += [f'{option_class.group}:']
+    for field in dataclasses.fields(option_class):
+      lines += [f'  --{_signature(option_class, field)}', *textwrap.wrap(
+          field.metadata['help'], 100, initial_indent='      ', subsequent_indent='      ')]
+    lines += ['']
+  lines += ['Boolean flags: --name or --name=True, --noname or --name=False. --flagfile=FILE reads flags from a file.']
+  return '\n'.join(lines)
+
+
+def _signature(option_class, field):
+  value_type, repeated = _value_type(option_class, field)
+  choices = field.metadata['choices']
+  shown = '|'.join(map(str, choices)) if choices else {int: 'INT', float: 'FLOAT', str: 'TEXT', bool: 'True|False'}[value_type]
+  if field.metadata['required']:
+    state = 'required'
+  else:
+    default = ','.join(map(str, field.default)) if repeated and field.default else field.default
+    state = 'default: none' if default in (None, ()) else f'default: {default}'
+  return f'{field.name}={shown}{" (repeatable)" if repeated else ""}  [{state}]'
+
+
+def _value_type(option_class, field):
+  """(type of one value, may it be repeated) of a field annotated `T`, `T | None` or `tuple[T, ...]`."""
+  annotation = typing.get_type_hints(option_class)[field.name]
+  if isinstance(annotation, types.UnionType):
+    annotation = next(member for member in typing.get_args(annotation) if member is not type(None))
+  if typing.get_origin(annotation) is tuple:
+    return typing.get_args(annotation)[0], True
+  return annotation, False
+
+
+def _one_line(error):
+  return ' '.join(str(error).split())
+
+
+def _fail(command, message, *, status):
+  sys.stdout.flush()
+  print(f'{command}: error: {message}', file=sys.stderr)
+  sys.exit(status)

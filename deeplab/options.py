@@ -1,0 +1,222 @@
+"""Every option of the toolkit: name, type, default, allowed values and help, in one place.
+
+An options object is a frozen dataclass that checks itself when it is made, so a wrong value is refused before TensorFlow
+is imported. `flags.py` makes command-line flags out of the classes; as a library, construct them directly.
+"""
+import dataclasses
+
+from deeplab.errors import InputError
+
+RESNET_VARIANTS = ('resnet_v1_50', 'resnet_v1_101', 'resnet_v2_50', 'resnet_v2_101')
+MODEL_VARIANTS = RESNET_VARIANTS + ('mobilenet_v2',)
+OUTPUT_STRIDES = (8, 16, 32)
+DEPTH_MULTIPLIERS = (0.35, 0.5, 0.75, 1.0, 1.4)
+
+
+def option(default, help, *, choices=None, minimum=None, above=None, maximum=None, required=False):
+  """A dataclass field with what a flag needs to know.
+
+  Args:
+    default: the value when nothing is given; a tuple marks an option that may be repeated.
+    help: one or two sentences for `--help`.
+    choices: allowed values, or None.
+    minimum, above, maximum: inclusive lower, exclusive lower and inclusive upper bound, of each element of a tuple too.
+    required: True when a command cannot run without it.
+  """
+  return dataclasses.field(default=default, metadata=dict(
+      help=help, choices=choices, minimum=minimum, above=above, maximum=maximum, required=required))
+
+
+class CheckedOptions:
+  """Checks each field against its metadata on construction; subclasses add checks between fields."""
+
+  group = ''  # The heading in --help.
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if field.metadata['required'] and not value:
+        raise InputError(f'--{field.name} is required: {field.metadata["help"]}')
+      if isinstance(value, list):
+        value = tuple(value)
+        object.__setattr__(self, field.name, value)
+      for element in value if isinstance(value, tuple) else (value,):
+        _check_value(field, element)
+
+  def replace(self, **changes):
+    """A copy with other values, checked again."""
+    return dataclasses.replace(self, **changes)
+
+
+def _check_value(field, value):
+  if value is None:
+    return
+  limits = field.metadata
+  if limits['choices'] and value not in limits['choices']:
+    allowed = ', '.join(str(choice) for choice in limits['choices'])
+    raise InputError(f'--{field.name}={value}: must be one of {allowed}')
+  if isinstance(value, float) and not abs(value) < float('inf'):
+    raise InputError(f'--{field.name}={value}: must be a finite number')
+  if limits['minimum'] is not None and value < limits['minimum']:
+    raise InputError(f'--{field.name}={value}: must be at least {limits["minimum"]}')
+  if limits['above'] is not None and value <= limits['above']:
+    raise InputError(f'--{field.name}={value}: must be greater than {limits["above"]}')
+  if limits['maximum'] is not None and value > limits['maximum']:
+    raise InputError(f'--{field.name}={value}: must be at most {limits["maximum"]}')
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelOptions(CheckedOptions):
+  """What the network is. Saved as JSON beside each checkpoint; shared by trainer, evaluator and inferencer."""
+
+  group = 'Model'
+
+  model_variant: str = option('resnet_v2_101', 'Backbone.', choices=MODEL_VARIANTS)
+  output_stride: int = option(
+      16, 'Ratio of the input size to the size of the features ASPP sees. Smaller is finer, slower and needs more memory.',
+      choices=OUTPUT_STRIDES)
+  num_classes: int = option(21, 'Number of classes, background included.', minimum=1, maximum=65535)
+  weight_decay: float = option(
+      5e-4, 'L2 weight decay on convolution weights; also part of the Loss that the evaluator reports.', minimum=0.0)
+  preprocess_images_option: str = option(
+      'subtract_imagenet_mean',
+      'How the network normalizes pixels: subtract the RGB mean, or map [0, 255] to [-1, 1].',
+      choices=('subtract_imagenet_mean', 'zero_mean_unit_range', 'subtract_official_mean'))
+  use_image_level_feature: bool = option(True, 'Add the globally pooled branch to ASPP.')
+  atrous_rates: tuple[int, ...] = option(
+      (), 'Rates of the 3x3 ASPP branches, repeated or comma-separated: 6,12,18 at stride 16, 12,24,36 at stride 8. '
+      'None: no such branches.', minimum=1)
+  aspp_with_separable_conv: bool = option(False, 'Separable instead of plain 3x3 convolutions in ASPP.')
+  use_decoder: bool = option(False, 'Add the decoder of DeepLabv3+.')
+  decoder_with_separable_conv: bool = option(True, 'Separable instead of plain 3x3 convolutions in the decoder.')
+  align_corners: bool = option(
+      False, 'Bilinear resizes in the network align the corner pixels, as official DeepLab weights expect.')
+  depth_multiplier: float = option(
+      1.0, 'Width of mobilenet_v2 relative to the standard one.', choices=DEPTH_MULTIPLIERS)
+  multi_grid: tuple[int, ...] = option(
+      (), 'Three extra rates of the units in the last ResNet block, such as 1,2,4.', minimum=1)
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.multi_grid and len(self.multi_grid) != 3:
+      raise InputError(f'--multi_grid={",".join(map(str, self.multi_grid))}: must be three rates, one for each unit of '
+                       'the last ResNet block, such as 1,2,4')
+    if self.multi_grid and self.model_variant not in RESNET_VARIANTS:
+      raise InputError(f'--multi_grid: {self.model_variant} has no ResNet block; leave it out')
+    if self.depth_multiplier != 1.0 and self.model_variant != 'mobilenet_v2':
+      raise InputError(f'--depth_multiplier={self.depth_multiplier}: only mobilenet_v2 has one, not '
+                       f'{self.model_variant}; leave it out')
+
+
+@dataclasses.dataclass(frozen=True)
+class ComputeOptions(CheckedOptions):
+  """How the network is computed; none of it changes what a checkpoint holds."""
+
+  group = 'Computation'
+
+  compute_dtype: str = option(
+      'float32', 'Type of activations and convolutions. Variables, statistics, softmax and loss stay float32. float16 needs a '
+      'GPU.', choices=('float32', 'bfloat16', 'float16'))
+  jit_compile: bool = option(False, 'Compile with XLA: a slower start for faster steps, most of all on a GPU.')
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingInputOptions(CheckedOptions):
+  """Records to training batches."""
+
+  group = 'Training input'
+
+  filenames: tuple[str, ...] = option(
+      (), 'TFRecord files to train on: paths, globs or directories, repeated.', required=True)
+  batch_size: int = option(12, 'Images in a batch, over all devices.', minimum=1)
+  min_rescale_factor: float = option(0.5, 'Smallest random scale of an image.', above=0.0)
+  max_rescale_factor: float = option(2.0, 'Largest random scale of an image.', above=0.0)
+  rescale_step_size: float | None = option(
+      None, 'Draw the scale from steps of this size instead of uniformly.', above=0.0)
+  crop_size_height: int = option(513, 'Height of the training crop; best is a multiple of the output stride plus 1.', minimum=1)
+  crop_size_width: int = option(513, 'Width of the training crop; best is a multiple of the output stride plus 1.', minimum=1)
+  ignore_label: int = option(255, 'Label value that counts neither in the loss nor in the mIOU.', minimum=0, maximum=65535)
+  pad_imagenet_mean: bool = option(
+      False, 'Pad images with the ImageNet mean instead of 127.5. Use it with subtract_imagenet_mean.')
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.min_rescale_factor > self.max_rescale_factor:
+      raise InputError(f'--min_rescale_factor={self.min_rescale_factor}: must not exceed '
+                       f'--max_rescale_factor={self.max_rescale_factor}')
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions(CheckedOptions):
+  """Optimizer, schedule and batch norm."""
+
+  group = 'Training'
+
+  num_steps: int = option(30000, 'Number of updates.', minimum=1)
+  fine_tune_batch_norm: bool = option(
+      True, 'Normalize with the statistics of the batch and update the stored ones. Set it to False for small batches: '
+      'the stored statistics are used, gamma and beta still train.')
+  batch_norm_decay: float | None = option(
+      None, 'Decay of the stored batch norm statistics. Default: 0.9997, and 0.997 in the mobilenet_v2 backbone. A run of '
+      'fewer than about 10000 steps needs less, such as 0.99, to evaluate sensibly.', above=0.0, maximum=1.0)
+  init_learning_rate: float = option(7e-3, 'Learning rate at the first step.', above=0.0)
+  learning_power: float = option(0.9, 'Power of the polynomial schedule.', minimum=0.0)
+  momentum: float = option(0.9, 'Momentum.', minimum=0.0, maximum=1.0)
+  man_step_lr: bool = option(
+      False, 'Step the learning rate by --boundaries and --rates; giving either selects this schedule too.')
+  boundaries: tuple[int, ...] | None = option(
+      None, 'Steps from which --rates apply, increasing. With --man_step_lr alone: 60000 and 80000.', minimum=1)
+  rates: tuple[float, ...] | None = option(
+      None, 'Learning rates from each of --boundaries on. With --man_step_lr alone: 7e-4 and 7e-5.', above=0.0)
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.boundaries or self.rates:
+      object.__setattr__(self, 'man_step_lr', True)
+    if not self.man_step_lr:
+      return
+    object.__setattr__(self, 'boundaries', tuple(self.boundaries or (60000, 80000)))
+    object.__setattr__(self, 'rates', tuple(self.rates or (7e-4, 7e-5)))
+    if len(self.boundaries) != len(self.rates):
+      raise InputError(f'--boundaries has {len(self.boundaries)} values {self.boundaries} and --rates has '
+                       f'{len(self.rates)} values {self.rates}: give as many rates as boundaries')
+    if list(self.boundaries) != sorted(set(self.boundaries)):
+      raise InputError(f'--boundaries={self.boundaries}: must increase')
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions(CheckedOptions):
+  """Where a training run starts, what it says and what it leaves."""
+
+  group = 'Run'
+
+  load_ckpt_path: str | None = option(
+      None, 'Checkpoint to start from, classification or segmentation. Left out: training starts from scratch.')
+  restore_from_seg_model: bool = option(
+      False, 'The checkpoint is a segmentation model: every variable of the network must be in it.')
+  output_path: str = option('/tmp/deeplabv3', 'Directory for checkpoints and summaries.')
+  log_per_steps: int = option(200, 'Steps between two loss lines (the mean since the last line).', minimum=1)
+  persist_per_steps: int = option(1000, 'Steps between two checkpoints.', minimum=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationOptions(CheckedOptions):
+  """What to evaluate."""
+
+  group = 'Evaluation'
+
+  filenames: tuple[str, ...] = option(
+      (), 'TFRecord files to evaluate on: paths, globs or directories, repeated.', required=True)
+  ckpt_path: str | None = option(None, 'Checkpoint: its prefix, or a directory that holds one.', required=True)
+  ignore_label: int = option(255, 'Label value that counts neither in the loss nor in the mIOU.', minimum=0, maximum=65535)
+
+
+@dataclasses.dataclass(frozen=True)
+class InferenceOptions(CheckedOptions):
+  """What to predict, and where the pictures go."""
+
+  group = 'Inference'
+
+  input_file_list: str | None = option(None, 'Text file with one image path a line.', required=True)
+  ckpt_path: str | None = option(None, 'Checkpoint: its prefix, or a directory that holds one.', required=True)
+  output_path: str = option('/tmp/deeplabv3/pred/', 'Directory for the predictions.')
