@@ -1,0 +1,91 @@
+"""Confusion matrix and what is read off it: IoU per class, mean IoU, accuracies."""
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+
+def confusion_matrix(labels, predictions, *, num_classes, ignore_label):
+  """Counts pixels by true and predicted class.
+
+  Args:
+    labels: int32 or int64 tensor of any shape; values in [0, num_classes) or `ignore_label`.
+    predictions: int32 or int64 tensor of the same shape; values in [0, num_classes).
+    num_classes: number of classes C.
+    ignore_label: pixels with this label are not counted.
+
+  Returns:
+    int64 tensor [C, C]: rows are the truth, columns the prediction. Matrices of several images may be added.
+
+  Raises:
+    tf.errors.InvalidArgumentError: a label is neither in [0, num_classes) nor `ignore_label`.
+  """
+  labels = tf.cast(tf.reshape(labels, [-1]), tf.int32)
+  predictions = tf.cast(tf.reshape(predictions, [-1]), tf.int32)
+  counted = tf.not_equal(labels, ignore_label)
+  labels = tf.boolean_mask(labels, counted)
+  predictions = tf.boolean_mask(predictions, counted)
+  message = f'labels must be below num_classes={num_classes} or ignore_label={ignore_label}'
+  with tf.control_dependencies([tf.debugging.assert_less(labels, num_classes, message=message),
+                                tf.debugging.assert_non_negative(labels, message=message)]):
+    cells = labels * num_classes + predictions
+  size = num_classes * num_classes
+  counts = tf.math.bincount(cells, minlength=size, maxlength=size, dtype=tf.int64)
+  return tf.reshape(counts, [num_classes, num_classes])
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+  """Scores of one confusion matrix; arrays have one float64 or int64 entry a class, NaN where nothing is defined."""
+
+  iou: np.ndarray
+  mean_iou: float
+  accuracy: np.ndarray
+  precision: np.ndarray
+  pixel_accuracy: float
+  mean_accuracy: float
+  frequency_weighted_iou: float
+  truth_pixels: np.ndarray
+  predicted_pixels: np.ndarray
+
+
+def summarize(confusion):
+  """Scores a confusion matrix.
+
+  Args:
+    confusion: integer array [C, C], rows the truth, columns the prediction.
+
+  Returns:
+    A Summary. `iou` is NaN for a class that neither occurs nor is predicted, and such classes do not count in `mean_iou`;
+    a class that is predicted but never occurs has IoU 0 and counts. `accuracy` (recall) is NaN where a class does not
+    occur, `precision` where it is not predicted. Means over no class at all are NaN.
+  """
+  confusion = np.asarray(confusion, np.int64)
+  correct = np.diag(confusion)
+  truth_pixels = confusion.sum(axis=1)
+  predicted_pixels = confusion.sum(axis=0)
+  total = confusion.sum()
+  iou = _divide(correct, truth_pixels + predicted_pixels - correct)
+  accuracy = _divide(correct, truth_pixels)
+  return Summary(
+      iou=iou,
+      mean_iou=_mean(iou),
+      accuracy=accuracy,
+      precision=_divide(correct, predicted_pixels),
+      pixel_accuracy=float(_divide(correct.sum(), total)),
+      mean_accuracy=_mean(accuracy),
+      frequency_weighted_iou=float(_divide(np.nansum(truth_pixels * iou), total)),
+      truth_pixels=truth_pixels,
+      predicted_pixels=predicted_pixels)
+
+
+def _divide(numerator, denominator):
+  """numerator / denominator in float64, NaN where the denominator is 0."""
+  numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
+  return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator != 0)
+
+
+def _mean(values):
+  """The mean of the entries that are not NaN."""
+  values = values[~np.isnan(values)]
+  return float(values.mean()) if values.size else float('nan')
