@@ -1,0 +1,172 @@
+"""The layers all networks here are made of: convolution, atrous convolution, batch norm, pooling, resize.
+
+They take slim's arguments and make slim's variables, so slim's arg_scopes and checkpoints fit. They differ from slim in
+three things: an atrous convolution is computed as a dilated convolution where that is faster, the computation follows the
+dtype of the inputs while variables and statistics stay float32, and batch norm updates its statistics in place.
+"""
+import contextlib
+
+import tensorflow as tf
+
+from deeplab.model import atrous
+from deeplab.model.slim_bridge import get_variable, slim, variable_scope
+
+_updates_statistics = [True]
+
+
+@contextlib.contextmanager
+def statistics_not_updated():
+  """While open, batch norm does not update its moving statistics: for the second run of a recomputed block."""
+  _updates_statistics.append(False)
+  try:
+    yield
+  finally:
+    _updates_statistics.pop()
+
+
+@slim.add_arg_scope
+def conv2d(inputs, num_outputs, kernel_size, *, stride=1, rate=1, padding='SAME', activation_fn=tf.nn.relu,
+           normalizer_fn=None, weights_initializer=None, scope):
+  """2-D convolution with variables `scope/weights`, and `scope/biases` where there is no normalizer.
+
+  Args:
+    inputs: float [B, H, W, D].
+    num_outputs: depth of the output.
+    kernel_size: side of the square kernel.
+    stride, rate: at most one of them above 1; rate is the atrous (dilation) rate.
+    padding: 'SAME' or 'VALID'.
+    activation_fn: applied last, or None.
+    normalizer_fn: applied to the convolution's output instead of adding biases, or None.
+    weights_initializer: initializer of the weights.
+    scope: name of the variable scope.
+
+  Returns:
+    [B, H', W', num_outputs] of the inputs' dtype.
+  """
+  with variable_scope(scope):
+    weights = get_variable('weights', [kernel_size, kernel_size, inputs.shape[-1], num_outputs],
+                           initializer=weights_initializer)
+    weights = tf.cast(weights, inputs.dtype)
+    if rate > 1 and kernel_size > 1:
+      outputs = atrous.conv2d(inputs, weights, rate=rate)
+    else:
+      outputs = tf.nn.conv2d(inputs, weights, strides=stride, padding=padding)
+    return _normalize_and_activate(outputs, normalizer_fn, activation_fn)
+
+
+@slim.add_arg_scope
+def depthwise_conv2d(inputs, kernel_size, *, stride=1, rate=1, activation_fn=tf.nn.relu, normalizer_fn=None,
+                     weights_initializer=None, scope):
+  """Depthwise 2-D convolution, one filter a channel, with 'SAME' padding and variable `scope/depthwise_weights`.
+
+  The arguments and the result are those of `conv2d`.
+  """
+  with variable_scope(scope):
+    weights = get_variable('depthwise_weights', [kernel_size, kernel_size, inputs.shape[-1], 1],
+                           initializer=weights_initializer)
+    weights = tf.cast(weights, inputs.dtype)
+    if rate > 1:
+      outputs = atrous.depthwise_conv2d(inputs, weights, rate=rate)
+    else:
+      outputs = tf.nn.depthwise_conv2d(inputs, weights, strides=[1, stride, stride, 1], padding='SAME')
+    return _normalize_and_activate(outputs, normalizer_fn, activation_fn)
+
+
+def separable_conv2d(inputs, num_outputs, *, rate=1, scope):
+  """3x3 depthwise convolution `SCOPE_depthwise`, then 1x1 convolution `SCOPE_pointwise` (DeepLabv3+, section 3.1)."""
+  outputs = depthwise_conv2d(
+      inputs, 3, rate=rate, weights_initializer=tf.compat.v1.truncated_normal_initializer(stddev=0.33),
+      scope=scope + '_depthwise')
+  return conv2d(
+      outputs, num_outputs, 1, weights_initializer=tf.compat.v1.truncated_normal_initializer(stddev=0.06),
+      scope=scope + '_pointwise')
+
+
+def conv2d_same(inputs, num_outputs, kernel_size, *, stride, rate=1, scope):
+  """Convolution whose result with a stride is the stride-1 result, subsampled.
+
+  'SAME' padding with a stride depends on whether the size is even; explicit zeros on both sides do not, so pretrained
+  ResNets mean the same at every image size.
+  """
+  if stride == 1:
+    return conv2d(inputs, num_outputs, kernel_size, rate=rate, scope=scope)
+  before = (kernel_size - 1) // 2
+  after = kernel_size - 1 - before
+  inputs = tf.pad(inputs, [[0, 0], [before, after], [before, after], [0, 0]])
+  return conv2d(inputs, num_outputs, kernel_size, stride=stride, padding='VALID', scope=scope)
+
+
+@slim.add_arg_scope
+def batch_norm(inputs, *, decay, epsilon, is_training, activation_fn=None, scope='BatchNorm'):
+  """Batch norm with gamma and beta (Ioffe and Szegedy, 2015); statistics are computed and kept in float32.
+
+  Args:
+    inputs: float [B, H, W, D].
+    decay: decay of the moving statistics.
+    epsilon: added to the variance.
+    is_training: normalize with the batch's statistics and update the moving ones in place.
+    activation_fn: applied last, or None.
+    scope: name of the variable scope.
+
+  Returns:
+    [B, H, W, D] of the inputs' dtype.
+  """
+  depth = [inputs.shape[-1]]
+  with variable_scope(scope):
+    beta = get_variable('beta', depth, initializer=tf.compat.v1.zeros_initializer())
+    gamma = get_variable('gamma', depth, initializer=tf.compat.v1.ones_initializer())
+    # Each replica keeps its own; reading from outside, for a checkpoint, takes the mean.
+    statistic = dict(trainable=False, synchronization=tf.VariableSynchronization.ON_READ,
+                     aggregation=tf.VariableAggregation.MEAN)
+    moving_mean = get_variable('moving_mean', depth, initializer=tf.compat.v1.zeros_initializer(), **statistic)
+    moving_variance = get_variable('moving_variance', depth, initializer=tf.compat.v1.ones_initializer(), **statistic)
+    if is_training:
+      outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, gamma, beta, epsilon=epsilon)
+      if _updates_statistics[-1]:
+        moving_mean.assign_sub((1 - decay) * (moving_mean - mean))
+        moving_variance.assign_sub((1 - decay) * (moving_variance - variance))
+    else:
+      outputs, _, _ = tf.compat.v1.nn.fused_batch_norm(
+          inputs, gamma, beta, mean=moving_mean, variance=moving_variance, epsilon=epsilon, is_training=False)
+    return outputs if activation_fn is None else activation_fn(outputs)
+
+
+def max_pool2d(inputs, kernel_size, *, stride):
+  """Max pooling with 'SAME' padding; with kernel_size 1 it subsamples."""
+  if kernel_size == 1:
+    return inputs if stride == 1 else inputs[:, ::stride, ::stride, :]
+  return tf.nn.max_pool2d(inputs, kernel_size, stride, padding='SAME')
+
+
+def resize_bilinear(inputs, size, *, align_corners):
+  """TensorFlow 1's bilinear resize, the one convention of this project's networks.
+
+  Without align_corners, output pixel i samples the input at i * in / out (no half-pixel shift); with it, at
+  i * (in - 1) / (out - 1). `tf.image.resize` has a third convention, with other numbers.
+
+  Args:
+    inputs: float [B, H, W, D].
+    size: (height, width), ints or int32 scalars.
+    align_corners: which convention.
+
+  Returns:
+    [B, height, width, D] of the inputs' dtype.
+  """
+  outputs = tf.raw_ops.ResizeBilinear(
+      images=inputs, size=tf.stack([*size]), align_corners=align_corners, half_pixel_centers=False)
+  return tf.cast(outputs, inputs.dtype)
+
+
+def spatial_size(inputs):
+  """(height, width) of [B, H, W, D]: ints where they are known while tracing, else int32 scalars."""
+  dynamic = tf.shape(inputs)
+  return [inputs.shape[axis] if inputs.shape[axis] is not None else dynamic[axis] for axis in (1, 2)]
+
+
+def _normalize_and_activate(outputs, normalizer_fn, activation_fn):
+  if normalizer_fn is not None:
+    outputs = normalizer_fn(outputs)
+  else:
+    biases = get_variable('biases', [outputs.shape[-1]], initializer=tf.compat.v1.zeros_initializer())
+    outputs = tf.nn.bias_add(outputs, tf.cast(biases, outputs.dtype))
+  return outputs if activation_fn is None else activation_fn(outputs)
