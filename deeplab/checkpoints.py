@@ -1,0 +1,267 @@
+"""Name-based checkpoints: found, read, restored into a model, and written so that a kill leaves no half of one.
+
+The format is that of TensorFlow 1's Saver (V2: PREFIX.index and PREFIX.data-00000-of-00001; V1, one file, is read only), so
+TensorFlow 1 tools read ours and we read theirs.
+"""
+import dataclasses
+import glob
+import os
+import re
+import shutil
+import tempfile
+
+import tensorflow as tf
+
+from deeplab.errors import InputError
+
+GLOBAL_STEP = 'global_step'
+FINAL_NAME = 'model.ckpt'
+
+
+def find(path):
+  """The checkpoint prefix that a user's path means.
+
+  Args:
+    path: a prefix (`run/model.ckpt-1000`), one of the files of a checkpoint, a V1 file, or a directory. Of a directory:
+      `model.ckpt` if it is there, else the checkpoint of the highest step, else the only one there is.
+
+  Returns:
+    the prefix, str.
+
+  Raises:
+    InputError: there is no such checkpoint, or a part of it is missing.
+  """
+  path = os.path.expanduser(path)
+  if os.path.isdir(path):
+    return _find_in_directory(path)
+  prefix = re.sub(r'\.(index|data-\d{5}-of-\d{5}|meta)$', '', path) if os.path.isfile(path) else path
+  if os.path.isfile(prefix + '.index'):
+    _check_data_files(prefix)
+    return prefix
+  if os.path.isfile(prefix):
+    return prefix
+  if glob.glob(glob.escape(prefix) + '.data-*'):
+    raise InputError(f'checkpoint {prefix}: {prefix}.index is missing; copy it beside the data file')
+  directory = os.path.dirname(prefix) or '.'
+  if not os.path.isdir(directory):
+    raise InputError(f'checkpoint {path}: no such file or directory')
+  there = ', '.join(os.path.basename(other) for other in list_prefixes(directory)) or 'none'
+  raise InputError(f'checkpoint {path}: not found; checkpoints in {directory}: {there}')
+
+
+def list_prefixes(directory):
+  """The prefixes of all complete V2 checkpoints in `directory`, by step, those without a step last."""
+  prefixes = [name[:-len('.index')] for name in glob.glob(os.path.join(glob.escape(directory), '*.index'))]
+  return sorted(prefixes, key=lambda prefix: (step_of(prefix) is None, step_of(prefix) or 0, prefix))
+
+
+def step_of(prefix):
+  """The step in a prefix such as `model.ckpt-1000`, or None."""
+  match = re.search(r'-(\d+)$', prefix)
+  return int(match.group(1)) if match else None
+
+
+def _find_in_directory(directory):
+  prefixes = list_prefixes(directory)
+  final = os.path.join(directory, FINAL_NAME)
+  if final in prefixes:
+    return find(final)
+  trained = [prefix for prefix in prefixes if os.path.basename(prefix).startswith(FINAL_NAME)]
+  if trained:
+    return find(trained[-1])
+  if len(prefixes) == 1:
+    return find(prefixes[0])
+  v1_files = [name for name in glob.glob(os.path.join(glob.escape(directory), '*.ckpt')) if os.path.isfile(name)]
+  if not prefixes and len(v1_files) == 1:
+    return v1_files[0]
+  names = ', '.join(os.path.basename(name) for name in prefixes + v1_files)
+  if not names:
+    raise InputError(f'checkpoint directory {directory}: holds no checkpoint (no *.index file)')
+  raise InputError(f'checkpoint directory {directory}: holds several checkpoints ({names}); name one')
+
+
+def _check_data_files(prefix):
+  parts = glob.glob(glob.escape(prefix) + '.data-*')
+  counts = {part[-5:] for part in parts}
+  if not parts:
+    raise InputError(f'checkpoint {prefix}: {prefix}.data-00000-of-00001 is missing; copy it beside the index')
+  for count in counts:
+    for number in range(int(count)):
+      part = f'{prefix}.data-{number:05d}-of-{count}'
+      if part not in parts:
+        raise InputError(f'checkpoint {prefix}: {part} is missing; copy it beside the index')
+
+
+class Reader:
+  """Reads a checkpoint's variables; V1 and V2 format.
+
+  Attributes:
+    prefix: the checkpoint's prefix.
+    shapes: dict of name -> list of ints.
+  """
+
+  def __init__(self, prefix):
+    """Opens the checkpoint. Raises InputError where it is not one, or damaged."""
+    self.prefix = prefix
+    try:
+      self._reader = tf.train.load_checkpoint(prefix)
+      self.shapes = dict(self._reader.get_variable_to_shape_map())
+    except (tf.errors.OpError, ValueError, RuntimeError, UnicodeDecodeError) as error:
+      raise InputError(f'checkpoint {prefix}: cannot be read, it is damaged or no TensorFlow checkpoint '
+                       f'({_first_line(error)})') from error
+
+  def get(self, name):
+    """The value of variable `name` as ndarray. Raises InputError where the data is damaged."""
+    try:
+      return self._reader.get_tensor(name)
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+      raise InputError(f'checkpoint {self.prefix}: variable {name} cannot be read, the data file is damaged or truncated '
+                       f'({_first_line(error)})') from error
+
+  @property
+  def global_step(self):
+    """The step the checkpoint was written at, int, or None."""
+    return int(self.get(GLOBAL_STEP)) if GLOBAL_STEP in self.shapes else None
+
+
+@dataclasses.dataclass(frozen=True)
+class RestoreReport:
+  """What `restore` did.
+
+  Attributes:
+    prefix: the checkpoint.
+    restored: names of the variables that have the checkpoint's values.
+    new: (name, reason) of the variables that keep their initial values.
+    unused: names in the checkpoint that the model does not use.
+  """
+  prefix: str
+  restored: tuple
+  new: tuple
+  unused: tuple
+
+
+def restore(named_variables, prefix, *, exclude_scopes=(), require_all=False, backbone_scope=None,
+            new_head_for_other_classes=False):
+  """Assigns to each variable the checkpoint's value of the same name.
+
+  Args:
+    named_variables: dict of name -> tf.Variable, a model's.
+    prefix: a checkpoint prefix, from `find`.
+    exclude_scopes: names or name prefixes of variables to leave new.
+    require_all: every variable must be in the checkpoint (evaluation, inference, continuing a segmentation model).
+    backbone_scope: variable scope of the backbone, such as 'resnet_v2_50'; less than half of it in the checkpoint is an
+      error, because then the checkpoint is of another backbone.
+    new_head_for_other_classes: leave `logits/` new where its shape differs, instead of raising.
+
+  Returns:
+    RestoreReport.
+
+  Raises:
+    InputError: a shape differs (names variable and both shapes), a variable is missing that must not be, or nothing fits.
+      Nothing has been assigned then.
+  """
+  reader = Reader(prefix)
+  restored, new = [], []
+  for name, variable in named_variables.items():
+    shape = variable.shape.as_list()
+    if any(name == scope or name.startswith(scope.rstrip('/') + '/') for scope in exclude_scopes):
+      new.append((name, 'excluded'))
+    elif name not in reader.shapes:
+      new.append((name, 'not in the checkpoint'))
+    elif reader.shapes[name] == shape:
+      restored.append(name)
+    elif new_head_for_other_classes and name.startswith('logits/'):
+      new.append((name, f'shape {reader.shapes[name]} in the checkpoint, {shape} here'))
+    else:
+      raise InputError(_shape_message(prefix, name, theirs=reader.shapes[name], ours=shape))
+  if backbone_scope:
+    _check_backbone(named_variables, reader, backbone_scope, exclude_scopes)
+  if not restored:
+    raise InputError(f'checkpoint {prefix}: none of its {len(reader.shapes)} variables is one of this network\'s; '
+                     'check --model_variant')
+  if require_all and new:
+    raise InputError(f'checkpoint {prefix}: lacks {len(new)} of the network\'s {len(named_variables)} variables, the first '
+                     f'is {new[0][0]}; the model flags must be those the checkpoint was trained with')
+  values = [reader.get(name) for name in restored]
+  for name, value in zip(restored, values):
+    named_variables[name].assign(value)
+  unused = sorted(set(reader.shapes) - set(restored))
+  return RestoreReport(prefix=prefix, restored=tuple(restored), new=tuple(new), unused=tuple(unused))
+
+
+def _shape_message(prefix, name, *, theirs, ours):
+  hint = 'the model flags must be those the checkpoint was trained with'
+  if name.startswith('logits/'):
+    hint = f'the checkpoint has {theirs[-1]} classes; check --num_classes'
+  return f'checkpoint {prefix}: variable {name} has shape {theirs}, the network needs {ours}; {hint}'
+
+
+def _check_backbone(named_variables, reader, scope, exclude_scopes):
+  if any(scope == excluded.rstrip('/') for excluded in exclude_scopes):
+    return
+  ours = [name for name in named_variables if name.startswith(scope + '/')]
+  found = sum(name in reader.shapes for name in ours)
+  if 2 * found >= len(ours):
+    return
+  scopes = sorted({name.split('/')[0] for name in reader.shapes if '/' in name})
+  raise InputError(f'checkpoint {reader.prefix}: has {found} of the {len(ours)} variables of the backbone {scope}; its '
+                   f'own scopes are {", ".join(scopes[:8]) or "none"}; check --model_variant')
+
+
+def write(prefix, tensors):
+  """Writes a V2 checkpoint: whole or not at all, and never over the good one of that name before it is whole.
+
+  Args:
+    prefix: path without `.index`.
+    tensors: dict of name -> tf.Variable, tensor or ndarray.
+
+  Raises:
+    InputError: the disk is full, or the directory is gone or not writable; older checkpoints are as they were.
+  """
+  directory, name = os.path.split(os.path.abspath(prefix))
+  try:
+    os.makedirs(directory, exist_ok=True)
+    aside = tempfile.mkdtemp(dir=directory, prefix='.unfinished-')
+  except OSError as error:
+    raise InputError(f'checkpoint {prefix}: cannot be written ({error.strerror}); older checkpoints are whole') from error
+  try:
+    temporary = os.path.join(aside, name)
+    names = sorted(tensors)
+    values = [tf.convert_to_tensor(tensors[each]) for each in names]
+    with tf.device('CPU'):
+      tf.raw_ops.SaveV2(prefix=temporary, tensor_names=names, shape_and_slices=[''] * len(names), tensors=values)
+    _move_into_place(temporary, prefix)
+  except (tf.errors.OpError, OSError) as error:
+    raise InputError(f'checkpoint {prefix}: cannot be written ({_first_line(error)}); older checkpoints are whole; free '
+                     'space or choose another --output_path') from error
+  finally:
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _move_into_place(temporary, prefix):
+  """Renames data and index; the index comes last and goes first, so an index always has its own data beside it."""
+  data = '.data-00000-of-00001'
+  for suffix in (data, '.index'):
+    with open(temporary + suffix, 'rb') as written:
+      os.fsync(written.fileno())
+  if os.path.exists(prefix + '.index'):
+    os.remove(prefix + '.index')
+  os.replace(temporary + data, prefix + data)
+  os.replace(temporary + '.index', prefix + '.index')
+
+
+def update_state(directory, prefixes):
+  """Writes the `checkpoint` file that TensorFlow tools read: `prefixes` from old to new, the last is the latest."""
+  tf.train.update_checkpoint_state(
+      directory, os.path.basename(prefixes[-1]), all_model_checkpoint_paths=[os.path.basename(each) for each in prefixes])
+
+
+def remove(prefix):
+  """Deletes a checkpoint, the index first."""
+  for name in [prefix + '.index', *glob.glob(glob.escape(prefix) + '.data-*')]:
+    if os.path.exists(name):
+      os.remove(name)
+
+
+def _first_line(error):
+  return (str(error).splitlines() or [type(error).__name__])[0][:200]
