@@ -1,0 +1,219 @@
+"""Image files to predict: which ones are meant, and their pixels.
+
+Inputs are files, directories, globs or a list. Names may hold any byte the file system allows: they are Python's
+surrogate-escaped strings everywhere, and `shown` makes one printable line of them.
+"""
+import dataclasses
+import glob
+import io
+import os
+
+import numpy as np
+import PIL.Image
+
+from deeplab.errors import InputError
+
+# In a directory these are taken and the rest is left alone; a file named by the user is tried whatever its name.
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+
+_EXIF_ORIENTATION = 0x0112
+
+# The user chose the files, and tiles are there for the huge ones: Pillow's guard against unrequested ones is in the way.
+PIL.Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclasses.dataclass(frozen=True)
+class InputImage:
+  """One image to predict.
+
+  Attributes:
+    path: where to read it.
+    relative_path: its place below the directory, glob or list that named it.
+  """
+  path: str
+  relative_path: str
+
+
+def shown(path):
+  """`path` on one line: control characters such as newlines are escaped, undecodable bytes stay as they are."""
+  return ''.join(character if character >= ' ' and character != '\x7f' else repr(character)[1:-1] for character in path)
+
+
+def listed_images(list_path):
+  """The images of a text file with one path a line, relative to the working directory; blank lines do not matter.
+
+  Returns:
+    A list of InputImage; `relative_path` starts below the directory that all of them share.
+
+  Raises:
+    InputError: the list cannot be read or names nothing.
+  """
+  try:
+    with open(list_path, 'rb') as list_file:
+      lines = list_file.read().split(b'\n')
+  except OSError as error:
+    raise InputError(f'--input_file_list={shown(list_path)}: {error.strerror}') from error
+  paths = [_listed_path(os.fsdecode(line.rstrip(b'\r'))) for line in lines if line.strip()]
+  if not paths:
+    raise InputError(f'--input_file_list={shown(list_path)}: it is empty; write one image path a line')
+  directories = [os.path.dirname(os.path.abspath(path)) for path in paths]
+  root = os.path.commonpath(directories)
+  return [InputImage(path=path, relative_path=os.path.relpath(os.path.abspath(path), root)) for path in paths]
+
+
+def find_images(patterns, *, recursive=False, excluded_directory=None):
+  """The images that files, directories and globs mean.
+
+  A directory gives its image files by extension, in the order of their names, those below it too if `recursive`; a link to
+  a directory is followed, but no directory is entered twice, so loops end. A glob gives the files it matches, and the
+  directories it matches only if `recursive`.
+
+  Args:
+    patterns: paths and globs. A path that exists is taken as it is, even if it looks like a glob.
+    recursive: look into sub-directories.
+    excluded_directory: a directory that is not entered, the one the predictions go to.
+
+  Returns:
+    (list of InputImage, list of lines that say what was left out).
+
+  Raises:
+    InputError: a path does not exist, a glob matches nothing, or nothing in them is an image.
+  """
+  finder = _Finder(recursive=recursive, excluded_directory=excluded_directory)
+  for pattern in patterns:
+    finder.add(pattern)
+  if not finder.images:
+    where = ', '.join(shown(pattern) for pattern in patterns)
+    remedy = '' if recursive else '; --recursive looks into sub-directories too'
+    raise InputError(f'--input={where}: no image file ({", ".join(EXTENSIONS)}) in it{remedy}')
+  return finder.images, finder.notes
+
+
+def without_duplicates(images):
+  """(`images` with each file once, number left out): a file that two inputs name is predicted once."""
+  first = {}
+  for image in images:
+    first.setdefault(os.path.abspath(image.path), image)
+  return list(first.values()), len(images) - len(first)
+
+
+def read_image(path):
+  """The pixels of an image file, as they are meant to be looked at.
+
+  Ordinary jpegs are decoded by TensorFlow, with the values the reference saw; CMYK jpegs and all other formats by Pillow.
+  Grey becomes RGB, 16 bits become 8, transparency is dropped, and an EXIF orientation is applied.
+
+  Returns:
+    uint8 [H, W, 3].
+
+  Raises:
+    InputError: the file cannot be read or is no whole image.
+  """
+  try:
+    with open(path, 'rb') as image_file:
+      data = image_file.read()
+  except OSError as error:
+    raise InputError(f'{shown(path)}: cannot be read: {error.strerror}') from error
+  if not data:
+    raise InputError(f'{shown(path)}: is empty, not an image')
+  try:
+    with PIL.Image.open(io.BytesIO(data)) as picture:
+      orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
+      if picture.format in ('JPEG', 'MPO') and picture.mode in ('RGB', 'L'):
+        import tensorflow as tf  # Late, so that finding files does not wait for it.
+        image = tf.io.decode_jpeg(data, channels=3).numpy()
+      else:
+        image = np.asarray(_to_rgb(picture))
+  except PIL.UnidentifiedImageError as error:
+    raise InputError(f'{shown(path)}: is not an image ({len(data)} bytes); remove it from the inputs') from error
+  except Exception as error:  # Decoders raise almost anything on damaged files.
+    raise InputError(f'{shown(path)}: is a damaged or truncated image ({type(error).__name__}, {len(data)} bytes)') from error
+  return np.ascontiguousarray(_upright(image, orientation))
+
+
+def _listed_path(line):
+  """Spaces around a path are not meant, unless a file is named so."""
+  return line if os.path.lexists(line) else line.strip()
+
+
+def _to_rgb(picture):
+  if picture.mode.startswith('I'):  # 16-bit grey, which Pillow would clip at 255.
+    values = np.clip(np.asarray(picture).astype(np.int64), 0, 65535) // 257
+    picture = PIL.Image.fromarray(values.astype(np.uint8))
+  return picture.convert('RGB')
+
+
+def _upright(image, orientation):
+  """Undoes the eight EXIF orientations (CIPA DC-008, tag 0x0112)."""
+  if orientation in (5, 6, 7, 8):
+    image = image.transpose(1, 0, 2)
+  if orientation in (3, 4, 7, 8):
+    image = image[::-1]
+  if orientation in (2, 3, 6, 7):
+    image = image[:, ::-1]
+  return image
+
+
+class _Finder:
+  """Collects images and remembers the directories it has been in."""
+
+  def __init__(self, *, recursive, excluded_directory):
+    self.images = []
+    self.notes = []
+    self._recursive = recursive
+    self._visited = set()
+    self._excluded = None if excluded_directory is None else os.path.realpath(excluded_directory)
+
+  def add(self, pattern):
+    if os.path.isdir(pattern):
+      self._add_directory(pattern, root=pattern)
+    elif os.path.lexists(pattern):
+      self.images.append(InputImage(path=pattern, relative_path=os.path.basename(pattern)))
+    elif glob.has_magic(pattern):
+      self._add_glob(pattern)
+    else:
+      raise InputError(f'--input={shown(pattern)}: no such file or directory')
+
+  def _add_glob(self, pattern):
+    matches = sorted(glob.glob(pattern, recursive=True))
+    if not matches:
+      raise InputError(f'--input={shown(pattern)}: no file matches')
+    fixed_part = pattern
+    while glob.has_magic(fixed_part):
+      fixed_part = os.path.dirname(fixed_part)
+    directories = [match for match in matches if os.path.isdir(match)]
+    for match in matches:
+      if not os.path.isdir(match):
+        self.images.append(InputImage(path=match, relative_path=os.path.relpath(match, fixed_part or os.curdir)))
+    if self._recursive:
+      for directory in directories:
+        self._add_directory(directory, root=fixed_part or os.curdir)
+    elif directories and len(directories) < len(matches):
+      self.notes.append(f'{shown(pattern)}: {len(directories)} directories left out; --recursive looks into them')
+
+  def _add_directory(self, directory, *, root):
+    status = os.stat(directory)
+    if (status.st_dev, status.st_ino) in self._visited:
+      return
+    self._visited.add((status.st_dev, status.st_ino))
+    try:
+      names = sorted(os.listdir(directory))
+    except OSError as error:
+      raise InputError(f'--input={shown(directory)}: {error.strerror}') from error
+    others = 0
+    sub_directories = []
+    for name in names:
+      path = os.path.join(directory, name)
+      if os.path.isdir(path):
+        sub_directories.append(path)
+      elif name.lower().endswith(EXTENSIONS) and not name.startswith('.'):
+        self.images.append(InputImage(path=path, relative_path=os.path.relpath(path, root)))
+      else:
+        others += 1
+    if others:
+      self.notes.append(f'{shown(directory)}: {others} files without an image extension left out')
+    for path in sub_directories if self._recursive else ():
+      if os.path.realpath(path) == self._excluded:
+        self.notes.append(f'{shown(path)}: left out, the predictions go there')
+      else:
+        self._add_directory(path, root=root)
