@@ -11,6 +11,7 @@ import typing
 
 from absl import flags as absl_flags
 
+from deeplab import quiet_start
 from deeplab.errors import InputError
 
 FLAGS = absl_flags.FLAGS
@@ -28,13 +29,14 @@ class _CommaOrRepeated(absl_flags.MultiFlag):
     return [self.parser.parse(part) for part in parts if part]
 
 
-def run(main, *option_classes, description):
+def run(main, *option_classes, description, uses_tensorflow=True):
   """Parses the flags, runs `main` with one options object per class, and turns a user's mistake into one line.
 
   Args:
     main: called with an instance of each of `option_classes`, in their order; returns an exit status or None.
     *option_classes: classes of `deeplab.options`; each becomes a group of flags.
     description: the first lines of `--help`.
+    uses_tensorflow: import it, quietly, before `main` runs.
 
   Exits with 0, with the status that `main` returns, with 1 after an InputError or an operating-system error, with 2 after
   a wrong flag, and with 130 after an interrupt.
@@ -52,10 +54,11 @@ def run(main, *option_classes, description):
     _fail(command, f'{_one_line(error)} (--help lists the flags)', status=2)
   if rest:
     _fail(command, f'unexpected argument {rest[0]!r}: flags are written --name=value (--help lists them)', status=2)
-  # TensorFlow's start-up chatter hides the lines that matter; an explicit setting of the user wins.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   try:
-    sys.exit(main(*(read(option_class) for option_class in option_classes)))
+    options = [read(option_class) for option_class in option_classes]
+    if uses_tensorflow:
+      quiet_start.import_tensorflow()
+    sys.exit(main(*options))
   except InputError as error:
     _fail(command, _one_line(error), status=1)
   except OSError as error:

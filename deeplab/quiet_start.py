@@ -1,0 +1,30 @@
+"""Imports TensorFlow without its start-up chatter, which no environment variable silences."""
+import os
+import sys
+import tempfile
+
+
+def import_tensorflow():
+  """Imports TensorFlow and looks for devices; what it writes to stderr meanwhile is shown only if the import fails.
+
+  With TF_CPP_MIN_LOG_LEVEL in the environment, nothing is hidden.
+  """
+  if 'TF_CPP_MIN_LOG_LEVEL' in os.environ:
+    import tensorflow as tf  # pylint: disable=import-outside-toplevel,unused-import
+    return
+  os.environ['TF_CPP_MIN_LOG_LEVEL'] = '2'  # For what TensorFlow writes later.
+  sys.stderr.flush()
+  stderr = os.dup(2)
+  with tempfile.TemporaryFile() as hidden:
+    # The messages come from C++, so the file descriptor is redirected, not sys.stderr.
+    os.dup2(hidden.fileno(), 2)
+    try:
+      import tensorflow as tf  # pylint: disable=import-outside-toplevel
+      tf.config.list_physical_devices()
+    except BaseException:
+      hidden.seek(0)
+      os.write(stderr, hidden.read())
+      raise
+    finally:
+      os.dup2(stderr, 2)
+      os.close(stderr)
