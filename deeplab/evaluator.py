@@ -1,0 +1,196 @@
+"""Evaluation: records and a network to a confusion matrix and a loss."""
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab import image_padding, metrics, multi_scale
+from deeplab.errors import InputError
+from deeplab.options import PredictionOptions
+from deeplab.same_size_batches import same_size_batches
+from deeplab.tile_predictor import TilePredictor
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationResult:
+  """What one evaluation found.
+
+  Attributes:
+    num_images: int.
+    loss: mean over the images of cross entropy plus L2 term.
+    confusion: int64 [C, C], rows the truth, columns the prediction.
+    summary: metrics.Summary of `confusion`.
+  """
+  num_images: int
+  loss: float
+  confusion: np.ndarray
+  summary: metrics.Summary
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluatedImage:
+  """One image's share of an evaluation, for whoever looks on.
+
+  Attributes:
+    name: of the record.
+    image: uint8 [H, W, 3].
+    label: int32 [H, W].
+    prediction: int32 [H, W].
+    cross_entropy: float, mean over the pixels that are not ignored, 0 where there are none.
+    confusion: int64 [C, C].
+  """
+  name: str
+  image: np.ndarray
+  label: np.ndarray
+  prediction: np.ndarray
+  cross_entropy: float
+  confusion: np.ndarray
+
+
+class DeepLabV3Evaluator:
+  """Evaluates a network as often as asked; its weights may change in between, and nothing is traced twice."""
+
+  def __init__(self, model, *, num_classes, ignore_label=255, options=None, strategy=None, jit_compile=False):
+    """Prepares the evaluation.
+
+    Args:
+      model: DeepLabV3PredictionModel.
+      num_classes: number of classes C.
+      ignore_label: label value that counts neither in the loss nor in the confusion matrix.
+      options: PredictionOptions; None for the network as it is, one image at a time.
+      strategy: the tf.distribute strategy in whose scope `model` was made, or None. Every replica gets batches of its own.
+      jit_compile: compile with XLA. A new image size then costs a compilation.
+    """
+    self._model = model
+    self._num_classes = num_classes
+    self._ignore_label = ignore_label
+    self._options = options or PredictionOptions()
+    self._options.check_against(model.options)
+    self._strategy = strategy
+    self._tiles = TilePredictor(model, self._options, jit_compile=jit_compile)
+    self._logits = multi_scale.logits_function(model, self._options, jit_compile=jit_compile)
+    # Any size and any batch fit these, so nothing is traced for a new size.
+    self._step = tf.function(self._evaluate_batch, autograph=False, input_signature=[
+        tf.TensorSpec([None, None, None, 3], tf.uint8), tf.TensorSpec([None, None, None], tf.int32),
+        tf.TensorSpec([None, 2], tf.int32)])
+
+  @property
+  def num_traces(self):
+    """How often the network was traced."""
+    return self._step.experimental_get_tracing_count() + self._tiles.num_traces
+
+  def evaluate(self, dataset, *, on_image=None):
+    """Evaluates all examples.
+
+    Args:
+      dataset: iterable of dicts with image uint8 [H, W, 3], label int32 [H, W], name string, from
+        `input_pipeline.evaluation_examples`.
+      on_image: called with the EvaluatedImage of each example, in no particular order when batches are larger than 1.
+
+    Returns:
+      EvaluationResult.
+
+    Raises:
+      InputError: there is no example, or one is larger than a fixed padding.
+      tf.errors.OpError: a record is bad; `input_pipeline.explain_failure` says which.
+    """
+    confusion = np.zeros([self._num_classes, self._num_classes], np.int64)
+    num_images, cross_entropy = 0, 0.0
+    for evaluated in self._evaluated_images(dataset):
+      num_images += 1
+      cross_entropy += evaluated.cross_entropy
+      confusion += evaluated.confusion
+      if on_image is not None:
+        on_image(evaluated)
+    if not num_images:
+      raise InputError('no image to evaluate: the records are empty')
+    loss = cross_entropy / num_images + float(self._model.l2_loss())
+    return EvaluationResult(num_images=num_images, loss=loss, confusion=confusion, summary=metrics.summarize(confusion))
+
+  def _evaluated_images(self, dataset):
+    """Yields the EvaluatedImage of each example."""
+    batches = same_size_batches(
+        (_as_arrays(example) for example in dataset), self._padded_size, batch_size=self._options.batch_size)
+    replicas = 1 if self._strategy is None else self._strategy.num_replicas_in_sync
+    group = []
+    for batch in batches:
+      if self._tiles.needs_tiles(batch[0]['image']):
+        yield from map(self._evaluate_by_tiles, batch)
+        continue
+      group.append(batch)
+      if len(group) == replicas:
+        yield from self._evaluate_group(group)
+        group = []
+    for batch in group:  # Too few for all replicas: one after the other.
+      yield from self._evaluate_group([batch])
+
+  def _padded_size(self, example):
+    height, width = example['label'].shape
+    if self._tiles.needs_tiles(example['image']):
+      return height, width
+    try:
+      return image_padding.padded_size(
+          height, width, pad_size=self._options.pad_size, output_stride=self._model.options.output_stride)
+    except InputError as error:
+      raise InputError(f'{example["name"]}: {error}') from error
+
+  def _evaluate_group(self, batches):
+    """Runs batches, one a replica if there are several, and yields EvaluatedImages."""
+    inputs = [self._stacked(batch) for batch in batches]
+    if len(batches) == 1:
+      outputs = [self._step(*inputs[0])]
+    else:
+      per_replica = [self._strategy.experimental_distribute_values_from_function(
+          lambda context, index=index: tf.convert_to_tensor(inputs[context.replica_id_in_sync_group][index]))
+                     for index in range(3)]
+      results = self._strategy.run(lambda *arguments: self._step(*arguments), args=per_replica)
+      outputs = list(zip(*(self._strategy.experimental_local_results(result) for result in results)))
+    for batch, (cross_entropies, confusions, predictions) in zip(batches, outputs):
+      for example, cross_entropy, confusion, prediction in zip(
+          batch, cross_entropies.numpy(), confusions.numpy(), predictions.numpy()):
+        height, width = example['label'].shape
+        yield EvaluatedImage(prediction=prediction[:height, :width], cross_entropy=float(cross_entropy),
+                             confusion=confusion, **example)
+
+  def _stacked(self, batch):
+    size = self._padded_size(batch[0])
+    images = image_padding.stack_padded([example['image'] for example in batch], size=size, value=0)
+    labels = image_padding.stack_padded([example['label'] for example in batch], size=size, value=self._ignore_label)
+    return images, labels, np.array([example['label'].shape for example in batch], np.int32)
+
+  def _evaluate_batch(self, images, labels, sizes):
+    """Traced: cross entropy [B] float32, confusion [B, C, C] int64, predictions [B, H, W] int32."""
+    logits = self._logits(images, sizes)
+    predictions = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    valid = tf.not_equal(labels, self._ignore_label)
+    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.where(valid, labels, 0), logits=logits)
+    weights = tf.cast(valid, tf.float32)
+    means = tf.math.divide_no_nan(
+        tf.reduce_sum(cross_entropy * weights, axis=[1, 2]), tf.reduce_sum(weights, axis=[1, 2]))
+    confusions = tf.map_fn(
+        lambda pair: metrics.confusion_matrix(
+            pair[0], pair[1], num_classes=self._num_classes, ignore_label=self._ignore_label),
+        (labels, predictions), fn_output_signature=tf.int64)
+    return means, confusions, predictions
+
+  def _evaluate_by_tiles(self, example):
+    """The EvaluatedImage of one image that is computed in tiles."""
+    prediction = np.empty(example['label'].shape, np.int32)
+    total, count = 0.0, 0
+    for top, probabilities in self._tiles.bands(example['image']):
+      rows = slice(top, top + len(probabilities))
+      prediction[rows] = probabilities.argmax(axis=-1)
+      label = example['label'][rows]
+      valid = label != self._ignore_label
+      true_class = np.take_along_axis(probabilities, np.where(valid, label, 0)[..., np.newaxis], axis=-1)[..., 0]
+      total -= np.log(np.maximum(true_class[valid], 1e-37), dtype=np.float64).sum()
+      count += valid.sum()
+    confusion = metrics.confusion_matrix(
+        example['label'], prediction, num_classes=self._num_classes, ignore_label=self._ignore_label).numpy()
+    return EvaluatedImage(
+        prediction=prediction, cross_entropy=float(total / count) if count else 0.0, confusion=confusion, **example)
+
+
+def _as_arrays(example):
+  return {'image': np.asarray(example['image']), 'label': np.asarray(example['label']),
+          'name': bytes(np.asarray(example['name']).item()).decode('utf-8', 'surrogateescape')}

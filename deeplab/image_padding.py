@@ -1,0 +1,90 @@
+"""Padding whole images before the network, for evaluation and inference.
+
+A network with output stride s samples features at every s-th pixel; sizes of s * k + 1 put a feature on the first and on the
+last pixel. Weights trained on such crops with corner-aligned resizes lose accuracy on other sizes, so those are padded.
+"""
+import numpy as np
+import tensorflow as tf
+
+from deeplab.errors import InputError
+from deeplab.model.normalization import IMAGENET_MEAN, OFFICIAL_MEAN
+
+_ZERO_PIXELS = {'zero_mean_unit_range': (127.5, 127.5, 127.5), 'subtract_imagenet_mean': IMAGENET_MEAN,
+                'subtract_official_mean': OFFICIAL_MEAN}
+
+
+def next_stride_size(size, output_stride):
+  """The smallest k * output_stride + 1 that is at least `size`; for ints and integer tensors."""
+  return (size + output_stride - 2) // output_stride * output_stride + 1
+
+
+def padded_size(height, width, *, pad_size, output_stride):
+  """The size an image is padded to.
+
+  Args:
+    height, width: ints, of the image.
+    pad_size: None, 'stride' or (height, width), as `PredictionOptions.pad_size`.
+    output_stride: int.
+
+  Returns:
+    (height, width).
+
+  Raises:
+    InputError: the image is larger than a fixed size.
+  """
+  if pad_size is None:
+    return height, width
+  if pad_size == 'stride':
+    return next_stride_size(height, output_stride), next_stride_size(width, output_stride)
+  if height > pad_size[0] or width > pad_size[1]:
+    raise InputError(f'{height}x{width} is larger than --eval_pad={pad_size[0]}x{pad_size[1]}; give a larger size, or '
+                     '--eval_pad=stride')
+  return pad_size
+
+
+def stack_padded(arrays, *, size, value):
+  """Stacks arrays of different sizes, each at the top left.
+
+  Args:
+    arrays: [h, w] or [h, w, channels] ndarrays of one dtype.
+    size: (height, width), at least that of each.
+    value: what fills the rest.
+
+  Returns:
+    [B, height, width] or [B, height, width, channels].
+  """
+  if all(array.shape[:2] == tuple(size) for array in arrays):
+    return arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
+  stacked = np.full([len(arrays), *size, *arrays[0].shape[2:]], value, arrays[0].dtype)
+  for index, array in enumerate(arrays):
+    stacked[index, :array.shape[0], :array.shape[1]] = array
+  return stacked
+
+
+def fill_padding(images, sizes, preprocess_images_option):
+  """Gives the padding of stacked images the value that normalizes to zero, which is what convolutions pad with.
+
+  That is 127.5 for zero_mean_unit_range, as in the official evaluation, and the mean for the options that subtract one.
+
+  Args:
+    images: uint8 or float32 [B, H, W, 3].
+    sizes: int32 [B, 2], height and width of each image.
+    preprocess_images_option: as in ModelOptions.
+
+  Returns:
+    float32 [B, H, W, 3].
+  """
+  height, width = tf.unstack(tf.shape(images)[1:3])
+  rows = tf.range(height)[tf.newaxis, :] < sizes[:, :1]
+  columns = tf.range(width)[tf.newaxis, :] < sizes[:, 1:]
+  inside = rows[:, :, tf.newaxis, tf.newaxis] & columns[:, tf.newaxis, :, tf.newaxis]
+  return tf.where(inside, tf.cast(images, tf.float32), tf.constant(_ZERO_PIXELS[preprocess_images_option], tf.float32))
+
+
+def pad_to_stride(images, output_stride, preprocess_images_option):
+  """Pads float32 images [B, H, W, 3] at the bottom and right to the next multiple of the stride plus one."""
+  batch, height, width = tf.unstack(tf.shape(images)[:3])
+  below = next_stride_size(height, output_stride) - height
+  right = next_stride_size(width, output_stride) - width
+  padded = tf.pad(images, [[0, 0], [0, below], [0, right], [0, 0]])
+  return fill_padding(padded, tf.tile([[height, width]], [batch, 1]), preprocess_images_option)

@@ -1,0 +1,82 @@
+"""Inference: images and a network to class indices or probabilities."""
+import numpy as np
+import tensorflow as tf
+
+from deeplab import image_padding, multi_scale
+from deeplab.options import PredictionOptions
+from deeplab.tile_predictor import TilePredictor
+
+
+class DeepLabV3Inferencer:
+  """Predicts images of any size; nothing is traced twice."""
+
+  def __init__(self, model, *, options=None, with_probabilities=False, jit_compile=False):
+    """Prepares the prediction.
+
+    Args:
+      model: DeepLabV3PredictionModel.
+      options: PredictionOptions; None for the network as it is.
+      with_probabilities: `predict` returns probabilities too.
+      jit_compile: compile the network with XLA. A new image size then costs a compilation.
+    """
+    self._model = model
+    self._options = options or PredictionOptions()
+    self._options.check_against(model.options)
+    self._with_probabilities = with_probabilities
+    self._tiles = TilePredictor(model, self._options, jit_compile=jit_compile)
+    self._logits = multi_scale.logits_function(model, self._options, jit_compile=jit_compile)
+    # The network's own shorter way to labels serves where its logits are what counts.
+    self._is_plain = (multi_scale.is_single_pass(self._options) and self._options.pad_size is None and not jit_compile
+                      and not with_probabilities)
+    self._step = tf.function(self._predict_batch, autograph=False, input_signature=[
+        tf.TensorSpec([None, None, None, 3], tf.uint8), tf.TensorSpec([None, 2], tf.int32)])
+
+  @property
+  def num_traces(self):
+    """How often the network was traced."""
+    return self._step.experimental_get_tracing_count() + self._tiles.num_traces
+
+  def batch_key(self, image):
+    """Images uint8 [H, W, 3] with equal keys may be predicted together. Raises InputError for one that --eval_pad is too small for."""
+    height, width = image.shape[:2]
+    if self._tiles.needs_tiles(image):
+      return 'tiles', height, width
+    return image_padding.padded_size(
+        height, width, pad_size=self._options.pad_size, output_stride=self._model.options.output_stride)
+
+  def predict(self, images):
+    """Predicts images with equal `batch_key`.
+
+    Args:
+      images: list of uint8 [H, W, 3].
+
+    Returns:
+      list of (labels int32 [H, W], probabilities float32 [H, W, num_classes] or None), one for each image.
+    """
+    if self._tiles.needs_tiles(images[0]):
+      return [self._predict_by_tiles(image) for image in images]
+    sizes = np.array([image.shape[:2] for image in images], np.int32)
+    labels, probabilities = self._step(
+        image_padding.stack_padded(images, size=self.batch_key(images[0]), value=0), sizes)
+    labels = [array[:height, :width] for array, (height, width) in zip(labels.numpy(), sizes)]
+    if not self._with_probabilities:
+      return [(array, None) for array in labels]
+    return [(array, probability[:height, :width]) for array, probability, (height, width) in zip(
+        labels, probabilities.numpy(), sizes)]
+
+  def _predict_batch(self, images, sizes):
+    """Traced: labels int32 [B, H, W], and probabilities float32 [B, H, W, C], empty where nobody wants them."""
+    if self._is_plain:
+      return self._model.predict_labels(images), tf.zeros([0])
+    logits = self._logits(images, sizes)
+    labels = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    return labels, tf.nn.softmax(logits) if self._with_probabilities else tf.zeros([0])
+
+  def _predict_by_tiles(self, image):
+    labels = np.empty(image.shape[:2], np.int32)
+    kept = []
+    for top, probabilities in self._tiles.bands(image):
+      labels[top:top + len(probabilities)] = probabilities.argmax(axis=-1)
+      if self._with_probabilities:
+        kept.append(probabilities)
+    return labels, np.concatenate(kept) if kept else None

@@ -1,0 +1,84 @@
+"""Logits of an image from one pass through the network, or averaged over scales and mirror images."""
+import tensorflow as tf
+
+from deeplab import image_padding
+
+# Keeps the logarithm of a probability that underflowed finite.
+_TINY = 1e-37
+
+
+def is_single_pass(options):
+  """Whether these PredictionOptions mean the network's own logits."""
+  return tuple(options.eval_scales) == (1.0,) and not options.add_flipped_images
+
+
+def logits_function(model, options, *, jit_compile=False):
+  """`predict_logits` of a model as a callable (images, sizes) -> logits, to call while tracing.
+
+  Args:
+    model: DeepLabV3PredictionModel.
+    options: PredictionOptions.
+    jit_compile: compile this part with XLA, once for every shape it meets. What is around it need not be compilable.
+  """
+  def logits(images, sizes):
+    return predict_logits(model, images, sizes, options)
+
+  return tf.function(logits, autograph=False, jit_compile=True) if jit_compile else logits
+
+
+def predict_logits(model, images, sizes, options):
+  """Logits of padded images, from all scales and flips.
+
+  One pass gives the network's logits, unchanged. Several give the logarithm of the mean of their softmax, which is a set
+  of logits whose softmax is that mean, so argmax, probabilities and cross entropy are read off it in the same way.
+
+  Args:
+    model: DeepLabV3PredictionModel.
+    images: uint8 [B, H, W, 3]; padded at the bottom and right where `options` says so.
+    sizes: int32 [B, 2], height and width of each image without its padding.
+    options: PredictionOptions.
+
+  Returns:
+    float32 [B, H, W, num_classes].
+  """
+  preprocess = model.options.preprocess_images_option
+  if options.pad_size is not None:
+    images = image_padding.fill_padding(images, sizes, preprocess)
+  if is_single_pass(options):
+    return model.predict(images)
+  images = tf.cast(images, tf.float32)
+  total, passes = 0.0, 0
+  for scale in options.eval_scales:
+    scaled = _at_scale(images, scale)
+    for mirrored in (False, True) if options.add_flipped_images else (False,):
+      logits = _one_pass(model, scaled, mirrored=mirrored, pad_to_stride=options.pad_size == 'stride')
+      if scale != 1.0:
+        logits = _resize(logits, tf.shape(images)[1:3])
+      total += tf.nn.softmax(logits)
+      passes += 1
+  return tf.math.log(tf.maximum(total / passes, _TINY))
+
+
+def _one_pass(model, images, *, mirrored, pad_to_stride):
+  """The network's logits [B, h, w, C] of float32 images [B, h, w, 3], mirrored before and back after if asked."""
+  height, width = tf.unstack(tf.shape(images)[1:3])
+  if mirrored:
+    images = tf.reverse(images, axis=[2])
+  if pad_to_stride:  # After scaling the size is in general none of the network's own.
+    images = image_padding.pad_to_stride(
+        images, model.options.output_stride, model.options.preprocess_images_option)
+  logits = model.predict(images)[:, :height, :width]
+  return tf.reverse(logits, axis=[2]) if mirrored else logits
+
+
+def _at_scale(images, scale):
+  """Images [B, H, W, 3] resized so that the distance of the corner pixels is multiplied by `scale`."""
+  if scale == 1.0:
+    return images
+  size = tf.cast(tf.shape(images)[1:3] - 1, tf.float32) * scale + 1.0
+  return _resize(images, tf.cast(size, tf.int32))
+
+
+def _resize(tensor, size):
+  # Corner-aligned whatever the network's own convention: these sizes put the corner pixels on each other.
+  return tf.compat.v1.image.resize_bilinear(tensor, size, align_corners=True)

@@ -1,0 +1,150 @@
+"""A folder of photographs through the network: reading, computing and writing at the same time."""
+import collections
+import concurrent.futures
+import dataclasses
+import sys
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+from deeplab.errors import InputError
+from deeplab.image_files import read_image, shown
+from deeplab.same_size_batches import same_size_batches
+
+_READERS = 3
+_WRITERS = 2
+# Enough to keep all sides busy, few enough that large photographs do not fill the memory.
+_DECODED_AHEAD = 6
+_UNWRITTEN = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class _Decoded:
+  planned: object
+  image: np.ndarray
+  batch_key: tuple
+
+
+@dataclasses.dataclass
+class RunSummary:
+  """What became of the images.
+
+  Attributes:
+    num_predicted: images predicted and written.
+    num_bad: images that could not be read.
+    seconds_to_first: from the start of the run to the first file written; None where there was none.
+    seconds: from the start of the run to its end.
+  """
+  num_predicted: int = 0
+  num_bad: int = 0
+  seconds_to_first: float | None = None
+  seconds: float = 0.0
+
+
+class PredictionRun:
+  """Predicts planned images one batch at a time, with decoding ahead and writing behind in threads."""
+
+  def __init__(self, inferencer, writer, *, batch_size=1, sheets=None):
+    """Prepares it.
+
+    Args:
+      inferencer: DeepLabV3Inferencer.
+      writer: PredictionWriter.
+      batch_size: the most images in a batch.
+      sheets: ContactSheets or None.
+    """
+    self._inferencer = inferencer
+    self._writer = writer
+    self._batch_size = batch_size
+    self._sheets = sheets
+    self._summary = RunSummary()
+    self._start = None
+    self._progress = None
+
+  def run(self, planned):
+    """Predicts the images and prints a line for every file written.
+
+    A bad image is named on standard error and counted; the others go on.
+
+    Args:
+      planned: list of PlannedPrediction.
+
+    Returns:
+      RunSummary.
+
+    Raises:
+      InputError: a file cannot be written. Nothing half-written remains.
+    """
+    self._start = time.monotonic()
+    self._progress = tqdm(total=len(planned), unit='image', disable=not sys.stderr.isatty(), smoothing=0.05)
+    readers = concurrent.futures.ThreadPoolExecutor(_READERS, thread_name_prefix='read')
+    writers = concurrent.futures.ThreadPoolExecutor(_WRITERS, thread_name_prefix='write')
+    try:
+      unwritten = collections.deque()
+      batches = same_size_batches(
+          self._decoded(planned, readers), lambda decoded: decoded.batch_key, batch_size=self._batch_size)
+      for batch in batches:
+        for decoded, (labels, probabilities) in zip(batch, self._inferencer.predict([one.image for one in batch])):
+          unwritten.append((decoded.planned, writers.submit(
+              self._writer.write, decoded.planned.paths, image=decoded.image, labels=labels, probabilities=probabilities)))
+          if self._sheets is not None:
+            self._say_written(self._sheets.add(decoded.planned.image.relative_path, decoded.image, labels))
+        while unwritten and (unwritten[0][1].done() or len(unwritten) > _UNWRITTEN):
+          self._finish(*unwritten.popleft())
+      while unwritten:
+        self._finish(*unwritten.popleft())
+      if self._sheets is not None:
+        self._say_written(self._sheets.finish())
+    finally:
+      # After an error or an interrupt nothing waiting is begun; files being written are finished or removed.
+      readers.shutdown(cancel_futures=True)
+      writers.shutdown(cancel_futures=True)
+      self._progress.close()
+    self._summary.seconds = time.monotonic() - self._start
+    return self._summary
+
+  def _decoded(self, planned, readers):
+    """Yields the images that can be read, in order, with the next ones being decoded meanwhile."""
+    remaining = iter(planned)
+    ahead = collections.deque()
+    while True:
+      while len(ahead) < _DECODED_AHEAD:
+        one = next(remaining, None)
+        if one is None:
+          break
+        ahead.append((one, readers.submit(read_image, one.image.path)))
+      if not ahead:
+        return
+      one, future = ahead.popleft()
+      try:
+        image = future.result()
+        key = self._batch_key(one, image)
+      except InputError as error:
+        self._summary.num_bad += 1
+        self._progress.update()
+        tqdm.write(f'warning: {error}', file=sys.stderr)
+        continue
+      yield _Decoded(planned=one, image=image, batch_key=key)
+
+  def _batch_key(self, planned, image):
+    try:
+      return self._inferencer.batch_key(image)
+    except InputError as error:
+      raise InputError(f'{shown(planned.image.path)}: {error}') from error
+
+  def _finish(self, planned, future):
+    """Waits until an image's files are written, and says so."""
+    future.result()
+    for path in planned.paths.values():
+      self._say_written(path)
+    self._summary.num_predicted += 1
+    self._progress.update()
+
+  def _say_written(self, path):
+    if path is None:
+      return
+    if self._summary.seconds_to_first is None:
+      self._summary.seconds_to_first = time.monotonic() - self._start
+    tqdm.write(f'Prediction written to {shown(path)}', file=sys.stdout)
+    sys.stdout.flush()

@@ -1,0 +1,30 @@
+"""Batches of items of one size, from a stream of items of many sizes."""
+
+
+def same_size_batches(items, size_of, *, batch_size, look_ahead=None):
+  """Groups items by size, so that no batch needs padding that the network would see.
+
+  Args:
+    items: iterable.
+    size_of: callable, item -> hashable size; only items of one size share a batch.
+    batch_size: the most items in a batch.
+    look_ahead: how many items may wait for company; then the size that waited longest goes as it is. Default: four batches.
+
+  Yields:
+    lists of 1 to `batch_size` items. Every item comes once; the order is that of the items where batch_size is 1.
+  """
+  look_ahead = 4 * batch_size if look_ahead is None else look_ahead
+  waiting = {}  # Size -> items; a dict keeps the order in which sizes began to wait.
+  num_waiting = 0
+  for item in items:
+    size = size_of(item)
+    group = waiting.setdefault(size, [])
+    group.append(item)
+    num_waiting += 1
+    if len(group) < batch_size and num_waiting < look_ahead:
+      continue
+    full = size if len(group) == batch_size else next(iter(waiting))
+    batch = waiting.pop(full)
+    num_waiting -= len(batch)
+    yield batch
+  yield from waiting.values()

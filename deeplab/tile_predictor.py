@@ -1,0 +1,47 @@
+"""The network on the tiles of a large image."""
+import numpy as np
+import tensorflow as tf
+
+from deeplab import image_padding, multi_scale, tiling
+
+
+class TilePredictor:
+  """Class probabilities of images that are larger than one tile."""
+
+  def __init__(self, model, options, *, jit_compile=False):
+    """Prepares it.
+
+    Args:
+      model: DeepLabV3PredictionModel.
+      options: PredictionOptions.
+      jit_compile: compile the network with XLA.
+    """
+    self._model = model
+    self._options = options
+    logits = multi_scale.logits_function(model, options, jit_compile=jit_compile)
+    self._probabilities = tf.function(
+        lambda images, sizes: tf.nn.softmax(logits(images, sizes)), autograph=False,
+        input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8), tf.TensorSpec([None, 2], tf.int32)])
+
+  @property
+  def num_traces(self):
+    """How often the network was traced."""
+    return self._probabilities.experimental_get_tracing_count()
+
+  def needs_tiles(self, image):
+    """Whether `image` [H, W, ...] is larger than a tile."""
+    return tiling.needs_tiles(*image.shape[:2], self._options.tile_size)
+
+  def bands(self, image):
+    """Yields (first_row, probabilities float32 [rows, W, C]) of an image uint8 [H, W, 3], from top to bottom."""
+    return tiling.predict_in_tiles(
+        image, self._predict, tile_size=self._options.tile_size, overlap=self._options.overlap,
+        batch_size=self._options.batch_size)
+
+  def _predict(self, tiles):
+    height, width = tiles.shape[1:3]
+    size = image_padding.padded_size(
+        height, width, pad_size=self._options.pad_size, output_stride=self._model.options.output_stride)
+    images = image_padding.stack_padded(list(tiles), size=size, value=0)
+    sizes = np.tile(np.array([[height, width]], np.int32), [len(tiles), 1])
+    return self._probabilities(images, sizes).numpy()[:, :height, :width]

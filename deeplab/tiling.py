@@ -1,0 +1,93 @@
+"""Predicting an image in overlapping square tiles whose results are blended, for images that do not fit in memory.
+
+Tiles are computed row by row, and finished rows of pixels are handed on at once: besides the image itself, memory holds
+the probabilities of one row of tiles, whatever the image's height.
+"""
+import numpy as np
+
+
+def needs_tiles(height, width, tile_size):
+  """Whether an image is larger than one tile; `tile_size` is None for no tiles."""
+  return tile_size is not None and max(height, width) > tile_size
+
+
+def tile_starts(size, *, tile_size, overlap):
+  """First pixels of the tiles along one side: each shares at least `overlap` pixels with the next, the last ends at `size`.
+
+  Returns:
+    list of ints; [0] where one tile is enough.
+  """
+  if size <= tile_size:
+    return [0]
+  step = tile_size - overlap
+  count = -(-(size - tile_size) // step)
+  return [index * step for index in range(count)] + [size - tile_size]
+
+
+def edge_weights(start, end, *, size, overlap):
+  """Blending weights of a tile's pixels along one side: 1 inside, a ramp towards each neighbour, no ramp at the image's border.
+
+  Args:
+    start, end: the tile covers pixels start to end - 1.
+    size: of the image along this side.
+    overlap: length of the ramp.
+
+  Returns:
+    float32 [end - start], all above 0.
+  """
+  weights = np.ones(end - start, np.float32)
+  ramp = np.arange(1, overlap + 1, dtype=np.float32) / (overlap + 1)
+  if start > 0:
+    weights[:overlap] *= ramp
+  if end < size:
+    weights[len(weights) - overlap:] *= ramp[::-1]
+  return weights
+
+
+def predict_in_tiles(image, predict_probabilities, *, tile_size, overlap, batch_size=1):
+  """Predicts an image by tiles, as a generator of finished bands from top to bottom.
+
+  Args:
+    image: uint8 [H, W, 3].
+    predict_probabilities: callable, uint8 [B, h, w, 3] -> float32 [B, h, w, num_classes], with h, w <= tile_size.
+    tile_size: side of a tile.
+    overlap: pixels that neighbours share at least.
+    batch_size: tiles computed at once.
+
+  Yields:
+    (first_row, probabilities float32 [rows, W, num_classes]); the bands cover the image once.
+  """
+  height, width = image.shape[:2]
+  row_starts = tile_starts(height, tile_size=tile_size, overlap=overlap)
+  column_starts = tile_starts(width, tile_size=tile_size, overlap=overlap)
+  unfinished = None  # Weighted sums of the rows that the next row of tiles adds to.
+  for index, top in enumerate(row_starts):
+    bottom = min(top + tile_size, height)
+    sums, weights = _row_of_tiles(image, top, bottom, column_starts, predict_probabilities, tile_size=tile_size,
+                                  overlap=overlap, batch_size=batch_size)
+    if unfinished is not None:
+      shared = len(unfinished[1])
+      sums[:shared] += unfinished[0]
+      weights[:shared] += unfinished[1]
+    next_top = row_starts[index + 1] if index + 1 < len(row_starts) else height
+    finished = next_top - top
+    unfinished = (sums[finished:].copy(), weights[finished:].copy())
+    yield top, sums[:finished] / weights[:finished, :, np.newaxis]
+
+
+def _row_of_tiles(image, top, bottom, column_starts, predict_probabilities, *, tile_size, overlap, batch_size):
+  """Weighted sums [rows, W, C] and weights [rows, W] of the tiles between two rows of pixels."""
+  height, width = image.shape[:2]
+  row_weights = edge_weights(top, bottom, size=height, overlap=overlap)
+  sums, weights = None, np.zeros([bottom - top, width], np.float32)
+  for first in range(0, len(column_starts), batch_size):
+    lefts = column_starts[first:first + batch_size]
+    tiles = np.stack([image[top:bottom, left:min(left + tile_size, width)] for left in lefts])
+    for left, probabilities in zip(lefts, predict_probabilities(tiles)):
+      right = left + probabilities.shape[1]
+      weight = row_weights[:, np.newaxis] * edge_weights(left, right, size=width, overlap=overlap)
+      if sums is None:
+        sums = np.zeros([bottom - top, width, probabilities.shape[-1]], np.float32)
+      sums[:, left:right] += weight[..., np.newaxis] * probabilities
+      weights[:, left:right] += weight
+  return sums, weights
