@@ -293,6 +293,8 @@ class RunOptions(CheckedOptions):
   resume: bool = option(
       False, 'Continue the run in --output_path from its last checkpoint, exactly as if it had not stopped.')
   overwrite: bool = option(False, 'Start anew in an --output_path that holds a run; its files are removed.')
+  class_names: str | None = option(
+      None, 'Names of the classes: voc, cityscapes, ade20k, or a file with one name a line; shown, and saved for evaluation.')
   log_per_steps: int = option(200, 'Steps between two loss lines (the mean since the last line).', minimum=1)
   persist_per_steps: int = option(1000, 'Steps between two checkpoints.', minimum=1)
   max_to_keep: int = option(
