@@ -16,6 +16,8 @@ from deeplab.errors import InputError
 
 GLOBAL_STEP = 'global_step'
 FINAL_NAME = 'model.ckpt'
+# What TensorFlow's reader raises on damaged files depends on where it notices.
+_READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
 
 
 def find(path):
@@ -81,7 +83,7 @@ def _find_in_directory(directory):
 
 
 def _check_data_files(prefix):
-  parts = glob.glob(glob.escape(prefix) + '.data-*')
+  parts = [part for part in glob.glob(glob.escape(prefix) + '.data-*') if re.search(r'\.data-\d{5}-of-\d{5}$', part)]
   counts = {part[-5:] for part in parts}
   if not parts:
     raise InputError(f'checkpoint {prefix}: {prefix}.data-00000-of-00001 is missing; copy it beside the index')
@@ -106,7 +108,7 @@ class Reader:
     try:
       self._reader = tf.train.load_checkpoint(prefix)
       self.shapes = dict(self._reader.get_variable_to_shape_map())
-    except (tf.errors.OpError, ValueError, RuntimeError, UnicodeDecodeError) as error:
+    except _READ_ERRORS as error:
       raise InputError(f'checkpoint {prefix}: cannot be read, it is damaged or no TensorFlow checkpoint '
                        f'({_first_line(error)})') from error
 
@@ -114,7 +116,7 @@ class Reader:
     """The value of variable `name` as ndarray. Raises InputError where the data is damaged."""
     try:
       return self._reader.get_tensor(name)
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except _READ_ERRORS as error:
       raise InputError(f'checkpoint {self.prefix}: variable {name} cannot be read, the data file is damaged or truncated '
                        f'({_first_line(error)})') from error
 
@@ -252,7 +254,7 @@ def _move_into_place(temporary, prefix):
 
 def update_state(directory, prefixes):
   """Writes the `checkpoint` file that TensorFlow tools read: `prefixes` from old to new, the last is the latest."""
-  tf.train.update_checkpoint_state(
+  tf.compat.v1.train.update_checkpoint_state(
       directory, os.path.basename(prefixes[-1]), all_model_checkpoint_paths=[os.path.basename(each) for each in prefixes])
 
 

@@ -1,0 +1,162 @@
+"""Checkpoints: the three ways to name one, both formats, shapes, and what a failed write leaves."""
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab import checkpoints
+from deeplab.errors import InputError
+
+
+def make_variables(num_classes=3):
+  return {
+      'net/conv/weights': tf.Variable(np.arange(6, dtype=np.float32).reshape(2, 3)),
+      'net/conv/biases': tf.Variable([7.0, 8.0, 9.0]),
+      'logits/semantic/weights': tf.Variable(np.full([3, num_classes], 0.5, np.float32)),
+  }
+
+
+def zeros_like(variables):
+  return {name: tf.Variable(tf.zeros_like(variable)) for name, variable in variables.items()}
+
+
+def write_v1(path, variables):
+  names = sorted(variables)
+  tf.raw_ops.Save(filename=path, tensor_names=names, data=[variables[name].read_value() for name in names])
+
+
+def test_written_checkpoint_is_read_by_tensorflow_by_name(tmp_path):
+  prefix = str(tmp_path / 'run' / 'model.ckpt-5')
+  checkpoints.write(prefix, {**make_variables(), 'global_step': np.int64(5)})
+
+  assert dict(tf.train.list_variables(prefix)) == {
+      'global_step': [], 'logits/semantic/weights': [3, 3], 'net/conv/biases': [3], 'net/conv/weights': [2, 3]}
+  reader = tf.train.load_checkpoint(prefix)
+  assert reader.get_variable_to_dtype_map()['global_step'] == tf.int64
+  np.testing.assert_array_equal(reader.get_tensor('net/conv/weights'), [[0, 1, 2], [3, 4, 5]])
+  assert sorted(os.listdir(tmp_path / 'run')) == ['model.ckpt-5.data-00000-of-00001', 'model.ckpt-5.index']
+
+
+@pytest.mark.parametrize('version', ['V1', 'V2'])
+def test_restore_from_both_formats(tmp_path, version):
+  saved = make_variables()
+  path = str(tmp_path / 'old.ckpt')
+  write_v1(path, saved) if version == 'V1' else checkpoints.write(path, saved)
+  variables = zeros_like(saved)
+
+  report = checkpoints.restore(variables, checkpoints.find(path), require_all=True)
+
+  assert set(report.restored) == set(saved) and report.new == () and report.unused == ()
+  for name, variable in variables.items():
+    np.testing.assert_array_equal(variable.numpy(), saved[name].numpy())
+
+
+def test_checkpoint_of_the_tensorflow_1_saver_is_read(tmp_path):
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    tf.compat.v1.get_variable('net/conv/biases', initializer=[1.0, 2.0, 3.0])
+    session.run(tf.compat.v1.global_variables_initializer())
+    path = tf.compat.v1.train.Saver().save(session, str(tmp_path / 'model.ckpt'), global_step=12)
+  variables = zeros_like(make_variables())
+  report = checkpoints.restore(variables, checkpoints.find(path))
+  assert report.restored == ('net/conv/biases',)
+  assert report.new == (('net/conv/weights', 'not in the checkpoint'), ('logits/semantic/weights', 'not in the checkpoint'))
+  np.testing.assert_array_equal(variables['net/conv/biases'].numpy(), [1, 2, 3])
+
+
+def test_other_shape_names_variable_and_both_shapes_and_assigns_nothing(tmp_path):
+  prefix = str(tmp_path / 'model.ckpt')
+  checkpoints.write(prefix, make_variables(num_classes=5))
+  variables = zeros_like(make_variables())
+  with pytest.raises(InputError, match=r'logits/semantic/weights has shape \[3, 5\], the network needs \[3, 3\].*num_classes'):
+    checkpoints.restore(variables, prefix)
+  assert not variables['net/conv/biases'].numpy().any()
+
+
+def test_head_for_other_classes_is_left_new_where_allowed(tmp_path):
+  prefix = str(tmp_path / 'model.ckpt')
+  checkpoints.write(prefix, make_variables(num_classes=5))
+  variables = zeros_like(make_variables())
+  report = checkpoints.restore(variables, prefix, new_head_for_other_classes=True)
+  assert report.new == (('logits/semantic/weights', 'shape [3, 5] in the checkpoint, [3, 3] here'),)
+  assert report.unused == ('logits/semantic/weights',)
+
+
+def test_excluded_scopes_stay_new(tmp_path):
+  prefix = str(tmp_path / 'model.ckpt')
+  checkpoints.write(prefix, make_variables())
+  report = checkpoints.restore(zeros_like(make_variables()), prefix, exclude_scopes=['net/conv'])
+  assert report.restored == ('logits/semantic/weights',)
+
+
+def test_another_backbone_and_nothing_in_common_are_refused(tmp_path):
+  prefix = str(tmp_path / 'model.ckpt')
+  checkpoints.write(prefix, {'other/weights': np.zeros(3, np.float32)})
+  with pytest.raises(InputError, match='none of its 1 variables'):
+    checkpoints.restore(make_variables(), prefix)
+  with pytest.raises(InputError, match='has 0 of the 2 variables of the backbone net; its own scopes are other'):
+    checkpoints.restore(make_variables(), prefix, backbone_scope='net')
+
+
+def test_missing_variable_is_refused_where_all_are_required(tmp_path):
+  prefix = str(tmp_path / 'model.ckpt')
+  checkpoints.write(prefix, {'net/conv/biases': np.zeros(3, np.float32)})
+  with pytest.raises(InputError, match="lacks 2 of the network's 3 variables, the first is net/conv/weights"):
+    checkpoints.restore(make_variables(), prefix, require_all=True)
+
+
+def test_find_prefers_the_final_checkpoint_then_the_newest(tmp_path):
+  with pytest.raises(InputError, match='holds no checkpoint'):
+    checkpoints.find(str(tmp_path))
+  for step in (9, 10):
+    checkpoints.write(str(tmp_path / f'model.ckpt-{step}'), make_variables())
+  assert checkpoints.find(str(tmp_path)) == str(tmp_path / 'model.ckpt-10')
+  checkpoints.write(str(tmp_path / 'model.ckpt'), make_variables())
+  assert checkpoints.find(str(tmp_path)) == str(tmp_path / 'model.ckpt')
+  assert checkpoints.find(str(tmp_path / 'model.ckpt-9.index')) == str(tmp_path / 'model.ckpt-9')
+
+
+def test_incomplete_and_damaged_checkpoints_are_named(tmp_path):
+  prefix = str(tmp_path / 'model.ckpt')
+  with pytest.raises(InputError, match='not found; checkpoints in .*: none'):
+    checkpoints.find(prefix)
+  with pytest.raises(InputError, match='no such file or directory'):
+    checkpoints.find(str(tmp_path / 'nowhere' / 'model.ckpt'))
+  checkpoints.write(prefix, make_variables())
+  data = prefix + '.data-00000-of-00001'
+  os.rename(data, data + '.away')
+  with pytest.raises(InputError, match='data-00000-of-00001 is missing'):
+    checkpoints.find(prefix)
+  with open(data + '.away', 'rb') as whole, open(data, 'wb') as truncated:
+    truncated.write(whole.read()[:20])
+  with pytest.raises(InputError, match='damaged or truncated'):
+    checkpoints.restore(make_variables(), checkpoints.find(prefix))
+  os.remove(prefix + '.index')
+  with pytest.raises(InputError, match='index is missing'):
+    checkpoints.find(prefix)
+  text = tmp_path / 'text.ckpt'
+  text.write_text('no checkpoint')
+  with pytest.raises(InputError, match='damaged or no TensorFlow checkpoint'):
+    checkpoints.restore(make_variables(), checkpoints.find(str(text)))
+
+
+def test_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+  prefix = str(tmp_path / 'model.ckpt')
+  checkpoints.write(prefix, make_variables())
+  before = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
+
+  def no_space(**kwargs):
+    raise tf.errors.ResourceExhaustedError(None, None, 'No space left on device')
+
+  monkeypatch.setattr(tf.raw_ops, 'SaveV2', no_space)
+  with pytest.raises(InputError, match='No space left on device.*older checkpoints are whole'):
+    checkpoints.write(prefix, zeros_like(make_variables()))
+  assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before
+
+
+def test_state_file_names_the_latest(tmp_path):
+  prefixes = [str(tmp_path / f'model.ckpt-{step}') for step in (1, 2)]
+  for prefix in prefixes:
+    checkpoints.write(prefix, make_variables())
+  checkpoints.update_state(str(tmp_path), prefixes)
+  assert tf.train.latest_checkpoint(str(tmp_path)) == prefixes[-1]
