@@ -1,0 +1,211 @@
+"""Which record is bad, and why: for the error line of a command, and to leave bad records out."""
+import collections
+import concurrent.futures
+import dataclasses
+import io
+import os
+
+import numpy as np
+from PIL import Image
+import tensorflow as tf
+
+from deeplab.data import decoding
+from deeplab.data import labels
+from deeplab.data import record_files
+from deeplab.data import tfrecord
+from deeplab.errors import InputError
+
+DEFAULT_MAX_IMAGE_PIXELS = 100_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class BadRecord:
+  """A record that cannot be used, or a file with more than its records can tell.
+
+  Attributes:
+    path: the file.
+    index: number of the record in the file, counted from 0; None: the file itself.
+    reason: what is wrong, as a phrase.
+    known_as: the name in the record, or ''.
+  """
+  path: str
+  index: int | None
+  reason: str
+  known_as: str = ''
+
+  @property
+  def name(self):
+    """FILE:INDEX, or None for a file."""
+    return None if self.index is None else f'{self.path}:{self.index}'
+
+  def __str__(self):
+    if self.index is None:
+      return f'{self.path} {self.reason}'
+    known_as = f' ({self.known_as})' if self.known_as else ''
+    return f'{self.path}, record {self.index} (counted from 0){known_as}: {self.reason}'
+
+
+def explain_failure(error, filenames, *, num_classes, ignore_label, max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS):
+  """Why reading failed. Looks through the files for the first bad record.
+
+  Args:
+    error: the tf.errors.OpError that iterating over a dataset raised.
+    filenames: what the dataset was made with: paths, globs or directories.
+    num_classes, ignore_label, max_image_pixels: as the dataset was made with.
+
+  Returns:
+    InputError, to be raised: it names file, record and value. Where all records are good, it repeats the error.
+  """
+  try:
+    files = record_files.index_files(record_files.expand_filenames(filenames), allow_problems=True)
+    limits = dict(num_classes=num_classes, ignore_label=ignore_label, max_image_pixels=max_image_pixels)
+    first = next(find(files, **limits), None)
+  except InputError as other:
+    return other
+  if first is not None:
+    return InputError(f'{first}{_remedy(first.reason)}')
+  message = ' '.join(str(getattr(error, 'message', error)).split())
+  return InputError(f'reading {files[0].path}{" and others" if len(files) > 1 else ""} failed: {message[:500]}')
+
+
+def _remedy(reason):
+  if reason.startswith('label value'):
+    return '; set --num_classes and --ignore_label to what the data has, or convert it again (--label_offset, --label_colormap)'
+  return '; convert it again with scripts/write_tfrecord.py, or train with --skip_bad_records'
+
+
+def find(files, *, num_classes, ignore_label, max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS, num_threads=None):
+  """Looks through all records, decoding them wholly.
+
+  Args:
+    files: RecordFiles.
+    num_classes, ignore_label, max_image_pixels: what is allowed.
+    num_threads: threads that decode; None: one for each core.
+
+  Yields:
+    BadRecords, in the order of the files.
+  """
+  limits = dict(num_classes=num_classes, ignore_label=ignore_label, max_image_pixels=max_image_pixels)
+
+  def look(serialized):
+    return diagnose(serialized, **limits)
+
+  check = _quick_check(**limits)
+
+  def examine(path, index, serialized):
+    try:
+      check(serialized)
+    except tf.errors.OpError as error:
+      reason, known_as = look(serialized.numpy())
+      return BadRecord(path, index, reason or ' '.join(error.message.split())[:200], known_as)
+    return None
+
+  for file in files:
+    if file.problem:
+      yield BadRecord(file.path, None, file.problem)
+    yield from _examined(file, examine, num_threads or os.cpu_count() or 1)
+
+
+def _examined(file, examine, num_threads):
+  """Results that are not None of `examine(path, index, record)` over a file, in order, made in threads."""
+  waiting = collections.deque()
+  records = iter(tf.data.TFRecordDataset(file.path).take(file.num_records))
+  with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
+    for index in range(file.num_records):
+      try:
+        serialized = next(records)
+      except tf.errors.OpError:
+        # TensorFlow reads a file only up to a record whose check sum is wrong.
+        waiting.extend(_done(BadRecord(file.path, rest, 'damaged (wrong check sum), or behind such a record in its file'))
+                       for rest in range(index, file.num_records))
+        break
+      waiting.append(pool.submit(examine, file.path, index, serialized))
+      while len(waiting) > 4 * num_threads:
+        result = waiting.popleft().result()
+        if result is not None:
+          yield result
+    while waiting:
+      result = waiting.popleft().result()
+      if result is not None:
+        yield result
+
+
+def _done(result):
+  future = concurrent.futures.Future()
+  future.set_result(result)
+  return future
+
+
+def _quick_check(*, num_classes, ignore_label, max_image_pixels):
+  """A function that raises tf.errors.OpError for the string tensor of a bad record."""
+
+  @tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
+  def check(serialized):
+    with tf.device('/cpu:0'):
+      encoded_image, label, _ = tfrecord.parse_checked(
+          serialized, '', num_classes=num_classes, ignore_label=ignore_label, max_image_pixels=max_image_pixels)
+      same = decoding.check(tf.reduce_all(tf.equal(tf.shape(decoding.decode_image(encoded_image))[:2], tf.shape(label))),
+                            'image and label differ in size')
+      with tf.control_dependencies([same]):
+        return tf.constant(True)
+
+  return check
+
+
+def diagnose(serialized, *, num_classes, ignore_label, max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS):
+  """What is wrong with the bytes of a record.
+
+  Returns:
+    (reason, name): a phrase or None where nothing was found, and the name in the record or ''.
+  """
+  try:
+    layout = tfrecord.layout_of(serialized)
+  except Exception:  # pylint: disable=broad-except  # The class of the error depends on protobuf's version.
+    return 'not a tf.train.Example', ''
+  parts = tfrecord.parts_of(serialized)
+  name = parts['name'].decode(errors='replace')
+  if layout is None:
+    return 'no features image and label, nor image/encoded and image/segmentation/class/encoded', name
+  for part in ('image', 'label'):
+    if not parts[part]:
+      return f'no {part} in it', name
+  try:
+    size = _image_size(parts['image'], max_image_pixels=max_image_pixels)
+    label = _label(parts['label'], max_pixels=max_image_pixels)
+  except InputError as error:
+    return str(error), name
+  if size != label.shape:
+    return (f'the image is {size[1]}x{size[0]} but the label {label.shape[1]}x{label.shape[0]} (width x height); '
+            'they must be the same'), name
+  return labels.explain_values(np.unique(label), num_classes=num_classes, ignore_label=ignore_label), name
+
+
+def _image_size(encoded, *, max_image_pixels):
+  """(height, width) of a whole JPEG or PNG; InputError says what is wrong."""
+  picture = _open('image', encoded, max_pixels=max_image_pixels)
+  try:
+    picture.load()
+  except Exception as error:  # pylint: disable=broad-except
+    raise InputError(f'the image cannot be decoded ({error})') from error
+  return picture.size[1], picture.size[0]
+
+
+def _label(encoded, *, max_pixels):
+  _open('label', encoded, max_pixels=max_pixels)
+  try:
+    return labels.read_png(encoded)[0]
+  except InputError as error:
+    raise InputError(f'the label {error}') from error
+
+
+def _open(what, encoded, *, max_pixels):
+  Image.MAX_IMAGE_PIXELS = None  # Ours is the limit that counts.
+  try:
+    picture = Image.open(io.BytesIO(encoded))
+  except Exception as error:  # pylint: disable=broad-except
+    raise InputError(f'the {what} is no picture ({len(encoded)} bytes)') from error
+  if picture.format not in ('JPEG', 'MPO', 'PNG'):
+    raise InputError(f'the {what} is {picture.format}; must be JPEG or PNG')
+  if picture.width * picture.height > max_pixels:
+    raise InputError(f'the {what} has {picture.width}x{picture.height} pixels, more than --max_image_pixels={max_pixels}')
+  return picture

@@ -1,0 +1,119 @@
+"""Label files to class indices: palette, grey and colour PNGs and SBD's .mat files. No TensorFlow: workers start quickly."""
+import io
+
+import numpy as np
+from PIL import Image
+
+from deeplab.errors import InputError
+
+_MOST_LISTED = 8  # Values or colours named in an error.
+
+
+def read_png(data, *, color_map=None):
+  """The class indices of a label PNG.
+
+  Args:
+    data: bytes of the file.
+    color_map: dict from (r, g, b) to index for labels stored as colours, palette PNGs included; None: palette PNGs are read
+      as the indices they hold, and other colour PNGs are refused.
+
+  Returns:
+    (indices, stored): uint8 or uint16 [height, width], and whether these are what the file itself holds, so that it can go
+    into a record as it is.
+
+  Raises:
+    InputError: a phrase that says what is wrong with the file.
+  """
+  if not data.startswith(b'\x89PNG'):
+    raise InputError('is not a PNG')
+  try:
+    picture = Image.open(io.BytesIO(data))
+    picture.load()
+  except Exception as error:  # pylint: disable=broad-except  # PIL raises many kinds, SyntaxError among them.
+    raise InputError(f'cannot be decoded ({error})') from error
+  mode = picture.mode
+  if mode in ('RGB', 'RGBA') or (mode in ('P', 'PA') and color_map is not None):
+    if color_map is None:
+      raise InputError(_explain_colors(picture))
+    return _indices_of_colors(np.asarray(picture.convert('RGB')), color_map), False
+  indices = np.asarray(picture)
+  if indices.ndim == 3:  # Grey and alpha, palette and alpha.
+    indices = indices[:, :, 0]
+  if mode == '1':
+    return indices.astype(np.uint8), True
+  if mode == 'L':
+    # PIL stretches grey samples of 2 and 4 bits to 0..255; the stored values are meant.
+    return indices // {2: 85, 4: 17}.get(data[24], 1), True
+  return indices.astype(np.uint16 if indices.dtype.itemsize > 1 else np.uint8), True
+
+
+def read_mat(data):
+  """The class indices of an SBD label (.mat with GTcls.Segmentation or GTinst.Segmentation), uint8 [height, width]."""
+  try:
+    from scipy import io as scipy_io  # pylint: disable=import-outside-toplevel
+  except ImportError as error:
+    raise InputError('needs scipy to be read: pip install scipy') from error
+  try:
+    contents = scipy_io.loadmat(io.BytesIO(data))
+    indices = np.asarray(contents['GTcls']['Segmentation'][0, 0])
+  except Exception as error:  # pylint: disable=broad-except
+    raise InputError(f'is not an SBD label with GTcls.Segmentation ({error})') from error
+  if indices.ndim != 2 or indices.dtype.kind not in 'ui':
+    raise InputError(f'GTcls.Segmentation is {indices.dtype} {list(indices.shape)}; must be whole numbers [height, width]')
+  return indices.astype(np.uint16 if indices.max(initial=0) > 255 else np.uint8)
+
+
+def shift(indices, *, offset, ignore_label):
+  """Adds `offset` to all indices but `ignore_label`; what falls below 0 becomes `ignore_label`. uint8 or uint16."""
+  shifted = indices.astype(np.int64) + offset
+  shifted[(indices == ignore_label) | (shifted < 0)] = ignore_label
+  if shifted.max(initial=0) > 65535:
+    raise InputError(f'value {shifted.max()} after --label_offset={offset} is above 65535')
+  return shifted.astype(np.uint16 if shifted.max(initial=0) > 255 else np.uint8)
+
+
+def write_png(indices):
+  """The bytes of a grey PNG of 8 or 16 bits that holds uint8 or uint16 [height, width]."""
+  file = io.BytesIO()
+  Image.fromarray(indices).save(file, format='PNG')
+  return file.getvalue()
+
+
+def explain_values(present, *, num_classes, ignore_label):
+  """None, or a phrase that names the label values that are neither below num_classes nor ignore_label.
+
+  Args:
+    present: label values, sorted, without repetition.
+    num_classes, ignore_label: what is allowed.
+  """
+  wrong = [int(value) for value in present if value >= num_classes and value != ignore_label]
+  if not wrong:
+    return None
+  return (f'label value{"s" if len(wrong) > 1 else ""} {_listed(wrong)}: allowed are 0 to {num_classes - 1} and ignore_label '
+          f'{ignore_label}')
+
+
+def _explain_colors(picture):
+  pixels = np.asarray(picture.convert('RGB'))
+  if (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
+    return 'is an RGB picture of greys, not a map of class indices; save it with one channel'
+  return ('is an RGB picture, not a map of class indices; say which colour is which class with --label_colormap=voc, '
+          'cityscapes, ade20k or a file of lines "index r g b"')
+
+
+def _indices_of_colors(pixels, color_map):
+  """uint8 or uint16 [height, width] of the indices of uint8 [height, width, 3]."""
+  codes = pixels.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+  known = np.array(sorted((r * 65536 + g * 256 + b, index) for (r, g, b), index in color_map.items()))
+  places = np.minimum(np.searchsorted(known[:, 0], codes), len(known) - 1)
+  unknown = known[places, 0] != codes
+  if unknown.any():
+    colors = np.unique(codes[unknown])
+    raise InputError(f'has {int(unknown.sum())} pixels of colours that --label_colormap does not list: ' + _listed(
+        [f'({code >> 16}, {code >> 8 & 255}, {code & 255})' for code in colors.tolist()]))
+  return known[places, 1].astype(np.uint16 if known[:, 1].max() > 255 else np.uint8)
+
+
+def _listed(values):
+  shown = ', '.join(str(value) for value in values[:_MOST_LISTED])
+  return shown + (f' and {len(values) - _MOST_LISTED} more' if len(values) > _MOST_LISTED else '')

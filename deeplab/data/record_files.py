@@ -1,0 +1,126 @@
+"""TFRecord files as files: which ones a pattern means, and how many whole records each holds.
+
+Nothing here imports TensorFlow. A record in a file is: length (8 bytes, little endian), check sum of the length (4), the
+record, check sum of the record (4). Walking over the lengths reads 12 bytes a record.
+"""
+import dataclasses
+import glob
+import os
+import struct
+
+from deeplab.errors import InputError
+
+_HEADER = struct.Struct('<QI')
+_FOOTER_BYTES = 4
+_CRC32C_POLYNOMIAL = 0x82F63B78
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordFile:
+  """What a walk over a file's record lengths found.
+
+  Attributes:
+    path: the file.
+    num_records: number of whole records from the start of the file.
+    num_bytes: their size together, without framing.
+    problem: None, or what is wrong with the file, as a phrase that continues its path.
+  """
+  path: str
+  num_records: int
+  num_bytes: int
+  problem: str | None = None
+
+
+def expand_filenames(patterns):
+  """The files that paths, globs and directories stand for.
+
+  Args:
+    patterns: paths. A directory stands for the files in it named *.tfrecord, *.tfrecords or *.record (or
+      *.tfrecord-00000-of-00010 and the like), its sub-directories not included.
+
+  Returns:
+    list of paths without repetition: in the order of `patterns`, sorted within each.
+
+  Raises:
+    InputError: a pattern matches nothing, or there is no pattern.
+  """
+  files = []
+  for pattern in patterns:
+    if os.path.isdir(pattern):
+      found = sorted(entry.path for entry in os.scandir(pattern) if entry.is_file() and _is_record_name(entry.name))
+      if not found:
+        raise InputError(f'--filenames={pattern}: the directory has no *.tfrecord files; give the directory that '
+                         'scripts/write_tfrecord.py wrote, or the files')
+    elif os.path.exists(pattern):
+      found = [pattern]
+    else:
+      found = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+      if not found:
+        what = 'no file matches' if glob.has_magic(pattern) else 'no such file or directory'
+        raise InputError(f'--filenames={pattern}: {what}; give TFRecord files, a glob in quotes or a directory')
+    files += found
+  if not files:
+    raise InputError('--filenames: no file given; give TFRecord files, a glob in quotes or a directory')
+  return list(dict.fromkeys(files))
+
+
+def _is_record_name(name):
+  return not name.startswith('.') and ('.tfrecord' in name or name.endswith('.record'))
+
+
+def index_file(path):
+  """Walks over the records of a file without reading them. Returns a RecordFile; raises InputError if it cannot be opened."""
+  num_records = num_bytes = 0
+  problem = None
+  try:
+    with open(path, 'rb', buffering=0) as file:
+      size = os.fstat(file.fileno()).st_size
+      position = 0
+      if size == 0:
+        problem = 'is empty (0 bytes)'
+      while position < size:
+        file.seek(position)
+        header = file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+          problem = f'is cut off after {num_records} whole records'
+          break
+        length, checksum = _HEADER.unpack(header)
+        if checksum != masked_crc32c(header[:8]):
+          problem = 'is not a TFRecord file' if not position else f'is corrupt after {num_records} whole records'
+          break
+        position += _HEADER.size + length + _FOOTER_BYTES
+        if position > size:
+          problem = f'is cut off after {num_records} whole records'
+          break
+        num_records += 1
+        num_bytes += length
+  except OSError as error:
+    raise InputError(f'{path}: cannot be read ({error.strerror})') from error
+  return RecordFile(path=path, num_records=num_records, num_bytes=num_bytes, problem=problem)
+
+
+def index_files(paths, *, allow_problems=False):
+  """A RecordFile for each path.
+
+  Raises:
+    InputError: a file is empty, truncated or something else (unless `allow_problems`), or no file has a record.
+  """
+  files = [index_file(path) for path in paths]
+  for file in files:
+    if file.problem and not allow_problems:
+      raise InputError(f'{file.path} {file.problem}; write or copy it again, or leave it out')
+  if not any(file.num_records for file in files):
+    raise InputError(f'{files[0].path}{" and the other files" if len(files) > 1 else ""}: no records to read; '
+                     'make them with scripts/write_tfrecord.py')
+  return files
+
+
+def masked_crc32c(data):
+  """The check sum of TFRecord framing (Castagnoli CRC, rotated and shifted), for the few bytes of a length."""
+  crc = 0xFFFFFFFF
+  for byte in data:
+    crc ^= byte
+    for _ in range(8):
+      crc = (crc >> 1) ^ (_CRC32C_POLYNOMIAL if crc & 1 else 0)
+  crc ^= 0xFFFFFFFF
+  return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF

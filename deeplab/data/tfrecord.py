@@ -1,0 +1,124 @@
+"""Records: the two layouts of their features, read and written.
+
+    basic     image, label                                               the 2019 reference's; name, height, width added
+    official  image/encoded, image/segmentation/class/encoded, ...       research/deeplab's, also read by deeplab2
+
+Both hold the bytes of encoded files (JPEG or PNG images, PNG labels). Reading detects the layout record by record.
+"""
+import os
+
+import tensorflow as tf
+
+from deeplab.data import decoding
+from deeplab.data.record_files import expand_filenames  # pylint: disable=unused-import
+
+RECORD_FORMATS = ('basic', 'official')
+
+_IMAGE_KEYS = ('image', 'image/encoded')
+_LABEL_KEYS = ('label', 'image/segmentation/class/encoded')
+_NAME_KEYS = ('name', 'image/filename')
+_FEATURES = {key: tf.io.FixedLenFeature([], tf.string, default_value='') for key in _IMAGE_KEYS + _LABEL_KEYS + _NAME_KEYS}
+
+
+def parse(serialized):
+  """Splits a record of either layout into its parts, in a graph.
+
+  Args:
+    serialized: string scalar, a tf.train.Example.
+
+  Returns:
+    (encoded image, encoded label, name), string scalars; '' where the record has no such feature.
+  """
+  features = tf.io.parse_single_example(serialized, _FEATURES)
+  return tuple(_first_filled(features[basic], features[official])
+               for basic, official in (_IMAGE_KEYS, _LABEL_KEYS, _NAME_KEYS))
+
+
+def parse_checked(serialized, fallback_name, *, num_classes, ignore_label, max_image_pixels):
+  """Parses a record and checks its sizes and label values; only the label is decoded.
+
+  Args:
+    serialized: string scalar, a tf.train.Example of either layout.
+    fallback_name: string scalar, the name of a record that has none.
+    num_classes, ignore_label: the label values allowed.
+    max_image_pixels: larger images are an error.
+
+  Returns:
+    (encoded image string scalar, label uint8 or uint16 [height, width], name string scalar).
+
+  Raises (when run):
+    tf.errors.OpError: the record is bad; `bad_records.explain_failure` says how.
+  """
+  encoded_image, encoded_label, name = parse(serialized)
+  size = decoding.image_size(encoded_image)
+  checks = [
+      decoding.check(tf.reduce_prod(tf.cast(size, tf.int64)) <= max_image_pixels, 'the image is too large'),
+      decoding.check(tf.reduce_all(tf.equal(size, decoding.label_size(encoded_label))), 'image and label differ in size'),
+  ]
+  with tf.control_dependencies(checks):
+    label = decoding.decode_label(encoded_label, num_classes=num_classes, ignore_label=ignore_label)
+  return encoded_image, label, tf.where(tf.equal(tf.strings.length(name), 0), fallback_name, name)
+
+
+def _first_filled(basic, official):
+  return tf.where(tf.equal(tf.strings.length(basic), 0), official, basic)
+
+
+def serialize(*, record_format, image, label, name, height, width):
+  """The serialized tf.train.Example of one image and its label.
+
+  Args:
+    record_format: 'basic' or 'official'.
+    image: bytes of a JPEG or PNG file.
+    label: bytes of a PNG file of class indices.
+    name: what evaluation calls the image.
+    height, width: size of both in pixels.
+  """
+  if record_format == 'basic':
+    features = {'image': image, 'label': label, 'name': name, 'height': height, 'width': width}
+  else:
+    features = {
+        'image/encoded': image, 'image/filename': name, 'image/format': 'png' if image.startswith(b'\x89PNG') else 'jpeg',
+        'image/height': height, 'image/width': width, 'image/channels': 3,
+        'image/segmentation/class/encoded': label, 'image/segmentation/class/format': 'png',
+    }
+  return tf.train.Example(features=tf.train.Features(
+      feature={key: _feature(value) for key, value in features.items()})).SerializeToString()
+
+
+def _feature(value):
+  if isinstance(value, int):
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+  value = value.encode() if isinstance(value, str) else value
+  return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def layout_of(serialized):
+  """'basic', 'official' or None (neither) for the bytes of a record.
+
+  Raises:
+    google.protobuf.message.DecodeError: the bytes are no tf.train.Example.
+  """
+  keys = tf.train.Example.FromString(serialized).features.feature.keys()
+  for position, record_format in enumerate(RECORD_FORMATS):
+    if _IMAGE_KEYS[position] in keys or _LABEL_KEYS[position] in keys:
+      return record_format
+  return None
+
+
+def parts_of(serialized):
+  """dict of the bytes 'image', 'label' and 'name' of a record of either layout, b'' where missing; for error messages."""
+  features = tf.train.Example.FromString(serialized).features.feature
+
+  def first(keys):
+    return next((features[key].bytes_list.value[0] for key in keys if key in features and features[key].bytes_list.value), b'')
+
+  return {'image': first(_IMAGE_KEYS), 'label': first(_LABEL_KEYS), 'name': first(_NAME_KEYS)}
+
+
+def shard_path(*, output_dir, split, record_format, index, num_shards):
+  """Path of a shard, `index` counted from 0: as the reference numbered them (from 1, in a directory of the split), or the
+  official way (from 0)."""
+  if record_format == 'basic':
+    return os.path.join(output_dir, split, f'{split}-{index + 1:05d}-of-{num_shards:05d}.tfrecord')
+  return os.path.join(output_dir, f'{split}-{index:05d}-of-{num_shards:05d}.tfrecord')
