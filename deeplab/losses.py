@@ -50,7 +50,7 @@ class SegmentationLoss:
     """{part: float32 scalar}, what the sum of each part is to be divided by, for int32 labels [B, H, W]."""
     valid, _ = _valid_pixels(labels, self.ignore_label)
     counts = {}
-    for part in self._parts():
+    for part in self.parts:
       if part == 'dice':
         counts[part] = tf.reduce_sum(tf.reduce_max(valid, axis=[1, 2]))
       elif self.options.top_k_percent_pixels < 1.0:
@@ -63,7 +63,7 @@ class SegmentationLoss:
     """{part: float32 scalar} for float logits [B, H, W, C], int32 labels [B, H, W] and an integer scalar `step`."""
     valid, labels = _valid_pixels(labels, self.ignore_label)
     sums = {}
-    for part in self._parts():
+    for part in self.parts:
       if part == 'dice':
         sums[part] = tf.reduce_sum(_image_dice_losses(logits, labels, valid, self.class_weights))
         continue
@@ -77,7 +77,9 @@ class SegmentationLoss:
         sums[part] = tf.reduce_sum(pixel_losses)
     return sums
 
-  def _parts(self):
+  @property
+  def parts(self):
+    """Names of the parts whose means are added."""
     return ('cross_entropy', 'dice') if self.options.loss == 'cross_entropy_and_dice' else (self.options.loss,)
 
 

@@ -1,0 +1,241 @@
+"""The directory of a training run: what it holds, whether a run may start there, and its checkpoints.
+
+    flags.txt            every flag of the run; `--flagfile=DIR/flags.txt --resume` continues it
+    model_options.json   the architecture, for evaluator and inferencer
+    model.ckpt-STEP      checkpoints with everything a run needs to go on; model.ckpt is the one at the end
+    best.ckpt best.json  the network with the best validation, and its score
+    metrics.jsonl        what was logged, one JSON object a line
+    events.out.tfevents* the same for TensorBoard
+"""
+import contextlib
+import dataclasses
+import glob
+import json
+import os
+import shutil
+import uuid
+
+import numpy as np
+
+from deeplab import checkpoints, saved_options
+from deeplab.atomic_files import replacing
+from deeplab.errors import InputError
+
+FLAGS_NAME = 'flags.txt'
+BEST_NAME = 'best.ckpt'
+BEST_SCORE_NAME = 'best.json'
+AVERAGED_NAME = 'model_ema.ckpt'
+METRICS_NAME = 'metrics.jsonl'
+
+# A run may be continued with other values of these,
+_MAY_CHANGE = frozenset({
+    'log_per_steps', 'persist_per_steps', 'max_to_keep', 'eval_filenames', 'eval_per_steps', 'patience', 'num_input_threads',
+    'output_path', 'resume', 'overwrite'})
+# and without these, which only matter before the first checkpoint.
+_START_FLAGS = frozenset({'load_ckpt_path', 'restore_from_seg_model', 'exclude_scopes'})
+_NOT_OF_THE_RUN = ('resume', 'overwrite')
+
+
+class RunDirectory:
+  """Reads and writes the files of one run. Attribute `path`: the directory."""
+
+  def __init__(self, path):
+    self.path = os.path.expanduser(path)
+
+  def file(self, name):
+    """Path of the run's file `name`."""
+    return os.path.join(self.path, name)
+
+  # === Starting and continuing ===
+
+  def create(self):
+    """Makes the directory and checks that it can be written. Raises InputError."""
+    try:
+      os.makedirs(self.path, exist_ok=True)
+      probe = self.file(f'.unfinished-{uuid.uuid4().hex}')
+      with open(probe, 'w', encoding='utf-8'):
+        pass
+      os.remove(probe)
+    except OSError as error:
+      raise InputError(f'--output_path={self.path}: cannot be written ({error.strerror}); choose another') from error
+
+  def refuse_if_in_use(self):
+    """Raises InputError where the directory holds a run already."""
+    found = self.checkpoints_of_run()
+    if found:
+      raise InputError(f'--output_path={self.path}: holds a run already ({os.path.basename(found[-1])}); give --resume to '
+                       'continue it, --overwrite to replace it, or another path')
+
+  def remove_run(self):
+    """Removes the files of an earlier run, and nothing else."""
+    for prefix in self.checkpoints_of_run() + [self.file(BEST_NAME), self.file(AVERAGED_NAME)]:
+      checkpoints.remove(prefix)
+    for name in ('checkpoint', FLAGS_NAME, METRICS_NAME, BEST_SCORE_NAME, saved_options.FILE_NAME):
+      with contextlib.suppress(FileNotFoundError):
+        os.remove(self.file(name))
+    for name in glob.glob(glob.escape(self.file('events.out.tfevents.')) + '*'):
+      os.remove(name)
+    self.remove_unfinished()
+
+  def remove_unfinished(self):
+    """Removes what a kill left half-written."""
+    for name in glob.glob(glob.escape(self.file('.unfinished-')) + '*'):
+      if os.path.isdir(name):
+        shutil.rmtree(name, ignore_errors=True)
+      else:
+        os.remove(name)
+
+  def checkpoints_of_run(self):
+    """Prefixes of the whole checkpoints, `model.ckpt-STEP` by step and `model.ckpt` last."""
+    final = self.file(checkpoints.FINAL_NAME)
+    return [prefix for prefix in checkpoints.list_prefixes(self.path)
+            if prefix == final or prefix == f'{final}-{checkpoints.step_of(prefix)}']
+
+  def newest_checkpoint(self):
+    """(prefix, step) of the newest checkpoint that can be read, or None; and a warning line for each that cannot."""
+    readable, warnings = [], []
+    for prefix in self.checkpoints_of_run():
+      try:
+        reader = checkpoints.Reader(checkpoints.find(prefix))
+        if reader.global_step is not None:
+          readable.append((reader.global_step, prefix))
+      except InputError as error:
+        warnings.append(f'left out: {error}')
+    if not readable:
+      return None, warnings
+    step, prefix = max(readable)
+    return (prefix, step), warnings
+
+  def is_finished(self, step):
+    """Whether `model.ckpt` is there, of this step or a later one."""
+    final = self.file(checkpoints.FINAL_NAME)
+    return os.path.exists(final + '.index') and checkpoints.Reader(final).global_step >= step
+
+  def keep_numbered(self, variables, prefix, *, step):
+    """Turns a `model.ckpt` that a run goes on from into `model.ckpt-STEP`, lest it passes for the end of the longer run.
+
+    Args:
+      variables: dict name -> tf.Variable, restored from `prefix`.
+      prefix: the checkpoint that was restored.
+      step: its step.
+    """
+    final = self.file(checkpoints.FINAL_NAME)
+    if prefix == final:
+      self._write_checkpoint(f'{final}-{step}', variables, step=step)
+    checkpoints.remove(final)
+
+  # === Flags ===
+
+  def write_flags(self, *options):
+    """Writes every flag of the run as a flagfile."""
+    self._write_text(FLAGS_NAME, ''.join(line + '\n' for line in flag_lines(*options)))
+
+  def saved_flags(self):
+    """{name: list of values as text} of the run's flagfile, or None where there is none."""
+    if not os.path.exists(self.file(FLAGS_NAME)):
+      return None
+    with open(self.file(FLAGS_NAME), encoding='utf-8') as file:
+      return _by_name(file.read().splitlines())
+
+  def check_flags(self, *options, given):
+    """Raises InputError where a flag of a run to be continued differs from what the run was started with.
+
+    Args:
+      *options: the options of the command that continues.
+      given: names of the flags the user gave.
+    """
+    saved, now = self.saved_flags(), _by_name(flag_lines(*options))
+    if saved is None:
+      return
+    different = []
+    for name in sorted(set(saved) | set(now)):
+      was, wanted = saved.get(name), now.get(name)
+      if was == wanted or name in _MAY_CHANGE or (name in _START_FLAGS and name not in given):
+        continue
+      if name == 'num_steps' and int(wanted[0]) > int(was[0]):
+        continue
+      different.append(f'--{name}={_shown(wanted)} (the run has {_shown(was)})')
+    if different:
+      raise InputError(f'--resume: {", ".join(different)}: not the flags of the run in {self.path}; continue it with '
+                       f'--flagfile={self.file(FLAGS_NAME)} --resume, or choose another --output_path. Only a larger '
+                       '--num_steps and the flags of logging, saving and validation may change')
+
+  # === Checkpoints ===
+
+  def save(self, variables, *, step, model_options, class_names=None, final=False, max_to_keep=0):
+    """Writes `model.ckpt-STEP`, or `model.ckpt`, with global_step; then removes the oldest beyond `max_to_keep`.
+
+    Returns:
+      the prefix.
+
+    Raises:
+      InputError: no space, or the directory has vanished; the older checkpoints are whole.
+    """
+    prefix = self.file(checkpoints.FINAL_NAME if final else f'{checkpoints.FINAL_NAME}-{step}')
+    self._write_checkpoint(prefix, variables, step=step)
+    saved_options.write(self.path, model_options, step=step, class_names=class_names)
+    numbered = [each for each in self.checkpoints_of_run() if checkpoints.step_of(each) is not None]
+    if max_to_keep:
+      for each in numbered[:-max_to_keep]:
+        checkpoints.remove(each)
+      numbered = numbered[-max_to_keep:]
+    checkpoints.update_state(self.path, [*(each for each in numbered if each != prefix), prefix])
+    return prefix
+
+  def save_best(self, variables, *, step, score):
+    """Writes `best.ckpt` and, after it, its score: a dict with 'mean_iou'."""
+    self._write_checkpoint(self.file(BEST_NAME), variables, step=step)
+    self._write_text(BEST_SCORE_NAME, json.dumps({'step': step, **score}) + '\n')
+
+  def save_averaged(self, variables, *, step):
+    """Writes `model_ema.ckpt`."""
+    self._write_checkpoint(self.file(AVERAGED_NAME), variables, step=step)
+
+  def best_score(self):
+    """The dict that goes with `best.ckpt`, or None where there is no whole one."""
+    try:
+      checkpoints.find(self.file(BEST_NAME))
+      with open(self.file(BEST_SCORE_NAME), encoding='utf-8') as file:
+        return json.load(file)
+    except (InputError, OSError, ValueError):
+      return None
+
+  def _write_checkpoint(self, prefix, variables, *, step):
+    # Not made anew: a directory that vanished is a fault of storage, which the user wants to know of.
+    if not os.path.isdir(self.path):
+      raise InputError(f'--output_path={self.path}: has vanished; the checkpoint of step {step} could not be written')
+    checkpoints.write(prefix, {**variables, checkpoints.GLOBAL_STEP: np.int64(step)})
+
+  def _write_text(self, name, text):
+    try:
+      with replacing(self.file(name)) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+        file.write(text)
+    except OSError as error:
+      raise InputError(f'{self.file(name)}: cannot be written ({error.strerror}); free space or choose another '
+                       '--output_path') from error
+
+
+def flag_lines(*options):
+  """The lines of a flagfile with every option that has a value; absl reads them back to the same options."""
+  lines = []
+  for each in options:
+    for field in dataclasses.fields(each):
+      value = getattr(each, field.name)
+      if value is None or field.name in _NOT_OF_THE_RUN:
+        continue
+      for element in value if isinstance(value, tuple) else (value,):
+        lines.append(f'--{field.name}={element}')
+  return lines
+
+
+def _by_name(lines):
+  values = {}
+  for line in lines:
+    name, separator, value = line.strip().removeprefix('--').partition('=')
+    if separator:
+      values.setdefault(name, []).append(value)
+  return values
+
+
+def _shown(values):
+  return 'none' if values is None else ','.join(values)

@@ -1,0 +1,168 @@
+"""What one sees of a run: lines on stdout, a progress bar on a terminal, metrics.jsonl, TensorBoard."""
+import json
+import os
+import sys
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab import color_map, pictures
+from deeplab.atomic_files import replacing
+from deeplab.errors import InputError
+
+_PANEL_CELL = 192
+
+
+class TrainingLog:
+  """Reports each update, and means over `log_per_steps` updates. Use it in a `with` block."""
+
+  def __init__(self, directory, *, metrics_name, log_per_steps, num_steps, start_step=0):
+    """Opens the files.
+
+    Args:
+      directory: of the run.
+      metrics_name: name of the JSON lines file in it; lines after `start_step` are dropped.
+      log_per_steps: steps between two lines.
+      num_steps: of the whole run.
+      start_step: steps made before.
+    """
+    self._directory, self._log_per_steps = directory, log_per_steps
+    self._metrics_path = os.path.join(directory, metrics_name)
+    self.validations = [line for line in _rewind(self._metrics_path, start_step) if 'mean_iou' in line]
+    self._metrics = open(self._metrics_path, 'a', encoding='utf-8')  # pylint: disable=consider-using-with
+    self._summaries = tf.summary.create_file_writer(directory)
+    self._bar = None
+    if sys.stderr.isatty():
+      from tqdm import tqdm  # pylint: disable=import-outside-toplevel
+      self._bar = tqdm(total=num_steps, initial=start_step, unit='step', dynamic_ncols=True, smoothing=0.05)
+    self._start_interval()
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    if self._bar is not None:
+      self._bar.close()
+    self._metrics.close()
+    self._summaries.close()
+
+  def line(self, text):
+    """Prints a line on stdout, beside the progress bar if there is one."""
+    if self._bar is not None:
+      self._bar.write(text, file=sys.stdout)
+      sys.stdout.flush()
+    else:
+      print(text, flush=True)
+
+  def update(self, result, *, step, learning_rate, num_images, waited):
+    """Reports one update.
+
+    Args:
+      result: training_step.StepResult.
+      step: number of updates made, this one included.
+      learning_rate: the update's.
+      num_images: in its batches.
+      waited: seconds it waited for input.
+    """
+    self._results.append(result)
+    self._num_images += num_images
+    self._waited += waited
+    seconds = max(time.monotonic() - self._since, 1e-9)
+    if self._bar is not None:
+      self._bar.update()
+      self._bar.set_postfix_str(
+          f'loss {result.total_loss:.4f}, rate {learning_rate:.2e}, {self._num_images / seconds:.1f} images/s, '
+          f'waiting for input {self._waited / seconds:.0%}', refresh=False)
+    if step % self._log_per_steps:
+      return
+    loss = float(np.mean([each.total_loss for each in self._results]))
+    self.line('step: %d, loss: %f' % (step, loss))
+    parts = {name: float(np.mean([each.parts[name] for each in self._results])) for name in result.parts}
+    norms = [each.gradient_norm for each in self._results if not each.gave_up]
+    numbers = {
+        'learning_rate': learning_rate, 'gradient_norm': float(np.mean(norms)) if norms else 0.0,
+        'images_per_second': self._num_images / seconds, 'waiting_for_input': self._waited / seconds}
+    self._write({'step': step, 'loss': loss, 'loss_parts': parts, **numbers})
+    self._write_scalars(step, {'total_loss': loss, **{f'losses/{name}': value for name, value in parts.items()}, **numbers})
+    self._start_interval()
+
+  def validated(self, result, *, step, best, class_names):
+    """Reports a validation: evaluator.EvaluationResult, and the best score so far, a dict with mean_iou and step."""
+    summary = result.summary
+    self.line(f'validation at step {step}: mIOU {summary.mean_iou:.4f}, loss {result.loss:.4f}, {result.num_images} images; '
+              f'best {best["mean_iou"]:.4f} at step {best["step"]}')
+    names = class_names or tuple(str(index) for index in range(len(summary.iou)))
+    self.line('  IoU: ' + ', '.join(f'{name} {_number(value)}' for name, value in zip(names, summary.iou)))
+    line = {'step': step, 'mean_iou': summary.mean_iou, 'validation_loss': result.loss,
+            'iou': [None if np.isnan(value) else float(value) for value in summary.iou]}
+    self.validations.append(line)
+    self._write(line)
+    scalars = {'validation/mean_iou': summary.mean_iou, 'validation/loss': result.loss}
+    scalars.update((f'validation/iou/{name}', value) for name, value in zip(names, summary.iou) if not np.isnan(value))
+    self._write_scalars(step, scalars)
+    # The pause is not the training's: images per second count from here.
+    self._since, self._num_images, self._waited = time.monotonic(), 0, 0.0
+
+  def panel(self, name, rows, *, step, ignore_label):
+    """Writes a picture to TensorBoard: rows of image uint8 [h, w, 3], label [h, w] and prediction [h, w]."""
+    colors = color_map.pascal_voc_color_map()
+    cells = [[image, _colored(label, colors, ignore_label), color_map.colorize(prediction % 256, colors)]
+             for image, label, prediction in rows]
+    sheet = pictures.contact_sheet(cells, column_titles=('image', 'label', 'prediction'), cell_size=_PANEL_CELL)
+    with self._summaries.as_default():
+      tf.summary.image(name, np.asarray(sheet)[np.newaxis], step=step)
+
+  def flush(self):
+    """Brings what was reported to the disk. Raises InputError where that fails."""
+    try:
+      self._metrics.flush()
+      self._summaries.flush()
+    except (OSError, tf.errors.OpError) as error:
+      raise InputError(f'{self._directory}: the log cannot be written ({error}); free space or choose another '
+                       '--output_path; the checkpoints are whole') from error
+
+  def _start_interval(self):
+    self._results, self._num_images, self._waited, self._since = [], 0, 0.0, time.monotonic()
+
+  def _write(self, line):
+    try:
+      self._metrics.write(json.dumps(line) + '\n')
+      self._metrics.flush()
+    except OSError as error:
+      raise InputError(f'{self._metrics_path}: cannot be written ({error.strerror}); free space or choose another '
+                       '--output_path; the checkpoints are whole') from error
+
+  def _write_scalars(self, step, numbers):
+    with self._summaries.as_default():
+      for name, value in numbers.items():
+        tf.summary.scalar(name, value, step=step)
+    self.flush()
+
+
+def _rewind(path, step):
+  """Drops the lines after `step` from a JSON lines file, and a last line that a kill cut; returns the rest as dicts."""
+  if not os.path.exists(path):
+    return []
+  kept = []
+  with open(path, encoding='utf-8') as file:
+    for text in file:
+      try:
+        line = json.loads(text)
+      except ValueError:
+        continue
+      if line['step'] <= step:
+        kept.append(line)
+  with replacing(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+    file.writelines(json.dumps(line) + '\n' for line in kept)
+  return kept
+
+
+def _colored(label, colors, ignore_label):
+  """The label in colours, ignored pixels white."""
+  ignored = (label == ignore_label)[..., np.newaxis]
+  return np.where(ignored, np.uint8(255), color_map.colorize(np.where(ignored[..., 0], 0, label) % 256, colors))
+
+
+def _number(value):
+  return '-' if np.isnan(value) else f'{value:.4f}'

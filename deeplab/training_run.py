@@ -1,0 +1,208 @@
+"""A training run from options to the last checkpoint: what run_trainer.py does."""
+import os
+import random
+import shlex
+import sys
+
+import tensorflow as tf
+
+from deeplab import checkpoints, class_balance, devices, losses, saved_options, starting_report
+from deeplab.class_names import load_class_names
+from deeplab.data import input_pipeline, record_files
+from deeplab.errors import InputError
+from deeplab.model import backbones
+from deeplab.model.prediction_model import DeepLabV3PredictionModel
+from deeplab.run_directory import BEST_NAME, FLAGS_NAME, METRICS_NAME, RunDirectory
+from deeplab.stop_signals import StopSignals
+from deeplab.trainer import DeepLabV3Trainer
+from deeplab.training_log import TrainingLog
+from deeplab.validation import Validation
+
+
+def run(model_options, compute_options, input_options, training_options, loss_options, validation_options, run_options, *, given):
+  """Trains as the options say; `given` are the names of the flags that the user gave. Returns the exit status.
+
+  Raises:
+    InputError: the options do not fit each other, the data or what is in the output directory.
+  """
+  directory = RunDirectory(run_options.output_path)
+  validation_options = validation_options.replace(
+      eval_per_steps=validation_options.eval_per_steps or run_options.persist_per_steps) if (
+          validation_options.eval_filenames) else validation_options
+  input_options, run_options = _as_in_the_run(directory, input_options, run_options, given=given)
+  options = (model_options, compute_options, input_options, training_options, loss_options, validation_options, run_options)
+  newest = None
+  if run_options.resume:
+    directory.check_flags(*options, given=given)
+    newest, unreadable = directory.newest_checkpoint()
+    _warn(unreadable)
+    if newest and newest[1] >= training_options.num_steps and directory.is_finished(newest[1]):
+      _say(f'nothing to do: step {newest[1]} >= num_steps {training_options.num_steps} in {directory.path}')
+      return 0
+  elif not run_options.overwrite:
+    directory.refuse_if_in_use()
+  class_names = load_class_names(run_options.class_names, model_options.num_classes) if run_options.class_names else None
+  files, eval_files = _find_records(input_options, validation_options)
+  directory.create()
+
+  tf.get_logger().setLevel('ERROR')  # TensorFlow's advice on its own functions is not for who trains.
+  tf.random.set_seed(input_options.seed)
+  if training_options.deterministic:
+    tf.config.experimental.enable_op_determinism()
+  strategy, gpus = devices.make_strategy()
+  if compute_options.compute_dtype == 'float16' and not gpus:
+    raise InputError('--compute_dtype=float16: needs a GPU, and none was found; use bfloat16 or float32')
+  for line in [starting_report.device_line(strategy, gpus), starting_report.data_line('training data', files),
+               *([starting_report.data_line('validation data', eval_files)] if eval_files else []),
+               starting_report.changed_flags_line(*options)]:
+    _say(line)
+  loss = losses.SegmentationLoss(loss_options, input_options.ignore_label,
+                                 _class_weights(loss_options, model_options, input_options))
+  with strategy.scope():
+    model = DeepLabV3PredictionModel(
+        model_options, batch_norm_decay=training_options.batch_norm_decay, compute_dtype=compute_options.compute_dtype,
+        recompute_gradients=training_options.recompute_gradients)
+  _say(starting_report.parameter_line(model))
+  trainer = DeepLabV3Trainer(
+      model, training_options, loss=loss, strategy=strategy, seed=input_options.seed, jit_compile=compute_options.jit_compile,
+      scale_loss=compute_options.compute_dtype == 'float16')
+  _warn(starting_report.warnings(model_options, input_options, training_options,
+                                 from_scratch=not run_options.load_ckpt_path))
+  _start(trainer, model, directory, run_options, newest=newest)
+  directory.remove_unfinished()
+  directory.write_flags(*options)
+  saved_options.write(directory.path, model_options, step=trainer.global_step, class_names=class_names)
+
+  batches = input_pipeline.training_batches(
+      input_options, num_classes=model_options.num_classes,
+      start_step=trainer.global_step * training_options.accumulate_steps)
+  with StopSignals() as stop, TrainingLog(
+      directory.path, metrics_name=METRICS_NAME, log_per_steps=run_options.log_per_steps,
+      num_steps=training_options.num_steps, start_step=trainer.global_step) as log:
+    validation = None
+    if eval_files:
+      validation = Validation(
+          model, directory, log, options=validation_options, filenames=validation_options.eval_filenames,
+          ignore_label=input_options.ignore_label, average=trainer.average, class_names=class_names)
+    outcome = trainer.train(
+        _explained(batches, input_options, model_options), run=directory, log=log, run_options=run_options, stop=stop,
+        validation=validation, class_names=class_names)
+  _say(_last_line(outcome, trainer, directory, validation, stop))
+  return 0
+
+
+def _as_in_the_run(directory, input_options, run_options, *, given):
+  """The options with what a continued run has fixed already, and a seed."""
+  seed = input_options.seed
+  if run_options.resume:
+    if not os.path.isdir(directory.path):
+      raise InputError(f'--resume: {directory.path} does not exist; check --output_path, or leave --resume out to start a run')
+    saved = directory.saved_flags() or {}
+    if seed is None and 'seed' in saved:
+      seed = int(saved['seed'][0])
+    changes = {}
+    if 'load_ckpt_path' not in given:
+      changes['load_ckpt_path'] = saved.get('load_ckpt_path', [None])[0]
+    if 'restore_from_seg_model' not in given:
+      changes['restore_from_seg_model'] = saved.get('restore_from_seg_model') == ['True']
+    if 'exclude_scopes' not in given:
+      changes['exclude_scopes'] = tuple(saved.get('exclude_scopes', ()))
+    run_options = run_options.replace(**changes)
+  # A run without --seed is random, but it can be continued: its flagfile has the seed.
+  return input_options.replace(seed=random.randrange(2 ** 31) if seed is None else seed), run_options
+
+
+def _find_records(input_options, validation_options):
+  """(training files, validation files) as lists of RecordFile; raises InputError for what cannot be read."""
+  files = record_files.index_files(record_files.expand_filenames(input_options.filenames),
+                                   allow_problems=input_options.skip_bad_records)
+  eval_files = []
+  if validation_options.eval_filenames:
+    eval_files = record_files.index_files(record_files.expand_filenames(validation_options.eval_filenames))
+  return files, eval_files
+
+
+def _class_weights(loss_options, model_options, input_options):
+  """None, or a tuple with a factor for each class."""
+  if loss_options.class_weights is None:
+    return None
+  if loss_options.class_weights == 'auto':
+    weights = class_balance.weights_of_records(
+        input_options.filenames, num_classes=model_options.num_classes, ignore_label=input_options.ignore_label)
+    _say('class weights: ' + ','.join(f'{weight:.4g}' for weight in weights))
+    return weights
+  weights = loss_options.listed_class_weights()
+  if len(weights) != model_options.num_classes:
+    raise InputError(f'--class_weights has {len(weights)} values and --num_classes is {model_options.num_classes}: give one '
+                     'a class')
+  return weights
+
+
+def _start(trainer, model, directory, run_options, *, newest):
+  """Gives the variables the values the run starts from, and says where that is."""
+  if newest:
+    prefix, step = newest
+    trainer.restore(prefix)
+    directory.keep_numbered(trainer.variables, prefix, step=step)
+    _say(f'starting from {prefix} at step {step}')
+    return
+  if run_options.load_ckpt_path:
+    prefix = checkpoints.find(run_options.load_ckpt_path)
+    report = checkpoints.restore(
+        model.named_variables, prefix, exclude_scopes=run_options.exclude_scopes,
+        backbone_scope=backbones.scope_name(model.options.model_variant), new_head_for_other_classes=True)
+    missing = [name for name, reason in report.new if reason == 'not in the checkpoint']
+    if run_options.restore_from_seg_model and missing:
+      raise InputError(f'--restore_from_seg_model: checkpoint {prefix} lacks {len(missing)} of the network\'s variables, the '
+                       f'first is {missing[0]}; the model flags must be those it was trained with, or leave the flag out')
+    _warn(_contradictions(model.options, prefix))
+    for line in starting_report.restore_lines(report):
+      _say(line)
+    if trainer.average is not None:
+      trainer.average.restart()
+  if run_options.overwrite:
+    directory.remove_run()
+  start = checkpoints.find(run_options.load_ckpt_path) if run_options.load_ckpt_path else 'scratch'
+  reason = f' ({directory.path} holds no checkpoint to resume yet)' if run_options.resume else ''
+  _say(f'starting from {start} at step 0{reason}')
+
+
+def _contradictions(model_options, prefix):
+  """Warnings where the checkpoint was trained with another meaning of the same weights."""
+  saved = saved_options.read(prefix)
+  if saved is None:
+    return []
+  return [f'--{name}={getattr(model_options, name)}: the checkpoint was trained with {getattr(saved["model_options"], name)}'
+          for name in ('preprocess_images_option', 'align_corners')
+          if getattr(model_options, name) != getattr(saved['model_options'], name)]
+
+
+def _explained(batches, input_options, model_options):
+  """The batches; a bad record is an InputError that names it."""
+  try:
+    yield from batches
+  except tf.errors.OpError as error:
+    raise input_pipeline.explain_failure(
+        error, input_options.filenames, num_classes=model_options.num_classes,
+        ignore_label=input_options.ignore_label) from error
+
+
+def _last_line(outcome, trainer, directory, validation, stop):
+  if outcome == 'stopped':
+    flagfile = shlex.quote(directory.file(FLAGS_NAME))
+    return (f'stopped by {stop.requested} at step {trainer.global_step}; continue with: run_trainer.py '
+            f'--flagfile={flagfile} --resume')
+  best = ''
+  if validation is not None and validation.best:
+    best = f'; best mIOU {validation.best["mean_iou"]:.4f} at step {validation.best["step"]}: {directory.file(BEST_NAME)}'
+  reason = ' early: the mIOU has not risen for --patience validations' if outcome == 'gave up' else ''
+  return f'finished{reason} at step {trainer.global_step}: {directory.file(checkpoints.FINAL_NAME)}{best}'
+
+
+def _say(line):
+  print(line, flush=True)
+
+
+def _warn(lines):
+  for line in lines:
+    print(f'warning: {line}', file=sys.stderr, flush=True)
