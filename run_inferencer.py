@@ -15,10 +15,8 @@ example: run_inferencer.py --input=photos --ckpt_path=/tmp/deeplabv3 --output_pa
 
 def main(model_options, prediction_options, inference_options, compute_options):
   # Here and not above: these import TensorFlow, which --help and flag errors need not wait for.
-  from deeplab import checkpoints, prediction_files, saved_options
-  from deeplab.class_names import load_class_names
+  from deeplab import prediction_files, trained_network
   from deeplab.inferencer import DeepLabV3Inferencer
-  from deeplab.model.prediction_model import DeepLabV3PredictionModel
   from deeplab.prediction_run import PredictionRun
 
   start = time.monotonic()
@@ -28,28 +26,24 @@ def main(model_options, prediction_options, inference_options, compute_options):
   planned = _plan(inference_options)
   colors = color_map.load_color_map(inference_options.colormap)
 
-  prefix = checkpoints.find(inference_options.ckpt_path)
-  model_options, notes = saved_options.resolve(model_options, flags.given(ModelOptions), prefix)
-  for note in notes:
+  network = trained_network.load(
+      inference_options.ckpt_path, model_options, given=flags.given(ModelOptions),
+      compute_dtype=compute_options.compute_dtype, class_names=inference_options.class_names)
+  for note in network.notes:
     print(note, flush=True)
-  prediction_options.check_against(model_options)
-  writer = prediction_files.PredictionWriter(color_map=colors, num_classes=model_options.num_classes)
+  writer = prediction_files.PredictionWriter(color_map=colors, num_classes=network.options.num_classes)
   writer.check_types(inference_options.output_type)
-  names = _class_names(inference_options, model_options, saved_options.read(prefix), load_class_names)
   prediction_files.make_directory(inference_options.output_path)
+  print(f'predicting {len(planned)} images with {network.prefix}', flush=True)
 
-  model = DeepLabV3PredictionModel(model_options, compute_dtype=compute_options.compute_dtype)
-  checkpoints.restore(model.named_variables, prefix, require_all=True)
-  print(f'predicting {len(planned)} images with {prefix}', flush=True)
-
-  legend = list(zip(names, colors.tolist())) if inference_options.legend else ()
+  legend = list(zip(network.class_names, colors.tolist())) if inference_options.legend else ()
   if legend:
     prediction_files.save_legend(legend, os.path.join(inference_options.output_path, prediction_paths.LEGEND_NAME))
   sheets = None
   if 'contact_sheet' in inference_options.output_type:
     sheets = prediction_files.ContactSheets(inference_options.output_path, color_map=colors, legend=legend)
   inferencer = DeepLabV3Inferencer(
-      model, options=prediction_options, with_probabilities='probabilities' in inference_options.output_type,
+      network.model, options=prediction_options, with_probabilities='probabilities' in inference_options.output_type,
       jit_compile=compute_options.jit_compile)
   run = PredictionRun(inferencer, writer, batch_size=prediction_options.batch_size, sheets=sheets)
   before = time.monotonic() - start
@@ -79,15 +73,6 @@ def _plan(options):
   for note in notes:
     print(note, flush=True)
   return planned
-
-
-def _class_names(options, model_options, saved, load_class_names):
-  """Names by flag, by what is saved beside the checkpoint, else numbers."""
-  if options.class_names:
-    return load_class_names(options.class_names, model_options.num_classes)
-  if saved and saved.get('class_names'):
-    return tuple(saved['class_names'])
-  return tuple(f'class {index}' for index in range(model_options.num_classes))
 
 
 def _report(summary, *, before, num_traces):

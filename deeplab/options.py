@@ -344,7 +344,8 @@ class PredictionOptions(CheckedOptions):
   eval_pad: str = option(
       'none', 'Padding at the bottom and right before the network, cropped off afterwards: none; stride (to the next '
       'multiple of the output stride plus 1); or HEIGHTxWIDTH such as 513x513, for smaller images. Weights with '
-      '--align_corners want stride or a fixed size.')
+      '--align_corners want stride or a fixed size: official MobileNetV2 weights gave mIOU 0.796 on 8 PASCAL VOC images of '
+      'native size, 0.853 with stride, 0.859 with 513x513.')
   tile_size: int | None = option(
       None, 'Predict images larger than this in square tiles with this side, for images that do not fit in memory; best is '
       'a multiple of the output stride plus 1.', minimum=2)

@@ -1,0 +1,56 @@
+"""Which checkpoints to evaluate: one, all of a directory, or those that a training run is still to write."""
+import os
+import time
+
+from deeplab import checkpoints
+from deeplab.errors import InputError
+
+_SECONDS_BETWEEN_LOOKS = 5.0
+
+
+def checkpoint_sequence(path, *, all_checkpoints=False, watch=False, timeout=3600.0, wait=time.sleep, say=print):
+  """Yields checkpoint prefixes.
+
+  Args:
+    path: a prefix or a directory; a directory for the next two.
+    all_checkpoints: all that the directory holds, by step, instead of its final or newest one.
+    watch: then each new one as it appears.
+    timeout: seconds without a new one after which watching ends.
+    wait: called with the seconds until the next look.
+    say: called with a line when waiting begins and ends.
+
+  Raises:
+    InputError: there is no such checkpoint, or `path` is no directory where one is needed.
+  """
+  if not (all_checkpoints or watch):
+    yield checkpoints.find(path)
+    return
+  if not os.path.isdir(path):
+    raise InputError(f'--ckpt_path={path}: --all_checkpoints and --watch need the directory of the checkpoints')
+  present = checkpoints.list_prefixes(path)
+  seen = {_state(prefix) for prefix in present}
+  if present or not watch:
+    yield from present if all_checkpoints and present else [checkpoints.find(path)]
+  waited = 0.0
+  if watch:
+    say(f'waiting for a new checkpoint in {path}')
+  while watch and waited < timeout:
+    new = [prefix for prefix in checkpoints.list_prefixes(path) if _state(prefix) not in seen]
+    if new:
+      seen.update(map(_state, new))
+      yield from new
+      waited = 0.0
+    else:
+      wait(min(_SECONDS_BETWEEN_LOOKS, timeout))
+      waited += _SECONDS_BETWEEN_LOOKS
+  if watch:
+    say(f'no new checkpoint in {path} for {timeout:g} s: done')
+
+
+def _state(prefix):
+  """What tells a checkpoint from another one written later under its name; None once it is deleted."""
+  try:
+    status = os.stat(prefix + '.index')
+    return prefix, status.st_mtime_ns, status.st_ino
+  except FileNotFoundError:
+    return None

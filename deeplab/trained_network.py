@@ -1,0 +1,62 @@
+"""A network with the weights of a checkpoint, as evaluation and inference need it."""
+import dataclasses
+
+from deeplab import checkpoints, saved_options
+from deeplab.class_names import load_class_names
+from deeplab.model.prediction_model import DeepLabV3PredictionModel
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedNetwork:
+  """What `load` gives.
+
+  Attributes:
+    model: DeepLabV3PredictionModel.
+    options: its ModelOptions.
+    prefix: the checkpoint.
+    class_names: a string for each class.
+    notes: lines to print.
+  """
+  model: DeepLabV3PredictionModel
+  options: object
+  prefix: str
+  class_names: tuple
+  notes: tuple
+
+
+def load(ckpt_path, model_options, *, given, compute_dtype='float32', class_names=None):
+  """Makes the network of a checkpoint and restores all its variables.
+
+  Args:
+    ckpt_path: checkpoint prefix or directory.
+    model_options: ModelOptions from the flags; what is saved beside the checkpoint wins over their defaults.
+    given: names of the model options that the user gave.
+    compute_dtype: as in ComputeOptions.
+    class_names: a data set's name or a file; None for those saved beside the checkpoint, else 'class 0' and so on.
+
+  Returns:
+    TrainedNetwork.
+
+  Raises:
+    InputError: no such checkpoint, another network's, flags that contradict it, or another number of names.
+  """
+  prefix = checkpoints.find(ckpt_path)
+  options, notes = saved_options.resolve(model_options, given, prefix)
+  names = _class_names(class_names, prefix, options.num_classes)
+  model = DeepLabV3PredictionModel(options, compute_dtype=compute_dtype)
+  restore(model, prefix)
+  return TrainedNetwork(model=model, options=options, prefix=prefix, class_names=names, notes=tuple(notes))
+
+
+def restore(model, prefix):
+  """Gives `model` the values of a checkpoint, which must have all of its variables. Raises InputError."""
+  checkpoints.restore(model.named_variables, prefix, require_all=True)
+
+
+def _class_names(name_or_path, prefix, num_classes):
+  if name_or_path:
+    return load_class_names(name_or_path, num_classes)
+  saved = saved_options.read(prefix)
+  if saved and saved.get('class_names') and len(saved['class_names']) == num_classes:
+    return tuple(saved['class_names'])
+  return tuple(f'class {index}' for index in range(num_classes))
