@@ -6,16 +6,18 @@ from PIL import Image
 
 from deeplab.errors import InputError
 
+AMBIGUOUS = -1  # In place of an index: the colour stands for several classes.
 _MOST_LISTED = 8  # Values or colours named in an error.
 
 
-def read_png(data, *, color_map=None):
+def read_png(data, *, color_map=None, max_pixels=None):
   """The class indices of a label PNG.
 
   Args:
     data: bytes of the file.
     color_map: dict from (r, g, b) to index for labels stored as colours, palette PNGs included; None: palette PNGs are read
       as the indices they hold, and other colour PNGs are refused.
+    max_pixels: a larger picture is refused before it is decoded; None: any is taken.
 
   Returns:
     (indices, stored): uint8 or uint16 [height, width], and whether these are what the file itself holds, so that it can go
@@ -27,10 +29,14 @@ def read_png(data, *, color_map=None):
   if not data.startswith(b'\x89PNG'):
     raise InputError('is not a PNG')
   try:
+    Image.MAX_IMAGE_PIXELS = None  # Ours is the limit that counts.
     picture = Image.open(io.BytesIO(data))
-    picture.load()
+    if max_pixels is None or picture.width * picture.height <= max_pixels:
+      picture.load()
   except Exception as error:  # pylint: disable=broad-except  # PIL raises many kinds, SyntaxError among them.
     raise InputError(f'cannot be decoded ({error})') from error
+  if max_pixels is not None and picture.width * picture.height > max_pixels:
+    raise InputError(f'has {picture.width}x{picture.height} pixels, more than --max_image_pixels={max_pixels}')
   mode = picture.mode
   if mode in ('RGB', 'RGBA') or (mode in ('P', 'PA') and color_map is not None):
     if color_map is None:
@@ -110,8 +116,17 @@ def _indices_of_colors(pixels, color_map):
   if unknown.any():
     colors = np.unique(codes[unknown])
     raise InputError(f'has {int(unknown.sum())} pixels of colours that --label_colormap does not list: ' + _listed(
-        [f'({code >> 16}, {code >> 8 & 255}, {code & 255})' for code in colors.tolist()]))
-  return known[places, 1].astype(np.uint16 if known[:, 1].max() > 255 else np.uint8)
+        [_color(code) for code in colors.tolist()]))
+  indices = known[places, 1]
+  if indices.min(initial=0) < 0:
+    code = int(codes[indices == AMBIGUOUS][0])
+    raise InputError(f'has the colour {_color(code)}, which --label_colormap gives to several classes; use a file with one '
+                     'class for each colour')
+  return indices.astype(np.uint16 if known[:, 1].max() > 255 else np.uint8)
+
+
+def _color(code):
+  return f'({code >> 16}, {code >> 8 & 255}, {code & 255})'
 
 
 def _listed(values):

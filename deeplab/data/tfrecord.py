@@ -5,8 +5,6 @@
 
 Both hold the bytes of encoded files (JPEG or PNG images, PNG labels). Reading detects the layout record by record.
 """
-import os
-
 import tensorflow as tf
 
 from deeplab.data import decoding
@@ -17,7 +15,8 @@ RECORD_FORMATS = ('basic', 'official')
 _IMAGE_KEYS = ('image', 'image/encoded')
 _LABEL_KEYS = ('label', 'image/segmentation/class/encoded')
 _NAME_KEYS = ('name', 'image/filename')
-_FEATURES = {key: tf.io.FixedLenFeature([], tf.string, default_value='') for key in _IMAGE_KEYS + _LABEL_KEYS + _NAME_KEYS}
+_FEATURES = {key: tf.io.FixedLenFeature([], tf.string, default_value='')
+             for key in _IMAGE_KEYS + _LABEL_KEYS + _NAME_KEYS}
 
 
 def parse(serialized):
@@ -83,7 +82,7 @@ def serialize(*, record_format, image, label, name, height, width):
         'image/segmentation/class/encoded': label, 'image/segmentation/class/format': 'png',
     }
   return tf.train.Example(features=tf.train.Features(
-      feature={key: _feature(value) for key, value in features.items()})).SerializeToString()
+      feature={key: _feature(value) for key, value in features.items()})).SerializeToString(deterministic=True)
 
 
 def _feature(value):
@@ -111,14 +110,7 @@ def parts_of(serialized):
   features = tf.train.Example.FromString(serialized).features.feature
 
   def first(keys):
-    return next((features[key].bytes_list.value[0] for key in keys if key in features and features[key].bytes_list.value), b'')
+    values = (features[key].bytes_list.value for key in keys if key in features)
+    return next((value[0] for value in values if value), b'')
 
   return {'image': first(_IMAGE_KEYS), 'label': first(_LABEL_KEYS), 'name': first(_NAME_KEYS)}
-
-
-def shard_path(*, output_dir, split, record_format, index, num_shards):
-  """Path of a shard, `index` counted from 0: as the reference numbered them (from 1, in a directory of the split), or the
-  official way (from 0)."""
-  if record_format == 'basic':
-    return os.path.join(output_dir, split, f'{split}-{index + 1:05d}-of-{num_shards:05d}.tfrecord')
-  return os.path.join(output_dir, f'{split}-{index:05d}-of-{num_shards:05d}.tfrecord')

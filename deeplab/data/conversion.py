@@ -1,0 +1,191 @@
+"""Image and label files to records: everything is checked before a record appears under its final name.
+
+Worker processes read and check the files (source_files.py); one process writes the records in the order of the list.
+"""
+import collections
+import concurrent.futures
+import contextlib
+import json
+import multiprocessing
+import os
+import re
+import sys
+
+from deeplab import quiet_start
+from deeplab.atomic_files import replacing
+from deeplab.data import source_files
+from deeplab.errors import InputError
+
+_MOST_LISTED = 20
+_SHARD_NUMBERS = re.compile(r'-\d{5}-of-\d{5}\.tfrecord$')
+
+
+def convert(options):
+  """Writes the records of a split.
+
+  Args:
+    options: ConversionOptions.
+
+  Returns:
+    dict, the summary that is also written as JSON beside the records.
+
+  Raises:
+    InputError: the files have problems. Up to 20 of them were printed to stderr; nothing was written.
+  """
+  pairs, problems = source_files.list_pairs(options)
+  colors = source_files.color_indices(options.label_colormap) if options.label_colormap else None
+  paths = _shard_paths(options, num_records=len(pairs))
+  if not problems:
+    _refuse_other_shards(paths)
+    os.makedirs(os.path.dirname(paths[0]), exist_ok=True)
+  summary = _Summary(options)
+  # Leaving the stack without an error renames all shards; leaving it with an error removes them.
+  with contextlib.ExitStack() as shards:
+    writer = _ShardWriter(paths, options, shards)
+    for converted in _progress(_converted(pairs, options, colors), total=len(pairs)):
+      if converted.problem:
+        problems.append(converted.problem)
+        writer.close()
+      elif not problems:
+        writer.write(converted)
+        summary.add(converted)
+    writer.close()
+    if problems:
+      _raise_problems(problems, num_pairs=len(pairs))
+  result = summary.as_dict(paths)
+  with replacing(summary_path(paths[0])) as temporary:
+    with open(temporary, 'w', encoding='utf-8') as file:
+      json.dump(result, file, indent=2)
+      file.write('\n')
+  return result
+
+
+def summary_path(shard):
+  """Where the summary of the shards goes: beside them, SPLIT-summary.json."""
+  return _SHARD_NUMBERS.sub('-summary.json', shard)
+
+
+class _ShardWriter:
+  """Writes records to the shards one after the other, aside; `shards` (an ExitStack) puts them in place."""
+
+  def __init__(self, paths, options, shards):
+    self._paths, self._options, self._shards = paths, options, shards
+    self._writer, self._num_written = None, 0
+
+  def write(self, converted):
+    """Appends a record. Raises OSError where the disk does not take it."""
+    shard, position = divmod(self._num_written, self._options.num_per_shard)
+    quiet_start.import_tensorflow()
+    import tensorflow as tf  # pylint: disable=import-outside-toplevel  # Not before the first files proved good.
+    from deeplab.data import tfrecord  # pylint: disable=import-outside-toplevel
+    try:
+      if position == 0:
+        self.close()
+        self._writer = tf.io.TFRecordWriter(self._shards.enter_context(replacing(self._paths[shard])))
+      self._writer.write(tfrecord.serialize(
+          record_format=self._options.record_format, image=converted.image, label=converted.label, name=converted.name,
+          height=converted.height, width=converted.width))
+    except tf.errors.OpError as error:
+      raise InputError(f'{self._paths[shard]}: cannot be written ({error.message})') from error
+    self._num_written += 1
+
+  def close(self):
+    """Finishes the open shard, if any."""
+    if self._writer is not None:
+      writer, self._writer = self._writer, None
+      try:
+        writer.close()
+      except Exception as error:  # pylint: disable=broad-except  # tf.errors.OpError, which is not imported here.
+        raise InputError(f'{self._options.output_dir}: records cannot be written ({error})') from error
+
+
+class _Summary:
+  """Counts what goes into the records."""
+
+  def __init__(self, options):
+    self._options = options
+    self._pixels, self._images = collections.Counter(), collections.Counter()
+    self._sizes, self._encoded_again = [], collections.Counter()
+
+  def add(self, converted):
+    """Counts a pair."""
+    self._pixels.update(dict(zip(converted.values, converted.pixels)))
+    self._images.update(converted.values)
+    self._sizes.append((converted.height, converted.width))
+    self._encoded_again.update(images=converted.image_encoded_again, labels=converted.label_encoded_again)
+
+  def as_dict(self, paths):
+    """The summary, ready for JSON."""
+    heights, widths = zip(*self._sizes)
+    return {
+        'split': self._options.split, 'record_format': self._options.record_format, 'num_records': len(self._sizes),
+        'files': [os.path.basename(path) for path in paths], 'directory': os.path.dirname(paths[0]),
+        'num_classes': self._options.num_classes, 'ignore_label': self._options.ignore_label,
+        'height': {'min': min(heights), 'max': max(heights), 'mean': sum(heights) / len(heights)},
+        'width': {'min': min(widths), 'max': max(widths), 'mean': sum(widths) / len(widths)},
+        'labels': {str(value): {'pixels': self._pixels[value], 'images': self._images[value]} for value in sorted(self._pixels)},
+        'images_encoded_again': self._encoded_again['images'], 'labels_encoded_again': self._encoded_again['labels'],
+    }
+
+
+def _shard_paths(options, *, num_records):
+  """Paths of the shards: numbered from 1 in a directory of the split, as the reference did, or the official way from 0."""
+  num_shards = max(1, -(-num_records // options.num_per_shard))
+  if options.record_format == 'basic':
+    directory, first = os.path.join(options.output_dir, options.split), 1
+  else:
+    directory, first = options.output_dir, 0
+  return [os.path.join(directory, f'{options.split}-{first + index:05d}-of-{num_shards:05d}.tfrecord')
+          for index in range(num_shards)]
+
+
+def _refuse_other_shards(paths):
+  """Raises InputError if the directory has shards of the split that would stay: they would be read together with ours."""
+  directory, name = os.path.split(paths[0])
+  if not os.path.isdir(directory):
+    return
+  split = _SHARD_NUMBERS.sub('', name)
+  others = sorted(entry for entry in set(os.listdir(directory)) - {os.path.basename(path) for path in paths}
+                  if _SHARD_NUMBERS.search(entry) and _SHARD_NUMBERS.sub('', entry) == split)
+  if others:
+    raise InputError(f'{directory} has {len(others)} shards of another conversion ({others[0]} and so on) that would be read '
+                     f'together with the new ones; remove them, or choose another --output_dir or --split')
+
+
+def _converted(pairs, options, colors):
+  """Results of `source_files.convert_pair` in order, made in processes; only some are made ahead, so that memory stays bounded."""
+  num_workers = min(options.num_workers or os.cpu_count() or 1, len(pairs))
+  if num_workers == 1:
+    yield from (source_files.convert_pair(pair, options, colors) for pair in pairs)
+    return
+  # Spawned, not forked: a fork of a process in which TensorFlow runs may hang.
+  context = multiprocessing.get_context('spawn')
+  with concurrent.futures.ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+    waiting = collections.deque()
+    try:
+      for pair in pairs:
+        waiting.append(pool.submit(source_files.convert_pair, pair, options, colors))
+        if len(waiting) > 8 * num_workers:
+          yield waiting.popleft().result()
+      while waiting:
+        yield waiting.popleft().result()
+    finally:
+      pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _progress(results, *, total):
+  """Passes results on, with a bar where a person looks at the terminal."""
+  if not sys.stderr.isatty():
+    return results
+  from tqdm import tqdm  # pylint: disable=import-outside-toplevel
+  return tqdm(results, total=total, unit='pair')
+
+
+def _raise_problems(problems, *, num_pairs):
+  if len(problems) == 1:
+    raise InputError(f'{problems[0]}; nothing was written')
+  for problem in problems[:_MOST_LISTED]:
+    print(f'problem: {problem}', file=sys.stderr)
+  if len(problems) > _MOST_LISTED:
+    print(f'problem: ... and {len(problems) - _MOST_LISTED} more', file=sys.stderr)
+  raise InputError(f'{len(problems)} problems in {num_pairs} pairs of files (listed above); nothing was written')

@@ -1,0 +1,192 @@
+"""Image and label files, checked and made ready for records. For worker processes: PIL and no TensorFlow.
+
+Files go into the records as they are. Only these are encoded again, without loss: labels stored as colours or .mat or shifted by
+an offset, and images that their EXIF data turns.
+"""
+import collections
+import dataclasses
+import io
+import os
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from deeplab import color_map as color_maps
+from deeplab.data import labels
+from deeplab.errors import InputError
+
+_EXIF_ORIENTATION = 0x0112
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+  """An image file and its label file."""
+  name: str
+  image_path: str
+  label_path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Converted:
+  """What becomes of a pair: a problem, or the parts of its record.
+
+  Attributes:
+    name: the record's name.
+    problem: None, or what is wrong, as a line; then nothing else is set.
+    image, label: encoded bytes.
+    height, width: size in pixels.
+    values, pixels: the label values present, and the number of pixels of each.
+    image_encoded_again, label_encoded_again: whether the bytes differ from the files'.
+  """
+  name: str
+  problem: str | None = None
+  image: bytes = b''
+  label: bytes = b''
+  height: int = 0
+  width: int = 0
+  values: tuple[int, ...] = ()
+  pixels: tuple[int, ...] = ()
+  image_encoded_again: bool = False
+  label_encoded_again: bool = False
+
+
+def list_pairs(options):
+  """The pairs of files to convert.
+
+  Returns:
+    (list of Pair, list of problems as lines: duplicate names, missing files).
+
+  Raises:
+    InputError: a directory or the list is missing or empty.
+  """
+  for name in ('images_dir', 'labels_dir'):
+    if not os.path.isdir(getattr(options, name)):
+      raise InputError(f'--{name}={getattr(options, name)}: no such directory')
+  names = _listed_names(options) if options.list_path else _names_in_directories(options)
+  problems = [f'{name}: named {count} times in {options.list_path}; name it once'
+              for name, count in collections.Counter(names).items() if count > 1]
+  pairs = []
+  for name in dict.fromkeys(names):
+    pair = Pair(name=name, image_path=os.path.join(options.images_dir, name + options.images_ext),
+                label_path=os.path.join(options.labels_dir, name + options.labels_ext))
+    missing = [path for path in (pair.image_path, pair.label_path) if not os.path.isfile(path)]
+    problems += [f'{name}: no file {path}{_extension_hint(name, options)}' for path in missing]
+    if not missing:
+      pairs.append(pair)
+  return pairs, problems
+
+
+def _listed_names(options):
+  try:
+    with open(options.list_path, encoding='utf-8') as file:
+      names = [line.strip() for line in file if line.strip()]
+  except (OSError, UnicodeDecodeError) as error:
+    raise InputError(f'--list_path={options.list_path}: cannot be read as text '
+                     f'({getattr(error, "strerror", None) or error})') from error
+  if not names:
+    raise InputError(f'--list_path={options.list_path}: no names in it; it needs one basename a line, such as 2007_000032')
+  return names
+
+
+def _extension_hint(name, options):
+  if name.endswith((options.images_ext, options.labels_ext)):
+    return ' (names in the list go without extension)'
+  return ' (--images_ext and --labels_ext set the extensions)'
+
+
+def _names_in_directories(options):
+  images, names = (
+      {entry.name[:-len(extension)] for entry in os.scandir(directory) if entry.name.endswith(extension) and entry.is_file()}
+      for directory, extension in ((options.images_dir, options.images_ext), (options.labels_dir, options.labels_ext)))
+  for found, flag, directory, extension in ((images, 'images', options.images_dir, options.images_ext),
+                                            (names, 'labels', options.labels_dir, options.labels_ext)):
+    if not found:
+      raise InputError(f'--{flag}_dir={directory}: no *{extension} files in it; --{flag}_ext sets the extension')
+  # An image without label is common (VOC has thousands); a label without image is a mistake, and is reported as missing.
+  return sorted(names)
+
+
+def color_indices(name_or_path):
+  """dict from (r, g, b) to the class index of a colour map; labels.AMBIGUOUS for a colour that stands for several."""
+  if name_or_path in color_maps.NAMES:
+    entries = [(index, tuple(color)) for index, color in enumerate(color_maps.load_color_map(name_or_path).tolist())]
+  else:
+    entries = [(entry.index, entry.color) for entry in color_maps.read_entries(name_or_path)]
+  indices = {}
+  for index, color in entries:
+    indices[color] = index if color not in indices else labels.AMBIGUOUS
+  return indices
+
+
+def convert_pair(pair, options, colors):
+  """Reads and checks a pair of files. Never raises for what is wrong with them. Returns Converted."""
+  try:
+    image, size, image_again, raw_size = _read_image(pair.image_path, max_pixels=options.max_image_pixels)
+    label, indices, label_again = _read_label(pair.label_path, options, colors)
+  except (InputError, OSError) as error:
+    reason = f'{error.filename}: {error.strerror}' if isinstance(error, OSError) and error.strerror else error
+    return Converted(name=pair.name, problem=f'{pair.name}: {reason}')
+  if image_again and indices.shape == raw_size != size:
+    # The label was drawn on the image as it is stored, without the turn.
+    image, size, image_again = _read(pair.image_path), raw_size, False
+  if indices.shape != size:
+    return Converted(name=pair.name, problem=(
+        f'{pair.name}: {pair.image_path} is {size[1]}x{size[0]} but {pair.label_path} is {indices.shape[1]}x{indices.shape[0]} '
+        '(width x height); they must be the same'))
+  pixels = np.bincount(indices.ravel())
+  values = np.flatnonzero(pixels)
+  if options.num_classes is not None:
+    wrong = labels.explain_values(values, num_classes=options.num_classes, ignore_label=options.ignore_label)
+    if wrong:
+      return Converted(name=pair.name, problem=f'{pair.name}: {pair.label_path}: {wrong}')
+  return Converted(
+      name=pair.name, image=image, label=label, height=size[0], width=size[1], values=tuple(values.tolist()),
+      pixels=tuple(pixels[values].tolist()), image_encoded_again=image_again, label_encoded_again=label_again)
+
+
+def _read(path):
+  with open(path, 'rb') as file:
+    return file.read()
+
+
+def _read_image(path, *, max_pixels):
+  """(bytes for the record, (height, width), encoded again?, (height, width) as stored)."""
+  data = _read(path)
+  Image.MAX_IMAGE_PIXELS = None  # Ours is the limit that counts.
+  try:
+    picture = Image.open(io.BytesIO(data))
+  except Exception as error:  # pylint: disable=broad-except  # PIL raises many kinds.
+    raise InputError(f'{path} is no image that can be read') from error
+  if picture.format not in ('JPEG', 'MPO', 'PNG'):
+    raise InputError(f'{path} is {picture.format}; must be JPEG or PNG')
+  if picture.width * picture.height > max_pixels:
+    raise InputError(f'{path} has {picture.width}x{picture.height} pixels, more than --max_image_pixels={max_pixels}')
+  try:
+    picture.load()
+  except Exception as error:  # pylint: disable=broad-except
+    raise InputError(f'{path} cannot be decoded ({error})') from error
+  size = raw_size = (picture.height, picture.width)
+  turned = picture.format != 'PNG' and picture.getexif().get(_EXIF_ORIENTATION, 1) in range(2, 9)
+  if turned:
+    # TensorFlow does not heed EXIF, but the tools in which labels are drawn do.
+    picture = ImageOps.exif_transpose(picture).convert('RGB')
+    size = (picture.height, picture.width)
+    file = io.BytesIO()
+    picture.save(file, format='PNG')
+    data = file.getvalue()
+  return data, size, turned, raw_size
+
+
+def _read_label(path, options, colors):
+  """(bytes for the record, indices [height, width], encoded again?)."""
+  data = _read(path)
+  try:
+    if options.labels_ext == '.mat':
+      indices, stored = labels.read_mat(data), False
+    else:
+      indices, stored = labels.read_png(data, color_map=colors, max_pixels=options.max_image_pixels)
+    if options.label_offset:
+      indices, stored = labels.shift(indices, offset=options.label_offset, ignore_label=options.ignore_label), False
+  except InputError as error:
+    raise InputError(f'{path} {error}') from error
+  return data if stored else labels.write_png(indices), indices, not stored
