@@ -10,7 +10,6 @@ from PIL import Image
 
 from deeplab import confusion_picture, pictures, report_page
 from deeplab.atomic_files import replacing
-from deeplab.color_map import colorize
 
 ABSENT_CLASS_POLICY = ('a class that neither occurs nor is predicted does not count; one that is predicted but never occurs '
                        'counts 0')
@@ -162,10 +161,12 @@ def error_map(image, label, prediction, *, ignore_label):
 
 def _write_worst(directory, rank, shown, color_map, *, ignore_label):
   """Writes the four pictures of one image; returns a dict with its scores and their relative paths."""
-  label = np.where(shown.label == ignore_label, len(color_map), shown.label)  # Beyond the map: black.
+  # White is spared for what is ignored; black is a class in most maps.
+  label = np.where(shown.label == ignore_label, len(color_map), shown.label)
+  truth_color_map = np.concatenate([color_map, [[255, 255, 255]]])
   drawn = {
       'image': shown.image,
-      'truth': pictures.overlay(shown.image, label, color_map, alpha=0.75),
+      'truth': pictures.overlay(shown.image, label, truth_color_map, alpha=0.75),
       'prediction': pictures.overlay(shown.image, shown.prediction, color_map, alpha=0.75),
       'errors': error_map(shown.image, shown.label, shown.prediction, ignore_label=ignore_label)}
   paths = {}

@@ -103,7 +103,7 @@ def _mistakes(report):
 def _worst_images(worst):
   if not worst:
     return '<p>None kept.</p>'
-  captions = {'image': 'image', 'truth': 'truth (black: ignored)', 'prediction': 'prediction',
+  captions = {'image': 'image', 'truth': 'truth (white: ignored)', 'prediction': 'prediction',
               'errors': 'errors (red; light blue: ignored)'}
   lines = []
   for each in worst:

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from deeplab import tiling
+
+
+def test_tile_starts():
+  assert tiling.tile_starts(10, tile_size=10, overlap=2) == [0]
+  assert tiling.tile_starts(18, tile_size=10, overlap=2) == [0, 8]
+  assert tiling.tile_starts(19, tile_size=10, overlap=2) == [0, 8, 9]
+  assert tiling.tile_starts(40, tile_size=10, overlap=0) == [0, 10, 20, 30]
+
+
+def test_edge_weights():
+  np.testing.assert_allclose(
+      tiling.edge_weights(0, 5, size=12, overlap=2), [1, 1, 1, 2 / 3, 1 / 3], rtol=1e-6)
+  np.testing.assert_allclose(
+      tiling.edge_weights(7, 12, size=12, overlap=2), [1 / 3, 2 / 3, 1, 1, 1], rtol=1e-6)
+  np.testing.assert_array_equal(tiling.edge_weights(0, 5, size=5, overlap=2), [1] * 5)
+
+
+def _red_and_green(images):
+  """'Probabilities' that depend on the pixel alone, so tiles change nothing."""
+  return images[..., :2].astype(np.float32) / 255
+
+
+@pytest.mark.parametrize('height,width', [(23, 31), (10, 40), (37, 10), (64, 64), (11, 11)])
+@pytest.mark.parametrize('overlap', [0, 1, 5])
+@pytest.mark.parametrize('batch_size', [1, 3])
+def test_bands_cover_the_image_once(height, width, overlap, batch_size):
+  image = np.random.default_rng(0).integers(0, 256, [height, width, 3], np.uint8)
+  sizes = []
+
+  def predict(images):
+    sizes.append(images.shape)
+    return _red_and_green(images)
+
+  bands = list(tiling.predict_in_tiles(image, predict, tile_size=10, overlap=overlap, batch_size=batch_size))
+  tops = [top for top, _ in bands]
+  assert tops == list(np.cumsum([0] + [len(band) for _, band in bands])[:-1])
+  np.testing.assert_allclose(np.concatenate([band for _, band in bands]), _red_and_green(image), rtol=1e-5, atol=1e-6)
+  assert all(batch <= batch_size and h <= 10 and w <= 10 for batch, h, w, _ in sizes)
+
+
+def test_overlap_goes_over_from_one_tile_to_the_other():
+  calls = iter([0.0, 1.0])
+  predict = lambda images: np.full([*images.shape[:3], 1], next(calls), np.float32)
+  (_, band), = tiling.predict_in_tiles(np.zeros([4, 7, 3], np.uint8), predict, tile_size=5, overlap=3)
+  # The ramps are 3/4, 1/2, 1/4 and 1/4, 1/2, 3/4.
+  np.testing.assert_allclose(band[0, :, 0], [0, 0, 1 / 4, 1 / 2, 3 / 4, 1, 1], rtol=1e-6)
