@@ -1,0 +1,135 @@
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+from absl import flags as absl_flags
+
+from deeplab import checkpoints, flags
+from deeplab.errors import InputError
+from deeplab.options import LossOptions, ModelOptions, RunOptions, TrainingInputOptions, TrainingOptions
+from deeplab.run_directory import RunDirectory, flag_lines
+
+VARIABLES = {'logits/semantic/weights': np.arange(6, dtype=np.float32).reshape(2, 3)}
+OPTIONS = ModelOptions(num_classes=3)
+
+
+@pytest.fixture(name='run')
+def _run(tmp_path):
+  run = RunDirectory(str(tmp_path / 'run'))
+  run.create()
+  return run
+
+
+def save(run, step, **kwargs):
+  return run.save(VARIABLES, step=step, model_options=OPTIONS, **kwargs)
+
+
+def names(run):
+  return [os.path.basename(prefix) for prefix in run.checkpoints_of_run()]
+
+
+def test_a_directory_with_other_files_is_no_run(run):
+  with open(run.file('notes.txt'), 'w', encoding='utf-8') as file:
+    file.write('mine')
+  checkpoints.write(run.file('resnet.ckpt'), VARIABLES)
+  run.refuse_if_in_use()
+  save(run, 5)
+  with pytest.raises(InputError, match=r'holds a run already \(model.ckpt-5\); give --resume to continue it, --overwrite'):
+    run.refuse_if_in_use()
+  run.write_flags(OPTIONS)
+  run.save_best(VARIABLES, step=5, score={'mean_iou': 0.5})
+  run.remove_run()
+  assert sorted(os.listdir(run.path)) == ['notes.txt', 'resnet.ckpt.data-00000-of-00001', 'resnet.ckpt.index']
+
+
+def test_newest_is_by_step_not_by_name(run):
+  for step in (9, 10, 100):
+    save(run, step)
+  assert run.newest_checkpoint() == ((run.file('model.ckpt-100'), 100), [])
+  save(run, 120, final=True)
+  assert run.newest_checkpoint()[0] == (run.file('model.ckpt'), 120)
+  assert names(run) == ['model.ckpt-9', 'model.ckpt-10', 'model.ckpt-100', 'model.ckpt']
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_named(run):
+  save(run, 1)
+  save(run, 2)
+  with open(run.file('model.ckpt-2.index'), 'wb') as file:
+    file.write(b'half')
+  newest, warnings = run.newest_checkpoint()
+  assert newest == (run.file('model.ckpt-1'), 1)
+  assert len(warnings) == 1 and 'model.ckpt-2' in warnings[0]
+
+
+def test_a_run_that_goes_on_leaves_no_model_ckpt(run):
+  save(run, 4, final=True)
+  assert run.is_finished(4) and not run.is_finished(5)
+  run.keep_numbered(VARIABLES, run.file('model.ckpt'), step=4)
+  assert names(run) == ['model.ckpt-4']
+  assert checkpoints.Reader(run.file('model.ckpt-4')).global_step == 4
+
+
+def test_best_needs_checkpoint_and_score(run):
+  assert run.best_score() is None
+  run.save_best(VARIABLES, step=5, score={'mean_iou': 0.5})
+  assert run.best_score() == {'step': 5, 'mean_iou': 0.5}
+  os.remove(run.file('best.ckpt.index'))
+  assert run.best_score() is None
+
+
+def test_unwritable_directory(tmp_path):
+  with open(tmp_path / 'file', 'w', encoding='utf-8'):
+    pass
+  with pytest.raises(InputError, match='--output_path=.*cannot be written'):
+    RunDirectory(str(tmp_path / 'file' / 'run')).create()
+
+
+def test_flagfile_gives_the_same_options_again(tmp_path):
+  made = [ModelOptions(atrous_rates=(6, 12), use_decoder=True, weight_decay=4e-5),
+          TrainingInputOptions(filenames=('a b', 'c,d'), rescale_step_size=0.25, seed=3),
+          TrainingOptions(boundaries=(10, 20), rates=(0.1, 1e-05), fine_tune_batch_norm=False),
+          LossOptions(class_weights='1,2,3')]
+  path = tmp_path / 'flags.txt'
+  path.write_text(''.join(line + '\n' for line in flag_lines(*made)), encoding='utf-8')
+  values = absl_flags.FlagValues()
+  old, flags.FLAGS = flags.FLAGS, values
+  define = {name: getattr(absl_flags, name) for name in ('DEFINE_boolean', 'DEFINE_enum', 'DEFINE_flag')}
+  try:
+    for name, function in define.items():
+      setattr(absl_flags, name, lambda *args, function=function, **kwargs: function(*args, **kwargs, flag_values=values))
+    for each in made:
+      flags.define(type(each))
+    values(['command', f'--flagfile={path}'])
+    assert [flags.read(type(each)) for each in made] == made
+  finally:
+    flags.FLAGS = old
+    for name, function in define.items():
+      setattr(absl_flags, name, function)
+
+
+def options(**changes):
+  """The options of a command, with fields changed wherever they are."""
+  made = [ModelOptions(), TrainingInputOptions(filenames=('train',), seed=1), TrainingOptions(num_steps=100), RunOptions()]
+  return [each.replace(**{name: value for name, value in changes.items()
+                          if name in {field.name for field in dataclasses.fields(each)}}) for each in made]
+
+
+@pytest.mark.parametrize('changes', [
+    {}, {'log_per_steps': 7, 'persist_per_steps': 9, 'max_to_keep': 1}, {'num_steps': 200}, {'output_path': 'elsewhere'},
+    {'num_input_threads': 3}, {'resume': True}])
+def test_harmless_flags_may_change(run, changes):
+  run.write_flags(*options(load_ckpt_path='start.ckpt'))
+  run.check_flags(*options(**changes), given={'resume'})
+
+
+@pytest.mark.parametrize('changes, message', [
+    ({'batch_size': 4}, r'--batch_size=4 \(the run has 12\)'),
+    ({'num_steps': 50}, r'--num_steps=50 \(the run has 100\)'),
+    ({'atrous_rates': (6, 12)}, r'--atrous_rates=6,12 \(the run has none\)'),
+    ({'use_decoder': True, 'momentum': 0.5}, r'--momentum=0.5 \(the run has 0.9\), --use_decoder=True \(the run has False\)'),
+    ({'load_ckpt_path': 'other.ckpt'}, r'--load_ckpt_path=other.ckpt \(the run has start.ckpt\)')])
+def test_other_flags_are_named_and_refused(run, changes, message):
+  run.write_flags(*options(load_ckpt_path='start.ckpt'))
+  with pytest.raises(InputError, match=message):
+    run.check_flags(*options(**changes), given=set(changes))

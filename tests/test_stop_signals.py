@@ -1,0 +1,53 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from deeplab.stop_signals import StopSignals
+
+_LONG_STEP = '''
+import ctypes, sys
+from deeplab.stop_signals import StopSignals
+with StopSignals() as stop:
+  print('ready', flush=True)
+  ctypes.CDLL(None).usleep(8_000_000)  # Releases the lock that Python code runs under, as TensorFlow does in a step,
+  ctypes.CDLL(None).usleep(8_000_000)  # and may return early once, at the signal.
+  print('after', stop.requested, flush=True)
+'''
+
+
+def wait_for(condition):
+  for _ in range(500):
+    if condition():
+      return True
+    time.sleep(0.01)
+  return False
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_is_a_request(number, capsys):
+  before = signal.getsignal(number)
+  with StopSignals() as stop:
+    assert stop.requested is None
+    os.kill(os.getpid(), number)
+    assert wait_for(lambda: stop.requested)
+    assert stop.requested == signal.Signals(number).name
+  assert signal.getsignal(number) is before
+  assert wait_for(lambda: 'finishing this step, then saving' in capsys.readouterr().err)
+
+
+def test_a_second_signal_ends_a_process_that_is_in_a_long_step():
+  environment = {**os.environ, 'PYTHONPATH': os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}
+  process = subprocess.Popen([sys.executable, '-c', _LONG_STEP], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             env=environment)
+  assert process.stdout.readline() == 'ready\n'
+  process.send_signal(signal.SIGTERM)
+  assert 'SIGTERM: finishing this step' in process.stderr.readline()
+  process.send_signal(signal.SIGTERM)
+  out, err = process.communicate(timeout=30)
+  assert process.returncode == 128 + signal.SIGTERM
+  assert 'after' not in out
+  assert 'exit without saving' in err
