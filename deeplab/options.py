@@ -12,6 +12,7 @@ from deeplab.errors import InputError
 RESNET_VARIANTS = ('resnet_v1_50', 'resnet_v1_101', 'resnet_v2_50', 'resnet_v2_101')
 MODEL_VARIANTS = RESNET_VARIANTS + ('mobilenet_v2',)
 OUTPUT_STRIDES = (8, 16, 32)
+PREPROCESS_IMAGES_OPTIONS = ('subtract_imagenet_mean', 'zero_mean_unit_range', 'subtract_official_mean')
 DEPTH_MULTIPLIERS = (0.35, 0.5, 0.75, 1.0, 1.4)
 OUTPUT_TYPES = ('color', 'ids', 'palette', 'overlay', 'probabilities', 'contact_sheet')
 
@@ -84,7 +85,7 @@ class ModelOptions(CheckedOptions):
   preprocess_images_option: str = option(
       'subtract_imagenet_mean',
       'How the network normalizes pixels: subtract the RGB mean, or map [0, 255] to [-1, 1].',
-      choices=('subtract_imagenet_mean', 'zero_mean_unit_range', 'subtract_official_mean'))
+      choices=PREPROCESS_IMAGES_OPTIONS)
   use_image_level_feature: bool = option(True, 'Add the globally pooled branch to ASPP.')
   atrous_rates: tuple[int, ...] = option(
       (), 'Rates of the 3x3 ASPP branches, repeated or comma-separated: 6,12,18 at stride 16, 12,24,36 at stride 8. '
@@ -520,3 +521,51 @@ class PreviewOptions(CheckedOptions):
   num_classes: int = option(21, 'Number of classes, background included.', minimum=1, maximum=65535)
   class_names: str | None = option(None, 'Names in the legend: voc, cityscapes, ade20k or a file with one name a line.')
   label_colormap: str = option('voc', 'Colours of the classes: voc, cityscapes, ade20k or a file.')
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportOptions(CheckedOptions):
+  """Official weights, and what their names and shapes do not tell."""
+
+  group = 'Import'
+
+  ckpt_path: str | None = option(
+      None, 'Official DeepLab weights: a checkpoint prefix, a directory, an archive of the model zoo (.tar.gz), or a '
+      'frozen_inference_graph.pb.', required=True)
+  output_path: str | None = option(
+      None, 'Directory for model.ckpt and, beside it, the architecture as JSON.', required=True)
+  overwrite: bool = option(False, 'Replace the result of an earlier import.')
+  output_stride: int | None = option(
+      None, 'Output stride to save; evaluation and inference may choose another. Default: that of the graph, or 16.',
+      choices=OUTPUT_STRIDES)
+  atrous_rates: tuple[int, ...] = option(
+      (), 'Rates of the atrous branches at that stride. Default: those of the graph, or the official 6,12,18 at stride 16, '
+      '12,24,36 at 8.', minimum=1)
+  multi_grid: tuple[int, ...] = option(
+      (), 'Extra rates of the last ResNet block that the weights were trained with. Default: those of the graph, or none.',
+      minimum=1)
+  preprocess_images_option: str | None = option(
+      None, 'Normalization the weights were trained with. Default: that of the graph, or the official one of the backbone.',
+      choices=PREPROCESS_IMAGES_OPTIONS)
+  align_corners: bool | None = option(
+      None, 'Whether the bilinear resizes align corners. Default: as in the graph, or as the official program: True.')
+  weight_decay: float = option(
+      4e-5, 'L2 weight decay to save, the official default; part of the Loss that the evaluator reports.', minimum=0.0)
+  model_variant: str | None = option(
+      None, 'Refuse other backbones than this. Not needed: the names tell.', choices=MODEL_VARIANTS)
+  num_classes: int | None = option(
+      None, 'Refuse another number of classes than this. Not needed: the shapes tell.', minimum=1, maximum=65535)
+  class_names: str | None = option(
+      None, 'Names of the classes to save: voc, cityscapes, ade20k, or a file with one name a line.')
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions(CheckedOptions):
+  """One of our checkpoints, and where its official form goes."""
+
+  group = 'Export'
+
+  ckpt_path: str | None = option(
+      None, 'Checkpoint of this toolkit: its prefix, or a directory that holds one.', required=True)
+  output_path: str | None = option(None, 'Directory for the official model.ckpt.', required=True)
+  overwrite: bool = option(False, 'Replace the result of an earlier export.')
