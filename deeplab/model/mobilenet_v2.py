@@ -40,7 +40,7 @@ def mobilenet_v2(images, *, output_stride, depth_multiplier=1.0, recompute=False
     features [B, H/output_stride, W/output_stride, 320] and low_level_features [B, H/4, W/4, 144] at multiplier 1, sizes
     rounded up.
   """
-  scaled = functools.partial(_scaled_depth, multiplier=depth_multiplier)
+  scaled = functools.partial(scaled_depth, multiplier=depth_multiplier)
   with variable_scope('MobilenetV2'):
     net = conv2d(images, scaled(ROOT_DEPTH), 3, stride=2, scope='Conv')
     current_stride = 2
@@ -79,7 +79,8 @@ def inverted_residual(inputs, *, depth, expansion, stride, rate, scope):
   return net, depthwise_output
 
 
-def _scaled_depth(depth, *, multiplier):
+def scaled_depth(depth, *, multiplier):
+  """The depth of a layer at a depth multiplier."""
   # Official DeepLab checkpoints of other multipliers are not rounded to multiples of 8.
   if multiplier == 1.0:
     return depth
