@@ -46,7 +46,8 @@ def run(model_options, compute_options, input_options, training_options, loss_op
   directory.create()
 
   tf.get_logger().setLevel('ERROR')  # TensorFlow's advice on its own functions is not for who trains.
-  tf.random.set_seed(input_options.seed)
+  # Never 0 (also modulo 2 ** 31 - 1): with that, tf.data's shuffle takes no seed that is a tensor, as the input pipeline's is.
+  tf.random.set_seed(input_options.seed % (2 ** 31 - 2) + 1)
   if training_options.deterministic:
     tf.config.experimental.enable_op_determinism()
   strategy, gpus = devices.make_strategy()
