@@ -103,11 +103,21 @@ def find(files, *, num_classes, ignore_label, max_image_pixels=DEFAULT_MAX_IMAGE
   for file in files:
     if file.problem:
       yield BadRecord(file.path, None, file.problem)
-    yield from _examined(file, examine, num_threads or os.cpu_count() or 1)
+    yield from (found for found in examine_file(file, examine, num_threads=num_threads) if found is not None)
 
 
-def _examined(file, examine, num_threads):
-  """Results that are not None of `examine(path, index, record)` over a file, in order, made in threads."""
+def examine_file(file, examine, *, num_threads=None):
+  """Results of a function over the records of a file, in their order, made in threads.
+
+  Args:
+    file: RecordFile.
+    examine: called with path, number of the record and the record as a string tensor.
+    num_threads: None: one for each core.
+
+  Yields:
+    What `examine` returns; a BadRecord for each record that TensorFlow cannot read.
+  """
+  num_threads = num_threads or os.cpu_count() or 1
   waiting = collections.deque()
   records = iter(tf.data.TFRecordDataset(file.path).take(file.num_records))
   with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
@@ -120,14 +130,10 @@ def _examined(file, examine, num_threads):
                        for rest in range(index, file.num_records))
         break
       waiting.append(pool.submit(examine, file.path, index, serialized))
-      while len(waiting) > 4 * num_threads:
-        result = waiting.popleft().result()
-        if result is not None:
-          yield result
+      if len(waiting) > 4 * num_threads:
+        yield waiting.popleft().result()
     while waiting:
-      result = waiting.popleft().result()
-      if result is not None:
-        yield result
+      yield waiting.popleft().result()
 
 
 def _done(result):

@@ -1,0 +1,112 @@
+"""What records hold: layouts, sizes, classes, samples, and which of them are bad."""
+import collections
+import dataclasses
+
+import numpy as np
+from PIL import Image
+import tensorflow as tf
+
+from deeplab import pictures
+from deeplab.data import bad_records
+from deeplab.data import decoding
+from deeplab.data import record_files
+from deeplab.data import tfrecord
+
+_ANY_CLASS = 65535
+_SAMPLE_SIDE = 512
+
+
+@dataclasses.dataclass
+class Inspection:
+  """What was found.
+
+  Attributes:
+    files: RecordFiles.
+    layouts: Counter of 'basic' and 'official'.
+    sizes: Counter of (height, width).
+    pixels, images: Counters by label value: pixels of it, and images that have it.
+    samples: (title, uint8 [height, width, 3]) pairs: images with their labels laid over them.
+    bad: BadRecords.
+  """
+  files: list
+  layouts: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  sizes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  pixels: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  images: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+  samples: list = dataclasses.field(default_factory=list)
+  bad: list = dataclasses.field(default_factory=list)
+
+
+def inspect(options, *, color_map, num_samples):
+  """Looks at all records, decoding them wholly.
+
+  Args:
+    options: InspectionOptions.
+    color_map: uint8 [n, 3], for the samples.
+    num_samples: how many samples to keep, spread evenly over the records.
+
+  Returns:
+    Inspection.
+
+  Raises:
+    InputError: no such files.
+  """
+  files = [record_files.index_file(path) for path in record_files.expand_filenames(options.filenames)]
+  found = Inspection(files=files)
+  wanted = _spread(num_samples, over=sum(file.num_records for file in files))
+  start = 0
+  for file in files:
+    if file.problem:
+      found.bad.append(bad_records.BadRecord(file.path, None, file.problem))
+    examine = _examiner(options, color_map, wanted={ordinal - start for ordinal in wanted})
+    for result in bad_records.examine_file(file, examine):
+      if isinstance(result, bad_records.BadRecord):
+        found.bad.append(result)
+      else:
+        _count(found, *result)
+    start += file.num_records
+  return found
+
+
+def _spread(count, *, over):
+  """Up to `count` numbers below `over`, evenly spread."""
+  return set(np.linspace(0, over - 1, min(count, over)).round().astype(int).tolist()) if over else set()
+
+
+def _examiner(options, color_map, *, wanted):
+  """The function that looks at one record: a BadRecord, or the arguments of `_count`."""
+  limits = dict(num_classes=options.num_classes or _ANY_CLASS, ignore_label=options.ignore_label,
+                max_image_pixels=options.max_image_pixels)
+
+  @tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
+  def decode(serialized):
+    with tf.device('/cpu:0'):
+      encoded_image, label, name = tfrecord.parse_checked(serialized, '', **limits)
+      return decoding.decode_image(encoded_image), label, name
+
+  def examine(path, index, serialized):
+    try:
+      image, label, name = (tensor.numpy() for tensor in decode(serialized))
+    except tf.errors.OpError as error:
+      reason, known_as = bad_records.diagnose(serialized.numpy(), **limits)
+      return bad_records.BadRecord(path, index, reason or ' '.join(error.message.split())[:200], known_as)
+    pixels = np.bincount(label.ravel())
+    sample = None
+    if index in wanted:
+      picture = Image.fromarray(pictures.overlay(image, label, color_map, ignore_label=options.ignore_label))
+      picture.thumbnail((_SAMPLE_SIDE, _SAMPLE_SIDE))
+      sample = (name.decode(errors='replace') or f'record {index}', np.asarray(picture))
+    return tfrecord.layout_of(serialized.numpy()), label.shape, pixels, sample
+
+  return examine
+
+
+def _count(found, layout, size, pixels, sample):
+  """Adds a good record to an Inspection."""
+  found.layouts[layout] += 1
+  found.sizes[size] += 1
+  for value in np.flatnonzero(pixels).tolist():
+    found.pixels[value] += int(pixels[value])
+    found.images[value] += 1
+  if sample is not None:
+    found.samples.append(sample)
