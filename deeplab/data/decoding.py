@@ -51,6 +51,9 @@ def decode_image(encoded):
 def decode_image_window(encoded, *, begin, size):
   """A window of a JPEG or PNG; of a JPEG, little more than the window is decoded.
 
+  It equals the same part of the whole image, but for the colours of a JPEG's last row and column: there the neighbours that
+  they are interpolated with may be outside the window.
+
   Args:
     encoded: string scalar.
     begin: int32 [2], row and column of the window's first pixel.
