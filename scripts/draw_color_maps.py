@@ -79,4 +79,4 @@ def draw(title, names, colors, *, columns):
 
 
 if __name__ == '__main__':
-  flags.run(main, DrawingOptions, description=__doc__)
+  flags.run(main, DrawingOptions, description=__doc__, uses_tensorflow=False)

@@ -26,7 +26,7 @@ DESCRIPTION = """\
 Draws a small data set of shapes, writes it to records, trains on them from scratch, evaluates and predicts held-out scenes,
 and shows them side by side. Every command is printed as you would type it."""
 
-_SHEET_ROWS, _SHEET_SCENES_PER_ROW = 4, 2
+_NUM_SHOWN, _NUM_SHOWN_PER_ROW = 8, 2  # Scenes on the contact sheet.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +39,8 @@ class QuickstartOptions(CheckedOptions):
       None, 'Directory for everything, new or empty. Default: quickstart in the current directory, or quickstart-2 and so on.')
   num_training_scenes: int = option(400, 'Number of scenes to train on.', minimum=1)
   num_held_out_scenes: int = option(40, 'Number of scenes that only the evaluation sees.', minimum=1)
-  num_steps: int = option(450, 'Number of training steps.', minimum=1)
-  batch_size: int = option(16, 'Scenes in a training batch.', minimum=1)
+  num_steps: int = option(600, 'Number of training steps.', minimum=1)
+  batch_size: int = option(8, 'Scenes in a training batch.', minimum=1)
   crop_size: int = option(129, 'Height and width of the training crop.', minimum=1)
   seed: int = option(0, 'Of the drawing and of the training.', minimum=0)
 
@@ -52,8 +52,9 @@ def main(options):
         f'{", ".join(synthetic_scenes.CLASS_NAMES[1:])} in {directory}', flush=True)
   _, held_out = synthetic_scenes.write_data_set(
       directory, num_training=options.num_training_scenes, num_held_out=options.num_held_out_scenes, seed=options.seed)
-  with replacing(os.path.join(directory, 'val_images.txt')) as path, open(path, 'w', encoding='utf-8') as file:
-    file.writelines(os.path.join('JPEGImages', name + '.jpg') + '\n' for name in held_out)
+  shown = held_out[:_NUM_SHOWN]
+  _write_lines(os.path.join(directory, 'images.txt'), [f'JPEGImages/{name}.jpg' for name in shown])
+  _write_lines(os.path.join(directory, 'class_names.txt'), synthetic_scenes.CLASS_NAMES)
 
   print(f'\ncd {shlex.quote(directory)}', flush=True)
   output = {}
@@ -64,7 +65,7 @@ def main(options):
   predictions = re.findall(r'^Prediction written to (.+)$', output['run_inferencer.py'], flags=re.MULTILINE)
   sheet_path = os.path.join(directory, 'contact_sheet.png')
   with replacing(sheet_path) as path:
-    contact_sheet(directory, held_out, predictions).save(path)
+    contact_sheet(directory, shown, predictions).save(path)
   print(f'\nmIOU on {len(held_out)} held-out scenes: {float(mean_iou):.4f}')
   print(f'Images, truth and predictions side by side: {sheet_path}')
   print(f'This took {time.monotonic() - start:.0f} seconds.')
@@ -78,18 +79,18 @@ def command_lines(options):
         f'--split={split}']
   yield 'run_trainer.py', [
       'run_trainer.py', '--filenames=train', '--output_path=model',
-      f'--num_classes={len(synthetic_scenes.CLASS_NAMES)}', '--model_variant=mobilenet_v2', '--use_decoder',
-      '--preprocess_images_option=zero_mean_unit_range', '--weight_decay=4e-5',
+      f'--num_classes={len(synthetic_scenes.CLASS_NAMES)}', '--class_names=class_names.txt', '--model_variant=mobilenet_v2',
+      '--depth_multiplier=0.5', '--use_decoder', '--preprocess_images_option=zero_mean_unit_range', '--weight_decay=4e-5',
       f'--batch_size={options.batch_size}', f'--crop_size_height={options.crop_size}', f'--crop_size_width={options.crop_size}',
-      f'--num_steps={options.num_steps}', '--init_learning_rate=0.05', '--batch_norm_decay=0.95', '--log_per_steps=50',
-      f'--seed={options.seed}']
+      f'--num_steps={options.num_steps}', '--optimizer=adam', '--init_learning_rate=0.003', '--batch_norm_decay=0.95',
+      '--min_rescale_factor=0.75', '--max_rescale_factor=1.5', '--log_per_steps=50', f'--seed={options.seed}']
   yield 'run_evaluator.py', ['run_evaluator.py', '--filenames=val', '--ckpt_path=model']
   yield 'run_inferencer.py', [
-      'run_inferencer.py', '--input_file_list=val_images.txt', '--ckpt_path=model', '--output_path=predictions']
+      'run_inferencer.py', '--input_file_list=images.txt', '--ckpt_path=model', '--output_path=predictions']
 
 
 def contact_sheet(directory, names, predictions):
-  """The first scenes as image, truth and prediction.
+  """Scenes as image, truth and prediction.
 
   Args:
     directory: of the data set.
@@ -101,18 +102,23 @@ def contact_sheet(directory, names, predictions):
   """
   colors = color_maps.pascal_voc_color_map()
   cells = []
-  for name, prediction in list(zip(names, predictions))[:_SHEET_ROWS * _SHEET_SCENES_PER_ROW]:
+  for name, prediction in zip(names, predictions):
     with Image.open(os.path.join(directory, 'JPEGImages', name + '.jpg')) as image:
       image = np.asarray(image.convert('RGB'))
     with Image.open(os.path.join(directory, 'SegmentationClass', name + '.png')) as label:
       truth = color_maps.colorize(np.asarray(label), colors)
     with Image.open(os.path.join(directory, prediction)) as prediction:
       cells.append([image, truth, np.asarray(prediction.convert('RGB'))])
-  rows = [sum(cells[start:start + _SHEET_SCENES_PER_ROW], []) for start in range(0, len(cells), _SHEET_SCENES_PER_ROW)]
+  rows = [sum(cells[start:start + _NUM_SHOWN_PER_ROW], []) for start in range(0, len(cells), _NUM_SHOWN_PER_ROW)]
   entries = [*zip(synthetic_scenes.CLASS_NAMES, colors), ('ignored', colors[synthetic_scenes.IGNORE_LABEL])]
   return pictures.contact_sheet(
-      rows, column_titles=['image', 'truth', 'prediction'] * min(len(cells), _SHEET_SCENES_PER_ROW), legend=entries,
+      rows, column_titles=['image', 'truth', 'prediction'] * min(len(cells), _NUM_SHOWN_PER_ROW), legend=entries,
       cell_size=192)
+
+
+def _write_lines(path, lines):
+  with replacing(path) as temporary_path, open(temporary_path, 'w', encoding='utf-8') as file:
+    file.writelines(line + '\n' for line in lines)
 
 
 def _new_directory(path):
@@ -173,4 +179,4 @@ def _only_match(pattern, text):
 
 
 if __name__ == '__main__':
-  flags.run(main, QuickstartOptions, description=DESCRIPTION)
+  flags.run(main, QuickstartOptions, description=DESCRIPTION, uses_tensorflow=False)
