@@ -266,4 +266,6 @@ def remove(prefix):
 
 
 def _first_line(error):
-  return (str(error).splitlines() or [type(error).__name__])[0][:200]
+  line = (str(error).splitlines() or [type(error).__name__])[0]
+  # TensorFlow puts the reason last, after the name of an operation and a path that may be long.
+  return re.sub(r'\{\{.*?\}\} | \[Op:\w+\]$', '', line)[-200:]

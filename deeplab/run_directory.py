@@ -172,15 +172,20 @@ class RunDirectory:
       InputError: no space, or the directory has vanished; the older checkpoints are whole.
     """
     prefix = self.file(checkpoints.FINAL_NAME if final else f'{checkpoints.FINAL_NAME}-{step}')
+    self._remove_oldest(max_to_keep)  # There may be more than allowed, of a run that is continued, and little space.
     self._write_checkpoint(prefix, variables, step=step)
+    self._remove_oldest(max_to_keep)
     saved_options.write(self.path, model_options, step=step, class_names=class_names)
-    numbered = [each for each in self.checkpoints_of_run() if checkpoints.step_of(each) is not None]
-    if max_to_keep:
-      for each in numbered[:-max_to_keep]:
-        checkpoints.remove(each)
-      numbered = numbered[-max_to_keep:]
-    checkpoints.update_state(self.path, [*(each for each in numbered if each != prefix), prefix])
+    checkpoints.update_state(self.path, [*(each for each in self._numbered() if each != prefix), prefix])
     return prefix
+
+  def _numbered(self):
+    return [prefix for prefix in self.checkpoints_of_run() if checkpoints.step_of(prefix) is not None]
+
+  def _remove_oldest(self, max_to_keep):
+    if max_to_keep:
+      for prefix in self._numbered()[:-max_to_keep]:
+        checkpoints.remove(prefix)
 
   def save_best(self, variables, *, step, score):
     """Writes `best.ckpt` and, after it, its score: a dict with 'mean_iou'."""
