@@ -5,7 +5,7 @@ from deeplab.options import ModelOptions
 
 
 class PixelModel:
-  """Logits of a pixel are its three channels over 16, so there are three classes; counts its calls' image sizes."""
+  """Logits of a pixel are its three channels over 16, so there are three classes; counts how often it is traced."""
 
   def __init__(self, *, l2_loss=0.0, **model_options):
     self.options = ModelOptions(num_classes=3, **model_options)
@@ -27,6 +27,7 @@ class NeighbourModel(PixelModel):
   """Logits see the pixels around, a constant for each column, and the mean of the image: position and padding matter."""
 
   def predict(self, images):
+    self.num_traces += 1
     images = tf.cast(images, tf.float32)
     blurred = tf.nn.avg_pool2d(images, ksize=3, strides=1, padding='SAME')
     columns = tf.cast(tf.range(tf.shape(images)[2]), tf.float32)[tf.newaxis, tf.newaxis, :, tf.newaxis]

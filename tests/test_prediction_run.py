@@ -1,0 +1,86 @@
+import os
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from deeplab import image_files, prediction_files, prediction_paths
+from deeplab.color_map import pascal_voc_color_map
+from deeplab.errors import InputError
+from deeplab.inferencer import DeepLabV3Inferencer
+from deeplab.options import PredictionOptions
+from deeplab.prediction_run import PredictionRun
+from fake_model import PixelModel
+
+
+@pytest.fixture
+def photos(tmp_path):
+  directory = tmp_path / 'photos'
+  directory.mkdir()
+  rng = np.random.default_rng(0)
+  for index in range(9):
+    pixels = rng.integers(0, 256, [5 + index % 3, 7, 3], np.uint8)
+    PIL.Image.fromarray(pixels).save(directory / f'{index}.png')
+  return directory
+
+
+def _run(photos, output_path, *, types=('ids',), batch_size=1, sheets=None, **options):
+  images, _ = image_files.find_images([str(photos)])
+  planned = prediction_paths.plan(images, output_path=str(output_path), output_types=types)
+  inferencer = DeepLabV3Inferencer(PixelModel(), options=PredictionOptions(batch_size=batch_size, **options))
+  writer = prediction_files.PredictionWriter(color_map=pascal_voc_color_map(), num_classes=3)
+  return PredictionRun(inferencer, writer, batch_size=batch_size, sheets=sheets).run(planned)
+
+
+@pytest.mark.parametrize('batch_size', [1, 2, 4])
+def test_every_image_is_predicted(photos, tmp_path, capsys, batch_size):
+  summary = _run(photos, tmp_path / 'out', batch_size=batch_size)
+  assert (summary.num_predicted, summary.num_bad) == (9, 0)
+  assert 0 < summary.seconds_to_first <= summary.seconds
+  lines = capsys.readouterr().out.splitlines()
+  assert sorted(lines) == [f'Prediction written to {tmp_path}/out/{index}.png_ids.png' for index in range(9)]
+  for index in range(9):
+    image = np.asarray(PIL.Image.open(photos / f'{index}.png'))
+    np.testing.assert_array_equal(PIL.Image.open(tmp_path / 'out' / f'{index}.png_ids.png'), image.argmax(axis=-1))
+
+
+def test_bad_images_are_named_and_the_others_go_on(photos, tmp_path, capsys):
+  (photos / '3.png').write_bytes((photos / '3.png').read_bytes()[:60])
+  (photos / '5.png').write_text('text')
+  summary = _run(photos, tmp_path / 'out', batch_size=2)
+  assert (summary.num_predicted, summary.num_bad) == (7, 2)
+  errors = capsys.readouterr().err
+  assert f'warning: {photos}/3.png: is a damaged or truncated image' in errors
+  assert f'warning: {photos}/5.png: is not an image' in errors
+  assert len(os.listdir(tmp_path / 'out')) == 7
+
+
+def test_an_image_too_large_for_the_padding_is_a_bad_image(photos, tmp_path, capsys):
+  summary = _run(photos, tmp_path / 'out', eval_pad='6x7')
+  assert (summary.num_predicted, summary.num_bad) == (6, 3)
+  assert f'{photos}/2.png: 7x7 is larger than --eval_pad=6x7' in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_the_run(photos, tmp_path, monkeypatch):
+  written = []
+  save = PIL.Image.Image.save
+
+  def full_after_two(picture, file, **arguments):
+    if len(written) == 2:
+      raise OSError(28, 'No space left on device')
+    written.append(file)
+    save(picture, file, **arguments)
+
+  monkeypatch.setattr(PIL.Image.Image, 'save', full_after_two)
+  with pytest.raises(InputError, match='No space left on device'):
+    _run(photos, tmp_path / 'out')
+  assert len(os.listdir(tmp_path / 'out')) == 2
+
+
+def test_contact_sheet_alone(photos, tmp_path, capsys):
+  out = tmp_path / 'out'
+  out.mkdir()
+  sheets = prediction_files.ContactSheets(str(out), color_map=pascal_voc_color_map())
+  assert _run(photos, out, types=('contact_sheet',), sheets=sheets).num_predicted == 9
+  assert os.listdir(out) == ['contact_sheet-001.png']
+  assert capsys.readouterr().out == f'Prediction written to {out}/contact_sheet-001.png\n'
