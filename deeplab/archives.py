@@ -1,0 +1,110 @@
+"""Model archives: the checkpoint or frozen graph in a tar file, taken out safely."""
+import contextlib
+import os
+import posixpath
+import re
+import tarfile
+import tempfile
+import zlib
+
+from deeplab.errors import InputError
+
+_SUFFIXES = ('.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz')
+_CHECKPOINT_FILE = re.compile(r'(.+)\.(index|data-\d{5}-of-\d{5})$')
+_DAMAGE = (tarfile.TarError, EOFError, zlib.error)  # gzip's own error is an OSError.
+
+
+def is_archive(path):
+  """Whether the file is a tar, by content, or claims to be one by name."""
+  return path.lower().endswith(_SUFFIXES) or tarfile.is_tarfile(path)
+
+
+@contextlib.contextmanager
+def extracted_model(path):
+  """Takes the model out of a tar archive, compressed or not; nothing else in it is touched.
+
+  Args:
+    path: of the archive.
+
+  Yields:
+    (prefix of a checkpoint or path of a frozen graph in a temporary directory, its name in the archive). A checkpoint is
+    preferred.
+
+  Raises:
+    InputError: the archive is damaged, holds no model or several, has names that lead out of it, or links where files
+      should be.
+  """
+  with tempfile.TemporaryDirectory(prefix='deeplab-') as directory:
+    try:
+      with tarfile.open(path) as archive:
+        members = _members(path, archive)
+        name = _choose(path, members)
+        for member in members:
+          if member.name == name or _prefix(member.name) == name:
+            _extract(path, archive, member, directory)
+    except _DAMAGE as error:
+      raise InputError(_damaged(path, error)) from error
+    yield os.path.join(directory, posixpath.basename(name)), name
+
+
+def _members(path, archive):
+  """All members, after a look at every name."""
+  members = []
+  try:
+    for member in archive:
+      parts = member.name.replace('\\', '/').split('/')
+      if member.name.startswith('/') or '..' in parts:
+        raise InputError(f'{path}: the archive has a member {member.name!r}, which leads out of its directory; nothing was '
+                         'extracted; get the archive from a source you trust')
+      members.append(member)
+    # Compressed files end with a checksum, which only reading to the end compares.
+    while archive.fileobj.read(1 << 20):
+      pass
+  except OSError as error:
+    raise InputError(_damaged(path, error)) from error
+  return members
+
+
+def _choose(path, members):
+  """The name of the one checkpoint prefix, or else of the one frozen graph."""
+  # macOS adds a ._NAME beside each NAME.
+  names = [member.name for member in members if not posixpath.basename(member.name).startswith('._')]
+  checkpoints = sorted({_prefix(name) for name in names if name.endswith('.index')})
+  graphs = sorted(name for name in names if name.endswith('.pb'))
+  frozen = [name for name in graphs if posixpath.basename(name) == 'frozen_inference_graph.pb']
+  for found in (checkpoints, frozen or graphs):
+    if len(found) == 1:
+      if found is checkpoints and not any(_prefix(name) == found[0] and not name.endswith('.index') for name in names):
+        raise InputError(f'{path}: the archive has {found[0]}.index without its data file {found[0]}.data-00000-of-00001; '
+                         'download it again')
+      return found[0]
+    if found:
+      raise InputError(f'{path}: the archive holds several models ({", ".join(found)}); extract it and name one')
+  shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
+  raise InputError(f'{path}: the archive holds no checkpoint (*.index) and no frozen graph (*.pb), but {shown or "nothing"}')
+
+
+def _extract(path, archive, member, directory):
+  if not member.isfile():
+    raise InputError(f'{path}: {member.name} is not a file in the archive but a link or the like; extract the archive '
+                     'yourself and name the checkpoint')
+  target = os.path.join(directory, posixpath.basename(member.name))
+  source = archive.extractfile(member)
+  with open(target, 'wb') as file:
+    while True:
+      try:
+        block = source.read(1 << 20)
+      except OSError as error:
+        raise InputError(_damaged(path, error)) from error
+      if not block:
+        break
+      file.write(block)
+
+
+def _prefix(name):
+  match = _CHECKPOINT_FILE.match(name)
+  return match.group(1) if match else None
+
+
+def _damaged(path, error):
+  return f'{path}: the archive is damaged or truncated, or no tar archive ({error or type(error).__name__}); download it again'

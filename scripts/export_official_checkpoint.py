@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""Exports a checkpoint of this toolkit as an official DeepLab checkpoint (tensorflow/models research/deeplab): its names and
+its order. The way back of import_official_checkpoint.py.
+"""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from deeplab import flags
+from deeplab.errors import InputError
+from deeplab.options import ExportOptions
+
+
+def main(options):
+  from deeplab import checkpoints, official_checkpoints, saved_options
+  official_checkpoints.check_output(options.output_path, options.ckpt_path, overwrite=options.overwrite)
+  prefix = checkpoints.find(options.ckpt_path)
+  saved = saved_options.read(prefix)
+  if saved is None:
+    raise InputError(f'checkpoint {prefix}: no {saved_options.FILE_NAME} beside it, so its architecture and order are not '
+                     'known; export a checkpoint that this toolkit wrote')
+  network = saved['model_options']
+  tensors, left_out = official_checkpoints.to_official(checkpoints.Reader(prefix), network)
+  for warning in official_checkpoints.differences(network):
+    print(f'warning: {warning}', file=sys.stderr)
+  written = official_checkpoints.write_directory(options.output_path, tensors)
+  print(f'Variables: {len(tensors)} written, {len(left_out)} others left out')
+  for name in left_out:
+    print(f'  left out: {name}')
+  print(f'Official checkpoint written to {written}')
+  print(f'Flags of the official program: {official_checkpoints.official_flags(network)}')
+
+
+if __name__ == '__main__':
+  flags.run(main, ExportOptions, description=__doc__)

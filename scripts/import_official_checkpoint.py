@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Imports official DeepLab weights (tensorflow/models research/deeplab): from a checkpoint, an archive of the model zoo or a
+frozen graph to a checkpoint of this toolkit that evaluates, infers and fine-tunes without model flags.
+"""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from deeplab import flags
+from deeplab.class_names import load_class_names
+from deeplab.options import ImportOptions
+
+# What the user may say about the network.
+_MODEL_OPTIONS = ('output_stride', 'atrous_rates', 'multi_grid', 'preprocess_images_option', 'align_corners', 'weight_decay',
+                  'model_variant', 'num_classes')
+
+
+def main(options):
+  from deeplab import official_checkpoints
+  from deeplab.official_architectures import recognize
+  official_checkpoints.check_output(options.output_path, options.ckpt_path, overwrite=options.overwrite)
+  with official_checkpoints.opened(options.ckpt_path) as (source, name):
+    recognized = recognize(source, name=name, given={option: getattr(options, option) for option in _MODEL_OPTIONS})
+    names = options.class_names and load_class_names(options.class_names, recognized.options.num_classes)
+    tensors = official_checkpoints.to_ours(source, recognized)
+    step = source.global_step
+  print(f'Official weights: {name}' + ('' if step is None else f', step {step}'), flush=True)
+  report(recognized)
+  prefix = official_checkpoints.write_directory(
+      options.output_path, tensors, model_options=recognized.options, class_names=names)
+  print(f'Checkpoint written to {prefix}')
+  print(f'Next: run_inferencer.py --ckpt_path={options.output_path} --input=IMAGE --eval_pad=stride')
+
+
+def report(recognized):
+  """Prints what was recognized and what became of every variable."""
+  network = recognized.options
+  parts = [network.model_variant]
+  if network.model_variant == 'mobilenet_v2':
+    parts.append(f'depth multiplier {network.depth_multiplier}')
+  parts += [f'{network.num_classes} classes', f'output stride {network.output_stride}']
+  if network.atrous_rates:
+    kind = 'separable ' if network.aspp_with_separable_conv else ''
+    parts.append(f'{kind}atrous rates {",".join(map(str, network.atrous_rates))}')
+  parts.append('image-level feature' if network.use_image_level_feature else 'no image-level feature')
+  if network.use_decoder:
+    parts.append('decoder with separable convolutions' if network.decoder_with_separable_conv else 'plain decoder')
+  print('Architecture: ' + ', '.join(parts))
+  if recognized.assumed:
+    print('Not told by names and shapes, official defaults: ' + ', '.join(recognized.assumed))
+  for note in recognized.notes:
+    print('Note: ' + note)
+  print(f'ASPP branches: {", ".join(recognized.order)} there; image_pooling goes last here')
+  print(f'Variables: {len(recognized.used)} used, {len(recognized.optimizer_state)} of the optimizer left out, '
+        f'{len(recognized.unknown)} others left out')
+  for unknown in recognized.unknown:
+    print(f'  left out: {unknown}')
+  if any('_quant/' in unknown for unknown in recognized.unknown):
+    print('warning: the weights were trained with simulated quantization, which this network does not do', file=sys.stderr)
+
+
+if __name__ == '__main__':
+  flags.run(main, ImportOptions, description=__doc__)
