@@ -73,7 +73,8 @@ def test_index_counts_records_and_bytes(tmp_path):
 @pytest.mark.parametrize('change, num_records, problem', [
     (lambda data: data[:-1], 1, 'is cut off after 1 whole records'),
     (lambda data: data[:120], 1, 'is cut off after 1 whole records'),
-    (lambda data: data[:5], 0, 'is cut off after 0 whole records'),
+    (lambda data: data[:5], 0, 'is not a TFRecord file'),
+    (lambda data: data[:50], 0, 'is cut off after 0 whole records'),
     (lambda data: b'', 0, 'is empty (0 bytes)'),
     (lambda data: b'this is a text file\n', 0, 'is not a TFRecord file'),
     (lambda data: data[:116] + b'garbage garbage garbage', 1, 'is corrupt after 1 whole records'),

@@ -16,6 +16,8 @@ from deeplab.data import tfrecord
 from deeplab.errors import InputError
 
 DEFAULT_MAX_IMAGE_PIXELS = 100_000_000
+# What reading a bad record raises: UnicodeDecodeError where TensorFlow's message quotes bytes that are no text.
+UNREADABLE = (tf.errors.OpError, UnicodeDecodeError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +29,13 @@ class BadRecord:
     index: number of the record in the file, counted from 0; None: the file itself.
     reason: what is wrong, as a phrase.
     known_as: the name in the record, or ''.
+    unreadable: whether reading ends here: neither this record nor those behind it in the file can be read.
   """
   path: str
   index: int | None
   reason: str
   known_as: str = ''
+  unreadable: bool = False
 
   @property
   def name(self):
@@ -95,9 +99,9 @@ def find(files, *, num_classes, ignore_label, max_image_pixels=DEFAULT_MAX_IMAGE
   def examine(path, index, serialized):
     try:
       check(serialized)
-    except tf.errors.OpError as error:
+    except UNREADABLE as error:
       reason, known_as = look(serialized.numpy())
-      return BadRecord(path, index, reason or ' '.join(error.message.split())[:200], known_as)
+      return BadRecord(path, index, reason or ' '.join(str(error).split())[:200], known_as)
     return None
 
   for file in files:
@@ -125,9 +129,10 @@ def examine_file(file, examine, *, num_threads=None):
       try:
         serialized = next(records)
       except tf.errors.OpError:
-        # TensorFlow reads a file only up to a record whose check sum is wrong.
-        waiting.extend(_done(BadRecord(file.path, rest, 'damaged (wrong check sum), or behind such a record in its file'))
-                       for rest in range(index, file.num_records))
+        behind = file.num_records - index - 1
+        waiting.append(_done(BadRecord(
+            file.path, index, f'damaged (wrong check sum); the {behind} records behind it in the file are out of reach',
+            unreadable=True)))
         break
       waiting.append(pool.submit(examine, file.path, index, serialized))
       if len(waiting) > 4 * num_threads:

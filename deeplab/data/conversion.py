@@ -35,6 +35,8 @@ def convert(options):
   pairs, problems = source_files.list_pairs(options)
   colors = source_files.color_indices(options.label_colormap) if options.label_colormap else None
   paths = _shard_paths(options, num_records=len(pairs))
+  if not pairs:
+    _raise_problems(problems, num_pairs=0)
   if not problems:
     _refuse_other_shards(paths)
     os.makedirs(os.path.dirname(paths[0]), exist_ok=True)

@@ -6,6 +6,7 @@ Determinism: the order of the records in epoch e depends on (seed, e) and the au
 Records are shuffled within an epoch, then the next epoch begins. The reference repeated first and shuffled then, which mixes
 epochs: some records come twice before others come once.
 """
+import dataclasses
 import os
 import random
 import sys
@@ -19,6 +20,7 @@ from deeplab.data import decoding
 from deeplab.data import record_files
 from deeplab.data import tfrecord
 from deeplab.data.bad_records import explain_failure  # pylint: disable=unused-import
+from deeplab.errors import InputError
 
 _ROWS_AT_ONCE = 64  # Rows of random numbers made in one go; a single row costs nearly as much as all.
 _MOST_REPORTED = 20
@@ -43,7 +45,9 @@ def training_batches(options, *, num_classes, start_step=0):
   """
   paths = record_files.expand_filenames(options.filenames)
   files = record_files.index_files(paths, allow_problems=options.skip_bad_records)
-  bad = _bad_names(files, options, num_classes=num_classes) if options.skip_bad_records else []
+  bad = []
+  if options.skip_bad_records:
+    files, bad = _without_bad_records(files, options, num_classes=num_classes)
   seed = random.randrange(2 ** 31) if options.seed is None else options.seed
   first = start_step * options.batch_size
   records = _shuffled_records(files, bad, options, seed=seed, first=first)
@@ -108,6 +112,9 @@ def _shuffled_records(files, bad, options, *, seed, first):
   paths = tf.constant([file.path for file in files])
   counts = tf.constant([file.num_records for file in files], tf.int64)
   num_usable = sum(file.num_records for file in files) - len(bad)
+  if not num_usable:
+    raise InputError(f'{files[0].path}: no good record in it{" and the other files" if len(files) > 1 else ""}; the warnings '
+                     'say why')
   buffer_size = _shuffle_buffer_size(files, options)
   first_epoch, first = divmod(first, num_usable)
 
@@ -146,8 +153,12 @@ def _random_rows(seed, *, first):
   return tf.data.Dataset.range(first_chunk, _FOREVER).flat_map(rows).skip(first)
 
 
-def _bad_names(files, options, *, num_classes):
-  """Looks through all records and reports the bad ones; returns their names (FILE:INDEX)."""
+def _without_bad_records(files, options, *, num_classes):
+  """Looks through all records and reports the bad ones.
+
+  Returns:
+    (files, names): the RecordFiles up to where they can be read, and FILE:INDEX of the bad records in that part.
+  """
   found = list(bad_records.find(files, num_classes=num_classes, ignore_label=options.ignore_label,
                                 max_image_pixels=options.max_image_pixels, num_threads=options.num_input_threads))
   num_records = sum(file.num_records for file in files)
@@ -156,7 +167,9 @@ def _bad_names(files, options, *, num_classes):
   if found:
     print(f'warning: {len(found)} problems in {num_records} records; training goes on without these records', file=sys.stderr,
           flush=True)
-  return [problem.name for problem in found if problem.name]
+  ends = {problem.path: problem.index for problem in found if problem.unreadable}
+  files = [dataclasses.replace(file, num_records=ends.get(file.path, file.num_records)) for file in files]
+  return files, [problem.name for problem in found if problem.name and not problem.unreadable]
 
 
 def _num_threads(num_threads):

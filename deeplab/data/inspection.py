@@ -87,9 +87,9 @@ def _examiner(options, color_map, *, wanted):
   def examine(path, index, serialized):
     try:
       image, label, name = (tensor.numpy() for tensor in decode(serialized))
-    except tf.errors.OpError as error:
+    except bad_records.UNREADABLE as error:
       reason, known_as = bad_records.diagnose(serialized.numpy(), **limits)
-      return bad_records.BadRecord(path, index, reason or ' '.join(error.message.split())[:200], known_as)
+      return bad_records.BadRecord(path, index, reason or ' '.join(str(error).split())[:200], known_as)
     pixels = np.bincount(label.ravel())
     sample = None
     if index in wanted:

@@ -82,7 +82,7 @@ def index_file(path):
         file.seek(position)
         header = file.read(_HEADER.size)
         if len(header) < _HEADER.size:
-          problem = f'is cut off after {num_records} whole records'
+          problem = f'is cut off after {num_records} whole records' if position else 'is not a TFRecord file'
           break
         length, checksum = _HEADER.unpack(header)
         if checksum != masked_crc32c(header[:8]):

@@ -28,7 +28,10 @@ def parse(serialized):
   Returns:
     (encoded image, encoded label, name), string scalars; '' where the record has no such feature.
   """
-  features = tf.io.parse_single_example(serialized, _FEATURES)
+  # TensorFlow's own error would repeat the bytes, which Python then fails to read as text.
+  begins_well = decoding.check(tf.equal(tf.strings.substr(serialized, 0, 1), b'\n'), 'the record is no tf.train.Example')
+  with tf.control_dependencies([begins_well]):
+    features = tf.io.parse_single_example(serialized, _FEATURES)
   return tuple(_first_filled(features[basic], features[official])
                for basic, official in (_IMAGE_KEYS, _LABEL_KEYS, _NAME_KEYS))
 
