@@ -8,6 +8,8 @@ from deeplab import color_map, flags, image_files, prediction_paths
 from deeplab.errors import InputError
 from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
 
+_START = time.monotonic()  # Before TensorFlow is imported, which takes seconds.
+
 DESCRIPTION = """Predicts images with a trained network and writes one PNG for each.
 
 example: run_inferencer.py --input=photos --ckpt_path=/tmp/deeplabv3 --output_path=/tmp/predictions"""
@@ -19,11 +21,12 @@ def main(model_options, prediction_options, inference_options, compute_options):
   from deeplab.inferencer import DeepLabV3Inferencer
   from deeplab.prediction_run import PredictionRun
 
-  start = time.monotonic()
   # A file name may hold bytes that are no text; its line holds the same bytes.
   for stream in (sys.stdout, sys.stderr):
     stream.reconfigure(errors='surrogateescape')
   planned = _plan(inference_options)
+  if not planned:
+    return 0
   colors = color_map.load_color_map(inference_options.colormap)
 
   network = trained_network.load(
@@ -41,12 +44,15 @@ def main(model_options, prediction_options, inference_options, compute_options):
     prediction_files.save_legend(legend, os.path.join(inference_options.output_path, prediction_paths.LEGEND_NAME))
   sheets = None
   if 'contact_sheet' in inference_options.output_type:
-    sheets = prediction_files.ContactSheets(inference_options.output_path, color_map=colors, legend=legend)
+    sheets = prediction_files.ContactSheets(
+        inference_options.output_path, color_map=colors, legend=legend, keep_pages=inference_options.skip_existing)
   inferencer = DeepLabV3Inferencer(
       network.model, options=prediction_options, with_probabilities='probabilities' in inference_options.output_type,
       jit_compile=compute_options.jit_compile)
-  run = PredictionRun(inferencer, writer, batch_size=prediction_options.batch_size, sheets=sheets)
-  before = time.monotonic() - start
+  run = PredictionRun(
+      inferencer, writer, batch_size=prediction_options.batch_size, sheets=sheets,
+      look_ahead=1 if prediction_options.tile_size else None)  # Images that need tiles are few and large.
+  before = time.monotonic() - _START
   return _report(run.run(planned), before=before, num_traces=inferencer.num_traces)
 
 

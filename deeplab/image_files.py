@@ -211,7 +211,7 @@ class _Finder:
       else:
         others += 1
     if others:
-      self.notes.append(f'{shown(directory)}: {others} files without an image extension left out')
+      self.notes.append(f'{shown(directory)}: {others} file{"s" if others > 1 else ""} without an image extension left out')
     for path in sub_directories if self._recursive else ():
       if os.path.realpath(path) == self._excluded:
         self.notes.append(f'{shown(path)}: left out, the predictions go there')

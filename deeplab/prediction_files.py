@@ -91,19 +91,22 @@ class PredictionWriter:
 class ContactSheets:
   """Pages of rows `image, prediction, overlay`; only the small pictures of one page are kept in memory."""
 
-  def __init__(self, output_path, *, color_map, legend=()):
+  def __init__(self, output_path, *, color_map, legend=(), keep_pages=False):
     """Prepares it.
 
     Args:
       output_path: directory of the pages, contact_sheet-001.png and so on.
       color_map: uint8 [num_colors, 3].
       legend: (name, (r, g, b)) pairs to show on each page, or ().
+      keep_pages: number the pages after those that are there, instead of replacing them.
     """
     self._output_path = output_path
     self._color_map = color_map
     self._legend = legend
     self._rows, self._titles = [], []
     self._num_pages = 0
+    while keep_pages and os.path.exists(self._next_path()):
+      self._num_pages += 1
 
   def add(self, name, image, labels):
     """Adds one image uint8 [H, W, 3] with its predicted labels int32 [H, W]; returns the page it completed, or None."""
@@ -117,14 +120,17 @@ class ContactSheets:
     """Writes the page begun, if there is one, and returns its path or None."""
     if not self._rows:
       return None
+    path = self._next_path()
     self._num_pages += 1
-    path = os.path.join(self._output_path, f'contact_sheet-{self._num_pages:03d}.png')
     sheet = pictures.contact_sheet(
         self._rows, column_titles=('image', 'prediction', 'overlay'), row_titles=self._titles, legend=self._legend,
         cell_size=_SHEET_CELL)
     save_picture(sheet, path)
     self._rows, self._titles = [], []
     return path
+
+  def _next_path(self):
+    return os.path.join(self._output_path, f'contact_sheet-{self._num_pages + 1:03d}.png')
 
 
 def save_picture(picture, path):

@@ -14,9 +14,8 @@ from deeplab.same_size_batches import same_size_batches
 
 _READERS = 3
 _WRITERS = 2
-# Enough to keep all sides busy, few enough that large photographs do not fill the memory.
-_DECODED_AHEAD = 6
-_UNWRITTEN = 6
+# Enough to keep all sides busy, few enough that photographs do not fill the memory.
+_LOOK_AHEAD = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +44,7 @@ class RunSummary:
 class PredictionRun:
   """Predicts planned images one batch at a time, with decoding ahead and writing behind in threads."""
 
-  def __init__(self, inferencer, writer, *, batch_size=1, sheets=None):
+  def __init__(self, inferencer, writer, *, batch_size=1, sheets=None, look_ahead=None):
     """Prepares it.
 
     Args:
@@ -53,11 +52,13 @@ class PredictionRun:
       writer: PredictionWriter.
       batch_size: the most images in a batch.
       sheets: ContactSheets or None.
+      look_ahead: the most images decoded but not yet computed, and computed but not yet written; None for a default.
     """
     self._inferencer = inferencer
     self._writer = writer
     self._batch_size = batch_size
     self._sheets = sheets
+    self._look_ahead = look_ahead or _LOOK_AHEAD
     self._summary = RunSummary()
     self._start = None
     self._progress = None
@@ -90,7 +91,7 @@ class PredictionRun:
               self._writer.write, decoded.planned.paths, image=decoded.image, labels=labels, probabilities=probabilities)))
           if self._sheets is not None:
             self._say_written(self._sheets.add(decoded.planned.image.relative_path, decoded.image, labels))
-        while unwritten and (unwritten[0][1].done() or len(unwritten) > _UNWRITTEN):
+        while unwritten and (unwritten[0][1].done() or len(unwritten) > self._look_ahead):
           self._finish(*unwritten.popleft())
       while unwritten:
         self._finish(*unwritten.popleft())
@@ -109,7 +110,7 @@ class PredictionRun:
     remaining = iter(planned)
     ahead = collections.deque()
     while True:
-      while len(ahead) < _DECODED_AHEAD:
+      while len(ahead) < self._look_ahead:
         one = next(remaining, None)
         if one is None:
           break
