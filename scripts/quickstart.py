@@ -42,7 +42,7 @@ class QuickstartOptions(CheckedOptions):
   num_steps: int = option(600, 'Number of training steps.', minimum=1)
   batch_size: int = option(8, 'Scenes in a training batch.', minimum=1)
   crop_size: int = option(129, 'Height and width of the training crop.', minimum=1)
-  seed: int = option(0, 'Of the drawing and of the training.', minimum=0)
+  seed: int = option(0, 'Of the drawing and of the training.', minimum=0, maximum=2 ** 31 - 1)
 
 
 def main(options):
