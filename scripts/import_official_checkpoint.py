@@ -2,7 +2,9 @@
 """Imports official DeepLab weights (tensorflow/models research/deeplab): from a checkpoint, an archive of the model zoo or a
 frozen graph to a checkpoint of this toolkit that evaluates, infers and fine-tunes without model flags.
 """
+import dataclasses
 import os
+import shlex
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -30,7 +32,20 @@ def main(options):
   prefix = official_checkpoints.write_directory(
       options.output_path, tensors, model_options=recognized.options, class_names=names)
   print(f'Checkpoint written to {prefix}')
-  print(f'Next: run_inferencer.py --ckpt_path={options.output_path} --input=IMAGE --eval_pad=stride')
+  path = shlex.quote(options.output_path)
+  print(f'Predict: run_inferencer.py --ckpt_path={path} --input=IMAGE --eval_pad=stride')
+  print(f'Fine-tune: run_trainer.py --load_ckpt_path={path} --fine_tune_batch_norm=False {trainer_flags(recognized.options)} '
+        '--filenames=RECORDS --output_path=DIRECTORY')
+
+
+def trainer_flags(network):
+  """The model flags with which the trainer builds this network."""
+  parts = []
+  for field in dataclasses.fields(network):
+    value = getattr(network, field.name)
+    if value != field.default:
+      parts.append(f'--{field.name}={",".join(map(str, value)) if isinstance(value, tuple) else value}')
+  return ' '.join(parts)
 
 
 def report(recognized):
