@@ -1,0 +1,120 @@
+"""Atrous convolutions against a plain numpy sum over taps, with gradients, at rates below and above the map."""
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab.model import atrous
+
+SIZES_AND_RATES = [((7, 7), 2), ((8, 6), 2), ((9, 12), 4), ((17, 17), 6), ((10, 9), 6), ((17, 16), 12), ((5, 6), 8),
+                   ((5, 12), 8), ((6, 5), 6), ((1, 1), 2)]
+
+
+def numpy_atrous(inputs, weights, rate):
+  """Sum over taps; weights [3, 3, D, D']."""
+  height, width = inputs.shape[1:3]
+  padded = np.pad(inputs, [[0, 0], [rate, rate], [rate, rate], [0, 0]])
+  return sum(padded[:, i * rate:i * rate + height, j * rate:j * rate + width] @ weights[i, j]
+             for i in range(3) for j in range(3))
+
+
+def numpy_atrous_gradients(inputs, weights, rate, upstream):
+  height, width = inputs.shape[1:3]
+  padded = np.pad(inputs, [[0, 0], [rate, rate], [rate, rate], [0, 0]])
+  padded_gradient, weights_gradient = np.zeros_like(padded), np.zeros_like(weights)
+  for i in range(3):
+    for j in range(3):
+      rows, columns = slice(i * rate, i * rate + height), slice(j * rate, j * rate + width)
+      padded_gradient[:, rows, columns] += upstream @ weights[i, j].T
+      weights_gradient[i, j] = np.einsum('bhwi,bhwo->io', padded[:, rows, columns], upstream)
+  return padded_gradient[:, rate:rate + height, rate:rate + width], weights_gradient
+
+
+def random_case(size, depth, outputs_depth):
+  random = np.random.default_rng(3)
+  return (random.normal(size=[2, *size, depth]), random.normal(size=[3, 3, depth, outputs_depth]),
+          random.normal(size=[2, *size, outputs_depth]))
+
+
+def value_and_gradients(convolve, inputs, weights, upstream, *, dtype=tf.float32, known_size=True, jit_compile=None):
+  shape = inputs.shape if known_size else [None, None, None, inputs.shape[-1]]
+
+  @tf.function(autograph=False, jit_compile=jit_compile,
+               input_signature=[tf.TensorSpec(shape, dtype), tf.TensorSpec(weights.shape, dtype)])
+  def run(inputs, weights):
+    with tf.GradientTape() as tape:
+      tape.watch([inputs, weights])
+      outputs = convolve(inputs, weights)
+    return outputs, *tape.gradient(outputs, [inputs, weights], output_gradients=tf.cast(upstream, dtype))
+
+  return [tf.cast(result, tf.float32).numpy() for result in run(tf.cast(inputs, dtype), tf.cast(weights, dtype))]
+
+
+def assert_close(actual, expected, tolerance=1e-5):
+  for one, other in zip(actual, expected, strict=True):
+    np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * max(1.0, np.abs(other).max()))
+
+
+@pytest.mark.parametrize('known_size', [True, False])
+@pytest.mark.parametrize('size, rate', SIZES_AND_RATES)
+def test_convolution_and_gradients(size, rate, known_size):
+  inputs, weights, upstream = random_case(size, 4, 3)
+  expected = numpy_atrous(inputs, weights, rate), *numpy_atrous_gradients(inputs, weights, rate, upstream)
+  for convolve in (atrous.conv2d, atrous.space_to_batch_conv2d):
+    assert_close(value_and_gradients(
+        lambda inputs, weights: convolve(inputs, weights, rate=rate), inputs, weights, upstream, known_size=known_size),
+                 expected)
+
+
+@pytest.mark.parametrize('known_size', [True, False])
+@pytest.mark.parametrize('size, rate', SIZES_AND_RATES)
+def test_depthwise_convolution_and_gradients(size, rate, known_size):
+  inputs, weights, _ = random_case(size, 4, 1)
+  upstream = np.random.default_rng(4).normal(size=inputs.shape)
+  # A depthwise convolution is a convolution whose weights are diagonal.
+  diagonal = weights * np.eye(4)
+  expected_inputs, expected_weights = numpy_atrous_gradients(inputs, diagonal, rate, upstream)
+  expected = numpy_atrous(inputs, diagonal, rate), expected_inputs, np.einsum('ijdd->ijd', expected_weights)[..., np.newaxis]
+  for convolve in (atrous.depthwise_conv2d, atrous.space_to_batch_depthwise_conv2d):
+    assert_close(value_and_gradients(
+        lambda inputs, weights: convolve(inputs, weights, rate=rate), inputs, weights, upstream, known_size=known_size),
+                 expected)
+
+
+@pytest.mark.parametrize('size, rate', [((9, 12), 2), ((17, 17), 6), ((17, 16), 12), ((6, 5), 6)])
+def test_bfloat16_is_float32_rounded(size, rate):
+  inputs, weights, upstream = random_case(size, 4, 3)
+  inputs, weights, upstream = (tf.cast(tf.cast(array, tf.bfloat16), tf.float64).numpy() for array in (inputs, weights, upstream))
+  expected = numpy_atrous(inputs, weights, rate), *numpy_atrous_gradients(inputs, weights, rate, upstream)
+  assert_close(value_and_gradients(lambda inputs, weights: atrous.conv2d(inputs, weights, rate=rate), inputs, weights, upstream,
+                                   dtype=tf.bfloat16), expected, tolerance=0.02)
+
+
+def test_compiles_with_xla():
+  inputs, weights, upstream = random_case((17, 16), 4, 4)
+  depthwise_weights = weights[..., :1]
+  for rate in (2, 12):
+    assert_close(
+        value_and_gradients(lambda inputs, weights: atrous.conv2d(inputs, weights, rate=rate), inputs, weights, upstream,
+                            jit_compile=True),
+        (numpy_atrous(inputs, weights, rate), *numpy_atrous_gradients(inputs, weights, rate, upstream)))
+    diagonal = depthwise_weights * np.eye(4)
+    compiled = value_and_gradients(
+        lambda inputs, weights: atrous.depthwise_conv2d(inputs, weights, rate=rate), inputs, depthwise_weights, upstream,
+        jit_compile=True)
+    assert_close(compiled[:2], (numpy_atrous(inputs, diagonal, rate),
+                                numpy_atrous_gradients(inputs, diagonal, rate, upstream)[0]))
+
+
+def test_works_without_onednn():
+  """Other processors have no dilated gradients; the subprocess runs all of the above on that path."""
+  if os.environ.get('TF_ENABLE_ONEDNN_OPTS') == '0':
+    assert not atrous.dilated_gradients_exist()
+    return
+  environment = dict(os.environ, TF_ENABLE_ONEDNN_OPTS='0', TF_CPP_MIN_LOG_LEVEL='3')
+  result = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', __file__], env=environment,
+                          cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))), capture_output=True, text=True)
+  assert result.returncode == 0, result.stdout[-3000:]
