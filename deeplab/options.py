@@ -384,6 +384,9 @@ class PredictionOptions(CheckedOptions):
     """Raises InputError where the tiles are too small for the network."""
     if self.tile_size is not None and self.tile_size <= model_options.output_stride:
       raise InputError(f'--tile_size={self.tile_size}: must be greater than --output_stride={model_options.output_stride}')
+    if self.tile_size is not None and self.tile_size - self.overlap < model_options.output_stride:
+      raise InputError(f'--tile_overlap={self.overlap}: must be smaller than --tile_size={self.tile_size} by at least '
+                       f'--output_stride={model_options.output_stride}')
 
 
 @dataclasses.dataclass(frozen=True)

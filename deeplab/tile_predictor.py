@@ -36,7 +36,7 @@ class TilePredictor:
     """Yields (first_row, probabilities float32 [rows, W, C]) of an image uint8 [H, W, 3], from top to bottom."""
     return tiling.predict_in_tiles(
         image, self._predict, tile_size=self._options.tile_size, overlap=self._options.overlap,
-        batch_size=self._options.batch_size)
+        alignment=self._model.options.output_stride, batch_size=self._options.batch_size)
 
   def _predict(self, tiles):
     height, width = tiles.shape[1:3]

@@ -5,23 +5,32 @@ the probabilities of one row of tiles, whatever the image's height.
 """
 import numpy as np
 
+from deeplab.same_size_batches import same_size_batches
+
 
 def needs_tiles(height, width, tile_size):
   """Whether an image is larger than one tile; `tile_size` is None for no tiles."""
   return tile_size is not None and max(height, width) > tile_size
 
 
-def tile_starts(size, *, tile_size, overlap):
+def tile_starts(size, *, tile_size, overlap, alignment=1):
   """First pixels of the tiles along one side: each shares at least `overlap` pixels with the next, the last ends at `size`.
+
+  Args:
+    size: of the image along this side.
+    tile_size: the most pixels of a tile.
+    overlap: the fewest pixels that neighbours share; at most tile_size - alignment.
+    alignment: starts are multiples of it. With the network's output stride, tiles see features at the same pixels as the
+      whole image would. The last tile may be up to alignment - 1 pixels smaller then.
 
   Returns:
     list of ints; [0] where one tile is enough.
   """
   if size <= tile_size:
     return [0]
-  step = tile_size - overlap
-  count = -(-(size - tile_size) // step)
-  return [index * step for index in range(count)] + [size - tile_size]
+  step = (tile_size - overlap) // alignment * alignment
+  last = -(-(size - tile_size) // alignment) * alignment
+  return list(range(0, last, step)) + [last]
 
 
 def edge_weights(start, end, *, size, overlap):
@@ -44,7 +53,7 @@ def edge_weights(start, end, *, size, overlap):
   return weights
 
 
-def predict_in_tiles(image, predict_probabilities, *, tile_size, overlap, batch_size=1):
+def predict_in_tiles(image, predict_probabilities, *, tile_size, overlap, alignment=1, batch_size=1):
   """Predicts an image by tiles, as a generator of finished bands from top to bottom.
 
   Args:
@@ -52,14 +61,15 @@ def predict_in_tiles(image, predict_probabilities, *, tile_size, overlap, batch_
     predict_probabilities: callable, uint8 [B, h, w, 3] -> float32 [B, h, w, num_classes], with h, w <= tile_size.
     tile_size: side of a tile.
     overlap: pixels that neighbours share at least.
+    alignment: tiles start at multiples of it.
     batch_size: tiles computed at once.
 
   Yields:
     (first_row, probabilities float32 [rows, W, num_classes]); the bands cover the image once.
   """
   height, width = image.shape[:2]
-  row_starts = tile_starts(height, tile_size=tile_size, overlap=overlap)
-  column_starts = tile_starts(width, tile_size=tile_size, overlap=overlap)
+  row_starts = tile_starts(height, tile_size=tile_size, overlap=overlap, alignment=alignment)
+  column_starts = tile_starts(width, tile_size=tile_size, overlap=overlap, alignment=alignment)
   unfinished = None  # Weighted sums of the rows that the next row of tiles adds to.
   for index, top in enumerate(row_starts):
     bottom = min(top + tile_size, height)
@@ -80,9 +90,12 @@ def _row_of_tiles(image, top, bottom, column_starts, predict_probabilities, *, t
   height, width = image.shape[:2]
   row_weights = edge_weights(top, bottom, size=height, overlap=overlap)
   sums, weights = None, np.zeros([bottom - top, width], np.float32)
-  for first in range(0, len(column_starts), batch_size):
-    lefts = column_starts[first:first + batch_size]
-    tiles = np.stack([image[top:bottom, left:min(left + tile_size, width)] for left in lefts])
+
+  def width_at(left):
+    return min(tile_size, width - left)
+
+  for lefts in same_size_batches(column_starts, width_at, batch_size=batch_size):
+    tiles = np.stack([image[top:bottom, left:left + width_at(left)] for left in lefts])
     for left, probabilities in zip(lefts, predict_probabilities(tiles)):
       right = left + probabilities.shape[1]
       weight = row_weights[:, np.newaxis] * edge_weights(left, right, size=width, overlap=overlap)

@@ -11,6 +11,17 @@ def test_tile_starts():
   assert tiling.tile_starts(40, tile_size=10, overlap=0) == [0, 10, 20, 30]
 
 
+def test_aligned_tile_starts():
+  assert tiling.tile_starts(18, tile_size=10, overlap=2, alignment=4) == [0, 8]
+  # A step of 8 - 3 = 5 becomes 4; the last tile is two pixels smaller.
+  assert tiling.tile_starts(18, tile_size=8, overlap=3, alignment=4) == [0, 4, 8, 12]
+  for size in range(33, 200):
+    starts = tiling.tile_starts(size, tile_size=33, overlap=9, alignment=8)
+    ends = [min(start + 33, size) for start in starts]
+    assert ends[-1] == size and all(start % 8 == 0 for start in starts)
+    assert all(end - start >= 9 for end, start in zip(ends, starts[1:])) and starts == sorted(set(starts))
+
+
 def test_edge_weights():
   np.testing.assert_allclose(
       tiling.edge_weights(0, 5, size=12, overlap=2), [1, 1, 1, 2 / 3, 1 / 3], rtol=1e-6)
@@ -26,8 +37,8 @@ def _red_and_green(images):
 
 @pytest.mark.parametrize('height,width', [(23, 31), (10, 40), (37, 10), (64, 64), (11, 11)])
 @pytest.mark.parametrize('overlap', [0, 1, 5])
-@pytest.mark.parametrize('batch_size', [1, 3])
-def test_bands_cover_the_image_once(height, width, overlap, batch_size):
+@pytest.mark.parametrize('batch_size,alignment', [(1, 1), (3, 1), (2, 4)])
+def test_bands_cover_the_image_once(height, width, overlap, batch_size, alignment):
   image = np.random.default_rng(0).integers(0, 256, [height, width, 3], np.uint8)
   sizes = []
 
@@ -35,7 +46,8 @@ def test_bands_cover_the_image_once(height, width, overlap, batch_size):
     sizes.append(images.shape)
     return _red_and_green(images)
 
-  bands = list(tiling.predict_in_tiles(image, predict, tile_size=10, overlap=overlap, batch_size=batch_size))
+  bands = list(tiling.predict_in_tiles(image, predict, tile_size=10, overlap=overlap, batch_size=batch_size,
+                                       alignment=alignment))
   tops = [top for top, _ in bands]
   assert tops == list(np.cumsum([0] + [len(band) for _, band in bands])[:-1])
   np.testing.assert_allclose(np.concatenate([band for _, band in bands]), _red_and_green(image), rtol=1e-5, atol=1e-6)
