@@ -81,10 +81,9 @@ def test_seed_decides(shards):
 def test_number_of_threads_does_not_change_batches(shards):
   options = make_options(shards, color_jitter=0.5)
   assert_same(take(options.replace(num_input_threads=1), 20), take(options.replace(num_input_threads=2), 20))
-  assert_same(take(options.replace(num_input_threads=1), 3), take(options.replace(num_input_threads=7), 3))
 
 
-@pytest.mark.parametrize('start_step', [1, 5, 23])
+@pytest.mark.parametrize('start_step', [1, 12])
 def test_starting_at_a_step_continues_as_if_the_earlier_batches_had_been_drawn(shards, start_step):
   options = make_options(shards)
   assert_same(take(options, start_step + 2)[start_step:], take(options, 2, start_step=start_step))
@@ -183,20 +182,26 @@ def test_bad_record_is_explained_by_file_number_and_reason(tmp_path, kind):
   assert isinstance(explained, InputError)
   assert str(explained).startswith(f'{path}, record 2 (counted from 0)') and reason in str(explained)
   assert '\n' not in str(explained)
+
+
+def test_bad_record_stops_training(tmp_path):
+  path = bad_file(tmp_path, record_makers.record(2, value=30))
   with pytest.raises(tf.errors.OpError):
     take(make_options(path), 4)
 
 
-@pytest.mark.parametrize('kind', BAD_RECORDS)
-def test_bad_record_is_skipped_on_request(tmp_path, kind, capfd):
-  make, reason = BAD_RECORDS[kind]
-  path = bad_file(tmp_path, make())
+def test_bad_records_are_skipped_on_request(tmp_path, capfd):
+  kinds = [make() for make, _ in BAD_RECORDS.values()]
+  path = record_makers.write(tmp_path / 'a.tfrecord', [
+      record_makers.record(0), *kinds[:5], record_makers.record(1), *kinds[5:], record_makers.record(2)])
   batches = take(make_options(path, skip_bad_records=True), 3)  # Three epochs of the three good records.
   for batch in batches:
-    assert sorted(names_of([batch])) == ['name0', 'name1', 'name9']
-  error = capfd.readouterr().err
-  assert f'warning: skipped: {path}, record 2 (counted from 0)' in error and reason in error
-  assert 'warning: 1 problems in 4 records' in error
+    assert sorted(names_of([batch])) == ['name0', 'name1', 'name2']
+  lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith('warning')]
+  indices = [1, 2, 3, 4, 5, *range(7, 7 + len(kinds) - 5)]
+  for line, index, (_, reason) in zip(lines, indices, BAD_RECORDS.values()):
+    assert line.startswith(f'warning: skipped: {path}, record {index} (counted from 0)') and reason in line
+  assert lines[len(kinds)].startswith(f'warning: {len(kinds)} problems in {len(kinds) + 3} records')
 
 
 def test_damaged_record_is_explained_and_skipped_with_those_behind_it(tmp_path, capfd):

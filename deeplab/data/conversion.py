@@ -9,7 +9,9 @@ import json
 import multiprocessing
 import os
 import re
+import signal
 import sys
+import threading
 
 from deeplab import quiet_start
 from deeplab.atomic_files import replacing
@@ -162,7 +164,7 @@ def _converted(pairs, options, colors):
     return
   # Spawned, not forked: a fork of a process in which TensorFlow runs may hang.
   context = multiprocessing.get_context('spawn')
-  with concurrent.futures.ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+  with concurrent.futures.ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker) as pool:
     waiting = collections.deque()
     try:
       for pair in pairs:
@@ -173,6 +175,18 @@ def _converted(pairs, options, colors):
         yield waiting.popleft().result()
     finally:
       pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_worker():
+  """Ties a worker to its parent: an interrupt is the parent's to handle, and a killed parent leaves no worker behind."""
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  parent = multiprocessing.parent_process()
+
+  def end_with_parent():
+    parent.join()
+    os._exit(1)
+
+  threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _progress(results, *, total):

@@ -9,6 +9,7 @@ import zlib
 import tensorflow as tf
 
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+_JPEG_SIGNATURE = b'\xff\xd8'
 # Offsets of the fields of a PNG's first chunk (IHDR), which are the same in every PNG.
 _WIDTH, _HEIGHT, _BIT_DEPTH, _COLOR_TYPE, _CHECKSUM, _HEADER_END = 16, 20, 24, 25, 29, 33
 _PALETTE = 3
@@ -37,8 +38,15 @@ def is_png(encoded):
 
 def image_size(encoded):
   """int32 [2], height and width, of a JPEG or PNG, read from its header alone."""
-  return tf.cond(is_png(encoded), lambda: _png_size(_png_header(encoded)),
-                 lambda: tf.image.extract_jpeg_shape(encoded)[:2])
+
+  def jpeg_size():
+    # libjpeg would complain on stderr before TensorFlow raises its error.
+    is_jpeg = check(tf.equal(tf.strings.substr(encoded, 0, len(_JPEG_SIGNATURE)), _JPEG_SIGNATURE),
+                    'the image is neither JPEG nor PNG')
+    with tf.control_dependencies([is_jpeg]):
+      return tf.image.extract_jpeg_shape(encoded)[:2]
+
+  return tf.cond(is_png(encoded), lambda: _png_size(_png_header(encoded)), jpeg_size)
 
 
 def decode_image(encoded):
