@@ -95,6 +95,7 @@ class DeepLabV3Trainer:
       InputError: see `update`; or a checkpoint or the log cannot be written. Older checkpoints are whole.
     """
     def save(final=False):
+      self._check_variables()
       run.save(self.variables, step=self.global_step, model_options=self._model.options, class_names=class_names, final=final,
                max_to_keep=run_options.max_to_keep)
       log.flush()
@@ -156,6 +157,14 @@ class DeepLabV3Trainer:
       raise InputError(
           f'step {step}: {" and ".join(broken)} at learning rate {rate:g}; {seen}; records: {names}. Nothing was saved since '
           'the last checkpoint, which is whole. Try a lower --init_learning_rate, --warmup_steps or --clip_gradient_norm')
+
+  def _check_variables(self):
+    """Stops before something is saved that is worthless: a huge rate can break the variables after a finite loss."""
+    for name, variable in self.variables.items():
+      if variable.dtype.is_floating and not np.isfinite(tf.reduce_sum(tf.abs(variable.read_value()))):
+        raise InputError(f'step {self.global_step}: variable {name} is no longer finite; nothing was saved since the last '
+                         'checkpoint, which is whole. Try a lower --init_learning_rate, --warmup_steps or '
+                         '--clip_gradient_norm')
 
   @staticmethod
   def _as_pictures(result):

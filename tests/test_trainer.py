@@ -114,6 +114,12 @@ def test_a_loss_that_is_not_finite_stops_and_saves_nothing(tmp_path):
   assert all(np.isfinite(reader.get(name)).all() for name in reader.shapes)
 
 
+def test_variables_that_a_finite_loss_broke_are_not_saved(tmp_path):
+  with pytest.raises(InputError, match='step 1: variable logits/semantic/.* is no longer finite'):
+    train(tmp_path, tiny_model.batches(2), init_learning_rate=3e38, last_layer_gradient_multiplier=1e4, num_steps=1)
+  assert names(tmp_path) == []
+
+
 def test_a_label_out_of_range_stops_and_names_the_records(tmp_path):
   data = tiny_model.batches(6)
   data[3]['labels'] = tf.tensor_scatter_nd_update(data[3]['labels'], [[0, 0, 0]], [9])
