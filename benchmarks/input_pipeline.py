@@ -88,8 +88,8 @@ def measure(pipeline, options, *, crop_size, num_cores):
 
 
 def reference_batches(patterns, *, crop_size):
-  """The 2019 reference's order of work, made anew: whole images in float32, resized, padded, joined with their labels, cropped
-  and flipped, one at a time.
+  """The 2019 reference's order of work, made anew: whole images in float32, resized, padded, joined with their labels,
+  cropped and flipped, one at a time.
 
   Args:
     patterns: records with the features image (JPEG) and label.

@@ -51,8 +51,8 @@ def describe(found, *, names, ignore_label):
   if found.sizes:
     heights, widths = ([size[side] for size in found.sizes] for side in (0, 1))
     layouts = ', '.join(f'{count} {layout}' for layout, count in sorted(found.layouts.items()))
-    lines += [f'layout: {layouts}', f'height: {min(heights)} to {max(heights)}', f'width: {min(widths)} to {max(widths)}',
-              f'{"label":>8}{"pixels":>14}{"share":>9}{"images":>9}']
+    lines += [f'layout: {layouts}', f'height: {min(heights)} to {max(heights)}',
+              f'width: {min(widths)} to {max(widths)}', f'{"label":>8}{"pixels":>14}{"share":>9}{"images":>9}']
   total = sum(found.pixels.values())
   for value in sorted(found.pixels):
     name = 'ignored' if value == ignore_label else names[value] if value < len(names) else ''

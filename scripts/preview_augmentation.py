@@ -9,8 +9,8 @@ from deeplab import class_names, color_map, flags  # pylint: disable=wrong-impor
 from deeplab.options import PreviewOptions, TrainingInputOptions  # pylint: disable=wrong-import-position
 
 DESCRIPTION = """
-Writes a contact sheet of training batches: each crop as the network will see it, and with its label laid over it. It takes the
-input flags of run_trainer.py; with the same --seed it shows the batches of that run.
+Writes a contact sheet of training batches: each crop as the network will see it, and with its label laid over it. It
+takes the input flags of run_trainer.py; with the same --seed it shows the batches of that run.
 
   scripts/preview_augmentation.py --filenames=train --batch_size=4 --max_rotation_degrees=15 --output_path=augmentation.png
 """

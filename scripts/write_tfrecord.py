@@ -10,8 +10,9 @@ from deeplab import flags  # pylint: disable=wrong-import-position
 from deeplab.options import ConversionOptions  # pylint: disable=wrong-import-position
 
 DESCRIPTION = """
-Writes image and label files to TFRecord files. Everything is checked first: missing and unreadable files, sizes, label values;
-with a problem nothing is written. Labels are class indices: palette or grey PNGs, colour PNGs with --label_colormap, .mat.
+Writes image and label files to TFRecord files. Everything is checked first: missing and unreadable files, sizes, label
+values; with a problem nothing is written. Labels are class indices: palette or grey PNGs, .mat; colours need
+--label_colormap.
 
   scripts/write_tfrecord.py --list_path=train.txt --images_dir=JPEGImages --labels_dir=SegmentationClass --split=train \\
       --num_classes=21

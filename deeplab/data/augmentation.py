@@ -1,8 +1,8 @@
 """Random scale, window, flips, rotation and colours: an encoded image and its label to one training crop.
 
-The distribution is the 2019 reference's: scale the image, pad it centred to at least the crop, cut a window at random, flip.
-The order of work is another one. The window is chosen first, from the sizes in the file's header; then only the pixels under
-it are decoded and resized, straight to the size they have in the crop.
+The distribution is the 2019 reference's: scale the image, pad it centred to at least the crop, cut a window at random,
+flip. The order of work is another one. The window is chosen first, from the sizes in the file's header; then only the
+pixels under it are decoded and resized, straight to the size they have in the crop.
 
 Everything random about an example comes from one row of uniform numbers, so an example can be made again from its row.
 """
@@ -55,8 +55,8 @@ def draw_scale(draw, options):
 def choose_window(image_size, draws, options, *, crop_size):
   """Chooses the window of one example.
 
-  Of the scaled image, padded to at least the crop, every place of the crop is equally likely. The window begins and ends at
-  whole source pixels: its place and its scale are rounded to that, which is less than one source pixel over the crop.
+  Of the scaled image, padded to at least the crop, every place of the crop is equally likely. The window begins and ends
+  at whole source pixels: its place and its scale are rounded to that, by less than one source pixel over the crop.
 
   Args:
     image_size: int32 [2], height and width.
@@ -81,8 +81,9 @@ def choose_window(image_size, draws, options, *, crop_size):
   smaller_half, larger_half = padding // 2, padding - padding // 2
   vertical = draws[VERTICAL_FLIP] < (0.5 if options.random_vertical_flip else 0.0)
   flip = tf.stack([vertical, draws[HORIZONTAL_FLIP] < 0.5])
-  return Window(begin=begin, size=size, scaled_size=scaled_size, flip=flip,
-                pad_before=tf.where(flip, larger_half, smaller_half), pad_after=tf.where(flip, smaller_half, larger_half))
+  return Window(
+      begin=begin, size=size, scaled_size=scaled_size, flip=flip,
+      pad_before=tf.where(flip, larger_half, smaller_half), pad_after=tf.where(flip, smaller_half, larger_half))
 
 
 def augment(encoded_image, label, draws, options):
@@ -161,7 +162,7 @@ def _pad(tensor, window, *, value):
 
 
 def jitter_colors(image, draws, *, strength):
-  """Multiplies brightness, contrast (around the mean brightness) and saturation (around grey) by factors in 1 +- strength.
+  """Multiplies brightness, contrast (around the mean brightness) and saturation (around grey) by factors 1 +- strength.
 
   Args:
     image: float32 [height, width, 3] in [0, 255].
@@ -185,7 +186,8 @@ def _size_to_rotate(crop_size, angle):
   """The upright rectangle that holds the crop turned by `angle`, int32 [2]."""
   height, width = (tf.cast(side, tf.float32) for side in tf.unstack(crop_size))
   cosine, sine = tf.abs(tf.cos(angle)), tf.abs(tf.sin(angle))
-  return tf.cast(tf.math.ceil(tf.stack([height * cosine + width * sine, width * cosine + height * sine]) - 1e-3), tf.int32)
+  size = tf.stack([height * cosine + width * sine, width * cosine + height * sine])
+  return tf.cast(tf.math.ceil(size - 1e-3), tf.int32)
 
 
 def _rotate(image, label, angle, crop_size, *, ignore_label):

@@ -74,7 +74,8 @@ def explain_failure(error, filenames, *, num_classes, ignore_label, max_image_pi
 
 def _remedy(reason):
   if reason.startswith('label value'):
-    return '; set --num_classes and --ignore_label to what the data has, or convert it again (--label_offset, --label_colormap)'
+    return ('; set --num_classes and --ignore_label to what the data has, or convert it again (--label_offset, '
+            '--label_colormap)')
   return '; convert it again with scripts/write_tfrecord.py, or train with --skip_bad_records'
 
 
@@ -155,8 +156,8 @@ def _quick_check(*, num_classes, ignore_label, max_image_pixels):
     with tf.device('/cpu:0'):
       encoded_image, label, _ = tfrecord.parse_checked(
           serialized, '', num_classes=num_classes, ignore_label=ignore_label, max_image_pixels=max_image_pixels)
-      same = decoding.check(tf.reduce_all(tf.equal(tf.shape(decoding.decode_image(encoded_image))[:2], tf.shape(label))),
-                            'image and label differ in size')
+      size = tf.shape(decoding.decode_image(encoded_image))[:2]
+      same = decoding.check(tf.reduce_all(tf.equal(size, tf.shape(label))), 'image and label differ in size')
       with tf.control_dependencies([same]):
         return tf.constant(True)
 

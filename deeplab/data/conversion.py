@@ -127,13 +127,14 @@ class _Summary:
         'num_classes': self._options.num_classes, 'ignore_label': self._options.ignore_label,
         'height': {'min': min(heights), 'max': max(heights), 'mean': sum(heights) / len(heights)},
         'width': {'min': min(widths), 'max': max(widths), 'mean': sum(widths) / len(widths)},
-        'labels': {str(value): {'pixels': self._pixels[value], 'images': self._images[value]} for value in sorted(self._pixels)},
+        'labels': {str(value): {'pixels': self._pixels[value], 'images': self._images[value]}
+                   for value in sorted(self._pixels)},
         'images_encoded_again': self._encoded_again['images'], 'labels_encoded_again': self._encoded_again['labels'],
     }
 
 
 def _shard_paths(options, *, num_records):
-  """Paths of the shards: numbered from 1 in a directory of the split, as the reference did, or the official way from 0."""
+  """Paths of the shards: from 1 in a directory of the split, as the reference numbered them, or the official way from 0."""
   num_shards = max(1, -(-num_records // options.num_per_shard))
   if options.record_format == 'basic':
     directory, first = os.path.join(options.output_dir, options.split), 1
@@ -144,7 +145,7 @@ def _shard_paths(options, *, num_records):
 
 
 def _refuse_other_shards(paths):
-  """Raises InputError if the directory has shards of the split that would stay: they would be read together with ours."""
+  """Raises InputError if shards of the split would stay in the directory: they would be read together with ours."""
   directory, name = os.path.split(paths[0])
   if not os.path.isdir(directory):
     return
@@ -152,12 +153,12 @@ def _refuse_other_shards(paths):
   others = sorted(entry for entry in set(os.listdir(directory)) - {os.path.basename(path) for path in paths}
                   if _SHARD_NUMBERS.search(entry) and _SHARD_NUMBERS.sub('', entry) == split)
   if others:
-    raise InputError(f'{directory} has {len(others)} shards of another conversion ({others[0]} and so on) that would be read '
-                     f'together with the new ones; remove them, or choose another --output_dir or --split')
+    raise InputError(f'{directory} has {len(others)} shards of another conversion ({others[0]} and so on) that would be '
+                     'read together with the new ones; remove them, or choose another --output_dir or --split')
 
 
 def _converted(pairs, options, colors):
-  """Results of `source_files.convert_pair` in order, made in processes; only some are made ahead, so that memory stays bounded."""
+  """Results of `convert_pair` in order, made in processes; only some are made ahead, which bounds the memory."""
   num_workers = min(options.num_workers or os.cpu_count() or 1, len(pairs))
   if num_workers == 1:
     yield from (source_files.convert_pair(pair, options, colors) for pair in pairs)

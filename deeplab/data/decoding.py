@@ -1,8 +1,8 @@
 """Encoded images and labels to tensors, inside TensorFlow graphs.
 
-Images are decoded with TensorFlow's defaults, as the 2019 reference did, so that its numbers come out. Labels are PNGs of
-class indices: palette PNGs (PASCAL VOC's SegmentationClass) and grey PNGs of any bit depth are both read as the stored
-index, never as a brightness.
+Images are decoded with TensorFlow's defaults, as the 2019 reference did, so that its numbers come out. Labels are PNGs
+of class indices: palette PNGs (PASCAL VOC's SegmentationClass) and grey PNGs of any bit depth are both read as the
+stored index, never as a brightness.
 """
 import zlib
 
@@ -111,8 +111,8 @@ def decode_label(encoded, *, num_classes, ignore_label):
   def decode(sample_dtype):
     values = tf.io.decode_png(encoded, channels=1, dtype=sample_dtype)[:, :, 0]
     if sample_dtype == tf.uint8:
-      values = tf.cond(bit_depth < 8, lambda: values // tf.gather(tf.constant(_STRETCH, tf.uint8), tf.cast(bit_depth, tf.int32)),
-                       lambda: values)
+      stretch = tf.gather(tf.constant(_STRETCH, tf.uint8), tf.minimum(tf.cast(bit_depth, tf.int32), 8))
+      values = tf.cond(bit_depth < 8, lambda: values // stretch, lambda: values)
     allowed = check(_in_range(values, num_classes=num_classes, ignore_label=ignore_label),
                      'a label value is neither a class nor ignore_label')
     with tf.control_dependencies([allowed]):
@@ -144,8 +144,8 @@ def _in_range(values, *, num_classes, ignore_label):
 def _palette_as_grey(encoded, header):
   """A palette PNG rewritten as a grey PNG, whose samples are then the palette indices; pixels are not touched.
 
-  The colour type in the header becomes grey and its check sum follows; the chunks between header and pixels, of which only
-  the palette and its transparency matter, are dropped. (libpng would ignore them with a warning for every image.)
+  The colour type in the header becomes grey and its check sum follows; the chunks between header and pixels, of which
+  only the palette and its transparency matter, are dropped. (libpng would ignore them with a warning for every image.)
   """
   checksum = tf.bitwise.bitwise_xor(header[_CHECKSUM:_HEADER_END], tf.constant(_GREY_CHECKSUM_CHANGE, tf.uint8))
   checksum = tf.strings.reduce_join(tf.gather(tf.constant(_ONE_BYTE_STRINGS), tf.cast(checksum, tf.int32)))
@@ -153,8 +153,8 @@ def _palette_as_grey(encoded, header):
   pixels = tf.strings.regex_replace(
       tf.strings.substr(encoded, _HEADER_END, tf.strings.length(encoded)), rb'^\C*?(\C{4}IDAT)', rb'\1',
       replace_global=False)
-  return tf.strings.join([
-      tf.strings.substr(encoded, 0, _COLOR_TYPE), b'\0', tf.strings.substr(encoded, _COLOR_TYPE + 1, 3), checksum, pixels])
+  before, after = tf.strings.substr(encoded, 0, _COLOR_TYPE), tf.strings.substr(encoded, _COLOR_TYPE + 1, 3)
+  return tf.strings.join([before, b'\0', after, checksum, pixels])
 
 
 def _png_header(encoded):
@@ -164,8 +164,8 @@ def _png_header(encoded):
 
 def _png_size(header):
   places = tf.constant([1 << 24, 1 << 16, 1 << 8, 1], tf.int32)
-  digits = tf.reshape(tf.cast(tf.concat([header[_HEIGHT:_BIT_DEPTH], header[_WIDTH:_HEIGHT]], axis=0), tf.int32), [2, 4])
-  return tf.reduce_sum(digits * places, axis=1)
+  digits = tf.stack([header[_HEIGHT:_BIT_DEPTH], header[_WIDTH:_HEIGHT]])
+  return tf.reduce_sum(tf.cast(digits, tf.int32) * places, axis=1)
 
 
 def check(condition, message):

@@ -1,10 +1,10 @@
 """Records to training batches and evaluation examples.
 
-Determinism: the order of the records in epoch e depends on (seed, e) and the augmentation of the i-th example of a run on
-(seed, i) alone. So threads cannot change a batch, and a resumed run skips encoded records without decoding any.
+Determinism: the order of the records in epoch e depends on (seed, e) and the augmentation of the i-th example of a run
+on (seed, i) alone. So threads cannot change a batch, and a resumed run skips encoded records without decoding any.
 
-Records are shuffled within an epoch, then the next epoch begins. The reference repeated first and shuffled then, which mixes
-epochs: some records come twice before others come once.
+Records are shuffled within an epoch, then the next epoch begins. The reference repeated first and shuffled then, which
+mixes epochs: some records come twice before others come once.
 """
 import dataclasses
 import os
@@ -36,8 +36,8 @@ def training_batches(options, *, num_classes, start_step=0):
     start_step: number of batches to leave out; those that follow are the same as if they had been drawn.
 
   Returns:
-    tf.data.Dataset of dicts: images float32 [batch, height, width, 3] in [0, 255], labels int32 [batch, height, width], names
-    string [batch].
+    tf.data.Dataset of dicts: images float32 [batch, height, width, 3] in [0, 255], labels int32 [batch, height, width],
+    names string [batch].
 
   Raises:
     InputError: no such files, or one that is empty, truncated or no TFRecord file.
@@ -66,7 +66,8 @@ def training_batches(options, *, num_classes, start_step=0):
   return dataset.with_options(_dataset_options())
 
 
-def evaluation_examples(filenames, *, num_classes, ignore_label, max_image_pixels=bad_records.DEFAULT_MAX_IMAGE_PIXELS, num_threads=None):
+def evaluation_examples(
+    filenames, *, num_classes, ignore_label, max_image_pixels=bad_records.DEFAULT_MAX_IMAGE_PIXELS, num_threads=None):
   """Each record once, in the order of the files, at its native size.
 
   Args:
@@ -128,7 +129,8 @@ def _shuffled_records(files, bad, options, *, seed, first):
         lambda index: _named_records(paths[index], num_records=counts[index]))
     if bad:
       records = records.filter(lambda name, _: ~tf.reduce_any(tf.equal(name, tf.constant(bad))))
-    record_seed = tf.random.stateless_uniform([], seed=epoch_seed, minval=0, maxval=2 ** 31, dtype=tf.int64, alg='philox')
+    record_seed = tf.random.stateless_uniform(
+        [], seed=epoch_seed, minval=0, maxval=2 ** 31, dtype=tf.int64, alg='philox')
     return records.shuffle(buffer_size, seed=record_seed, reshuffle_each_iteration=False)
 
   return tf.data.Dataset.range(first_epoch, _FOREVER).flat_map(epoch).skip(first)
@@ -165,8 +167,8 @@ def _without_bad_records(files, options, *, num_classes):
   for problem in found[:_MOST_REPORTED]:
     print(f'warning: skipped: {problem}', file=sys.stderr)
   if found:
-    print(f'warning: {len(found)} problems in {num_records} records; training goes on without these records', file=sys.stderr,
-          flush=True)
+    print(f'warning: {len(found)} problems in {num_records} records; training goes on without these records',
+          file=sys.stderr, flush=True)
   ends = {problem.path: problem.index for problem in found if problem.unreadable}
   files = [dataclasses.replace(file, num_records=ends.get(file.path, file.num_records)) for file in files]
   return files, [problem.name for problem in found if problem.name and not problem.unreadable]

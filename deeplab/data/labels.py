@@ -1,4 +1,4 @@
-"""Label files to class indices: palette, grey and colour PNGs and SBD's .mat files. No TensorFlow: workers start quickly."""
+"""Label files to class indices: palette, grey and colour PNGs and SBD's .mat files. Without TensorFlow, for workers."""
 import io
 
 import numpy as np
@@ -15,13 +15,13 @@ def read_png(data, *, color_map=None, max_pixels=None):
 
   Args:
     data: bytes of the file.
-    color_map: dict from (r, g, b) to index for labels stored as colours, palette PNGs included; None: palette PNGs are read
-      as the indices they hold, and other colour PNGs are refused.
+    color_map: dict from (r, g, b) to index for labels stored as colours, palette PNGs included; None: palette PNGs are
+      read as the indices they hold, and other colour PNGs are refused.
     max_pixels: a larger picture is refused before it is decoded; None: any is taken.
 
   Returns:
-    (indices, stored): uint8 or uint16 [height, width], and whether these are what the file itself holds, so that it can go
-    into a record as it is.
+    (indices, stored): uint8 or uint16 [height, width], and whether these are what the file itself holds, so that it can
+    go into a record as it is.
 
   Raises:
     InputError: a phrase that says what is wrong with the file.
@@ -65,7 +65,7 @@ def read_mat(data):
   except Exception as error:  # pylint: disable=broad-except
     raise InputError(f'is not an SBD label with GTcls.Segmentation ({error})') from error
   if indices.ndim != 2 or indices.dtype.kind not in 'ui':
-    raise InputError(f'GTcls.Segmentation is {indices.dtype} {list(indices.shape)}; must be whole numbers [height, width]')
+    raise InputError(f'GTcls.Segmentation is {indices.dtype} {list(indices.shape)}; must be integers [height, width]')
   return indices.astype(np.uint16 if indices.max(initial=0) > 255 else np.uint8)
 
 
@@ -95,8 +95,8 @@ def explain_values(present, *, num_classes, ignore_label):
   wrong = [int(value) for value in present if value >= num_classes and value != ignore_label]
   if not wrong:
     return None
-  return (f'label value{"s" if len(wrong) > 1 else ""} {_listed(wrong)}: allowed are 0 to {num_classes - 1} and ignore_label '
-          f'{ignore_label}')
+  return (f'label value{"s" if len(wrong) > 1 else ""} {_listed(wrong)}: allowed are 0 to {num_classes - 1} and '
+          f'ignore_label {ignore_label}')
 
 
 def _explain_colors(picture):
@@ -120,8 +120,8 @@ def _indices_of_colors(pixels, color_map):
   indices = known[places, 1]
   if indices.min(initial=0) < 0:
     code = int(codes[indices == AMBIGUOUS][0])
-    raise InputError(f'has the colour {_color(code)}, which --label_colormap gives to several classes; use a file with one '
-                     'class for each colour')
+    raise InputError(f'has the colour {_color(code)}, which --label_colormap gives to several classes; use a file with '
+                     'one class for each colour')
   return indices.astype(np.uint16 if known[:, 1].max() > 255 else np.uint8)
 
 

@@ -1,7 +1,7 @@
 """TFRecord files as files: which ones a pattern means, and how many whole records each holds.
 
-Nothing here imports TensorFlow. A record in a file is: length (8 bytes, little endian), check sum of the length (4), the
-record, check sum of the record (4). Walking over the lengths reads 12 bytes a record.
+Nothing here imports TensorFlow. A record in a file is: length (8 bytes, little endian), check sum of the length (4),
+the record, check sum of the record (4). Walking over the lengths reads 12 bytes a record.
 """
 import dataclasses
 import glob
@@ -69,7 +69,7 @@ def _is_record_name(name):
 
 
 def index_file(path):
-  """Walks over the records of a file without reading them. Returns a RecordFile; raises InputError if it cannot be opened."""
+  """Walks over the records of a file without reading them: a RecordFile. InputError if the file cannot be opened."""
   num_records = num_bytes = 0
   problem = None
   try:

@@ -1,7 +1,7 @@
 """Image and label files, checked and made ready for records. For worker processes: PIL and no TensorFlow.
 
-Files go into the records as they are. Only these are encoded again, without loss: labels stored as colours or .mat or shifted by
-an offset, and images that their EXIF data turns.
+Files go into the records as they are. Only these are encoded again, without loss: labels stored as colours or .mat or
+shifted by an offset, and images that their EXIF data turns.
 """
 import collections
 import dataclasses
@@ -84,7 +84,8 @@ def _listed_names(options):
     raise InputError(f'--list_path={options.list_path}: cannot be read as text '
                      f'({getattr(error, "strerror", None) or error})') from error
   if not names:
-    raise InputError(f'--list_path={options.list_path}: no names in it; it needs one basename a line, such as 2007_000032')
+    raise InputError(f'--list_path={options.list_path}: no names in it; it needs one basename a line, such as '
+                     '2007_000032')
   return names
 
 
@@ -95,15 +96,15 @@ def _extension_hint(name, options):
 
 
 def _names_in_directories(options):
-  images, names = (
-      {entry.name[:-len(extension)] for entry in os.scandir(directory) if entry.name.endswith(extension) and entry.is_file()}
-      for directory, extension in ((options.images_dir, options.images_ext), (options.labels_dir, options.labels_ext)))
-  for found, flag, directory, extension in ((images, 'images', options.images_dir, options.images_ext),
-                                            (names, 'labels', options.labels_dir, options.labels_ext)):
-    if not found:
-      raise InputError(f'--{flag}_dir={directory}: no *{extension} files in it; --{flag}_ext sets the extension')
-  # An image without label is common (VOC has thousands); a label without image is a mistake, and is reported as missing.
-  return sorted(names)
+  names = {}
+  for kind, directory, extension in (('images', options.images_dir, options.images_ext),
+                                     ('labels', options.labels_dir, options.labels_ext)):
+    names[kind] = sorted(entry.name[:-len(extension)] for entry in os.scandir(directory)
+                         if entry.name.endswith(extension) and entry.is_file())
+    if not names[kind]:
+      raise InputError(f'--{kind}_dir={directory}: no *{extension} files in it; --{kind}_ext sets the extension')
+  # An image without label is common (VOC has thousands); a label without image is a mistake, and reported as missing.
+  return names['labels']
 
 
 def color_indices(name_or_path):
@@ -131,8 +132,8 @@ def convert_pair(pair, options, colors):
     image, size, image_again = _read(pair.image_path), raw_size, False
   if indices.shape != size:
     return Converted(name=pair.name, problem=(
-        f'{pair.name}: {pair.image_path} is {size[1]}x{size[0]} but {pair.label_path} is {indices.shape[1]}x{indices.shape[0]} '
-        '(width x height); they must be the same'))
+        f'{pair.name}: {pair.image_path} is {size[1]}x{size[0]} but {pair.label_path} is '
+        f'{indices.shape[1]}x{indices.shape[0]} (width x height); they must be the same'))
   pixels = np.bincount(indices.ravel())
   values = np.flatnonzero(pixels)
   if options.num_classes is not None:

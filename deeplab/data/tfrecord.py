@@ -55,7 +55,8 @@ def parse_checked(serialized, fallback_name, *, num_classes, ignore_label, max_i
   size = decoding.image_size(encoded_image)
   checks = [
       decoding.check(tf.reduce_prod(tf.cast(size, tf.int64)) <= max_image_pixels, 'the image is too large'),
-      decoding.check(tf.reduce_all(tf.equal(size, decoding.label_size(encoded_label))), 'image and label differ in size'),
+      decoding.check(tf.reduce_all(tf.equal(size, decoding.label_size(encoded_label))),
+                     'image and label differ in size'),
   ]
   with tf.control_dependencies(checks):
     label = decoding.decode_label(encoded_label, num_classes=num_classes, ignore_label=ignore_label)
@@ -80,7 +81,8 @@ def serialize(*, record_format, image, label, name, height, width):
     features = {'image': image, 'label': label, 'name': name, 'height': height, 'width': width}
   else:
     features = {
-        'image/encoded': image, 'image/filename': name, 'image/format': 'png' if image.startswith(b'\x89PNG') else 'jpeg',
+        'image/encoded': image, 'image/filename': name,
+        'image/format': 'png' if image.startswith(b'\x89PNG') else 'jpeg',
         'image/height': height, 'image/width': width, 'image/channels': 3,
         'image/segmentation/class/encoded': label, 'image/segmentation/class/format': 'png',
     }
@@ -109,7 +111,7 @@ def layout_of(serialized):
 
 
 def parts_of(serialized):
-  """dict of the bytes 'image', 'label' and 'name' of a record of either layout, b'' where missing; for error messages."""
+  """dict of the bytes 'image', 'label' and 'name' of a record of either layout, b'' where missing; for messages."""
   features = tf.train.Example.FromString(serialized).features.feature
 
   def first(keys):
