@@ -29,8 +29,8 @@ METRICS_NAME = 'metrics.jsonl'
 
 # A run may be continued with other values of these,
 _MAY_CHANGE = frozenset({
-    'log_per_steps', 'persist_per_steps', 'max_to_keep', 'eval_filenames', 'eval_per_steps', 'patience', 'num_input_threads',
-    'output_path', 'resume', 'overwrite'})
+    'log_per_steps', 'persist_per_steps', 'max_to_keep', 'eval_filenames', 'eval_per_steps', 'patience', 'class_names',
+    'num_input_threads', 'output_path', 'resume', 'overwrite'})
 # and without these, which only matter before the first checkpoint.
 _START_FLAGS = frozenset({'load_ckpt_path', 'restore_from_seg_model', 'exclude_scopes'})
 _NOT_OF_THE_RUN = ('resume', 'overwrite')

@@ -102,7 +102,8 @@ class DeepLabV3Trainer:
 
     iterator = iter(batches)
     if self.global_step:  # A kill may have come between the checkpoint and its validation.
-      if self._validate_if_due(validation, stop) and validation.give_up():
+      self._validate_if_due(validation, stop)
+      if validation is not None and validation.give_up():
         save(final=True)
         return 'gave up'
     saved_step = self.global_step

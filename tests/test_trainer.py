@@ -188,3 +188,6 @@ def test_patience_ends_the_run(tmp_path):
                            validation=lambda trainer, directory, log: FakeValidation(log, 2))
   assert (outcome, trainer.global_step) == ('gave up', 4)
   assert names(tmp_path) == ['model.ckpt', 'model.ckpt-2', 'model.ckpt-4']
+  outcome, trainer = train(tmp_path, tiny_model.batches(10), num_steps=10, resume=True,
+                           validation=lambda trainer, directory, log: FakeValidation(log, 0))
+  assert (outcome, trainer.global_step) == ('gave up', 4)  # Continuing does not train past the end of patience.
