@@ -7,7 +7,6 @@ products tap by tap are faster still where most taps fall into the padding. The 
 import concurrent.futures
 import functools
 
-import numpy as np
 import tensorflow as tf
 
 # From these rates on, the CPU's kernels for dilations lose to the alternative: the 16-bit convolution, and the depthwise one.
@@ -186,7 +185,7 @@ def _raw_depthwise(inputs, weights, rate):
 
 
 def _eagerly(function):
-  """`function`, run eagerly even while a plain graph is being built, out of which `init_scope` does not lead."""
+  """`function`, run eagerly even while a graph is being built; `init_scope` does not lead out of a plain graph."""
   def run():
     with concurrent.futures.ThreadPoolExecutor(1) as new_thread:  # A new thread has no graph.
       return new_thread.submit(function).result()
@@ -197,16 +196,14 @@ def _eagerly(function):
 @_eagerly
 def dilated_gradients_exist():
   """Whether this device has the gradients of a dilated convolution; the CPU has them only with oneDNN."""
-  with tf.init_scope():
-    # With a depth of 1 other kernels answer, which have them everywhere.
-    inputs, weights = tf.zeros([1, 5, 5, 4]), tf.zeros([3, 3, 4, 4])
-    try:
-      with tf.GradientTape() as tape:
-        tape.watch([inputs, weights])
-        outputs = tf.nn.conv2d(inputs, weights, strides=1, padding='SAME', dilations=2)
-      tape.gradient(outputs, [inputs, weights])
-    except tf.errors.OpError:
-      return False
+  # With a depth of 1 other kernels answer, which have them everywhere.
+  inputs, weights = tf.zeros([1, 5, 5, 4]), tf.zeros([3, 3, 4, 4])
+  settings = dict(strides=[1, 1, 1, 1], padding='SAME', dilations=[1, 2, 2, 1])
+  try:
+    tf.raw_ops.Conv2DBackpropInput(input_sizes=inputs.shape, filter=weights, out_backprop=inputs, **settings)
+    tf.raw_ops.Conv2DBackpropFilter(input=inputs, filter_sizes=weights.shape, out_backprop=inputs, **settings)
+  except tf.errors.OpError:
+    return False
   return True
 
 
@@ -214,11 +211,10 @@ def dilated_gradients_exist():
 @_eagerly
 def dilated_depthwise_is_right():
   """Whether this device's depthwise convolution heeds dilations; not all do, and those that do not may not say so."""
-  with tf.init_scope():
-    inputs = tf.reshape(tf.range(25.0), [1, 5, 5, 1])
-    try:
-      outputs = _raw_depthwise(inputs, tf.ones([3, 3, 1, 1]), rate=2)
-    except (tf.errors.OpError, ValueError):
-      return False
-    # Around the middle: all taps at distance 2, rows and columns 0, 2 and 4.
-    return bool(np.isclose(outputs[0, 2, 2, 0], 108.0) and np.isclose(outputs[0, 0, 0, 0], 0.0 + 2.0 + 10.0 + 12.0))
+  inputs = tf.reshape(tf.range(25.0), [1, 5, 5, 1])
+  try:
+    outputs = _raw_depthwise(inputs, tf.ones([3, 3, 1, 1]), rate=2).numpy()
+  except (tf.errors.OpError, ValueError):
+    return False
+  # In the middle all taps count, rows and columns 0, 2 and 4; in the corner rows and columns 0 and 2.
+  return bool(outputs[0, 2, 2, 0] == 108.0 and outputs[0, 0, 0, 0] == 0.0 + 2.0 + 10.0 + 12.0)
