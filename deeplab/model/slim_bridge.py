@@ -39,6 +39,8 @@ def create_variables(build):
     return getter(name, **kwargs)
 
   with tf.Graph().as_default(), variable_scope('', custom_getter=record):
+    # Nothing is run here; but where only deterministic operations are allowed, random ones are not even built without a seed.
+    tf.compat.v1.set_random_seed(0)
     build()
   return {name: _create_variable(name, request) for name, request in requests.items()}
 
