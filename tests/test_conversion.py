@@ -124,7 +124,7 @@ def test_missing_and_duplicate_names(data, capsys):
   assert f'a: named 2 times in {data}/list.txt' in text
   assert f'x: no file {data}/images/x.jpg' in text and f'x: no file {data}/labels/x.png' in text
   assert 'c.jpg.jpg (names in the list go without extension)' in text
-  assert '5 problems in 2 pairs' in text
+  assert '5 problems (listed above)' in text
 
 
 def test_label_without_image_is_named(data, capsys):
@@ -149,7 +149,7 @@ def test_directories_without_such_files(data, changes, message):
 
 def test_no_name_of_the_list_has_files(data, capsys):
   (data / 'list.txt').write_text('x\ny\n')
-  assert '4 problems in 0 pairs' in problem_of(data, capsys)
+  assert '4 problems (listed above)' in problem_of(data, capsys)
 
 
 def test_missing_directory(data):
@@ -165,7 +165,7 @@ def test_every_bad_file_is_listed(data, capsys):
   assert f'a: {data}/images/a.jpg is no image that can be read' in text
   assert f'b: {data}/labels/b.png: label value 77: allowed are 0 to 20 and ignore_label 255' in text
   assert f'c: {data}/images/c.jpg is 6x5 but {data}/labels/c.png is 5x6' in text
-  assert '3 problems in 3 pairs' in text
+  assert '3 problems (listed above)' in text
 
 
 def test_truncated_image_and_label_and_other_formats(data, capsys):
@@ -273,3 +273,15 @@ def test_voc8_records_hold_the_indices_of_the_pngs(tmp_path):
       list_path=os.path.join(voc8, 'list.txt'), output_dir=str(tmp_path), num_classes=21, num_workers=1))
   assert summary['num_records'] == 8 and summary['labels_encoded_again'] == 0
   assert sorted(map(int, summary['labels'])) == [0, 2, 7, 8, 10, 12, 13, 15, 17, 255]
+
+
+def test_output_directory_that_cannot_be_made(data):
+  (data / 'file').write_text('')
+  with pytest.raises(InputError, match='cannot be made .*--output_dir says where'):
+    conversion.convert(make_options(data, output_dir=str(data / 'file')))
+
+
+def test_summary_of_a_single_record_counts_in_numbers(data):
+  (data / 'list.txt').write_text('a\n')
+  conversion.convert(make_options(data))
+  assert '"labels_encoded_again": 0' in (data / 'out/train/train-summary.json').read_text()

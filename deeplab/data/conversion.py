@@ -38,10 +38,10 @@ def convert(options):
   colors = source_files.color_indices(options.label_colormap) if options.label_colormap else None
   paths = _shard_paths(options, num_records=len(pairs))
   if not pairs:
-    _raise_problems(problems, num_pairs=0)
+    _raise_problems(problems)
   if not problems:
     _refuse_other_shards(paths)
-    os.makedirs(os.path.dirname(paths[0]), exist_ok=True)
+    _make_directory(os.path.dirname(paths[0]))
   summary = _Summary(options)
   # Leaving the stack without an error renames all shards; leaving it with an error removes them.
   with contextlib.ExitStack() as shards:
@@ -55,7 +55,7 @@ def convert(options):
         summary.add(converted)
     writer.close()
     if problems:
-      _raise_problems(problems, num_pairs=len(pairs))
+      _raise_problems(problems)
   result = summary.as_dict(paths)
   with replacing(summary_path(paths[0])) as temporary:
     with open(temporary, 'w', encoding='utf-8') as file:
@@ -116,7 +116,7 @@ class _Summary:
     self._pixels.update(dict(zip(converted.values, converted.pixels)))
     self._images.update(converted.values)
     self._sizes.append((converted.height, converted.width))
-    self._encoded_again.update(images=converted.image_encoded_again, labels=converted.label_encoded_again)
+    self._encoded_again.update(images=int(converted.image_encoded_again), labels=int(converted.label_encoded_again))
 
   def as_dict(self, paths):
     """The summary, ready for JSON."""
@@ -137,11 +137,20 @@ def _shard_paths(options, *, num_records):
   """Paths of the shards: from 1 in a directory of the split, as the reference numbered them, or the official way from 0."""
   num_shards = max(1, -(-num_records // options.num_per_shard))
   if options.record_format == 'basic':
-    directory, first = os.path.join(options.output_dir, options.split), 1
+    directory, first = os.path.normpath(os.path.join(options.output_dir, options.split)), 1
   else:
-    directory, first = options.output_dir, 0
+    directory, first = os.path.normpath(options.output_dir), 0
   return [os.path.join(directory, f'{options.split}-{first + index:05d}-of-{num_shards:05d}.tfrecord')
           for index in range(num_shards)]
+
+
+def _make_directory(path):
+  try:
+    os.makedirs(path, exist_ok=True)
+  except OSError as error:
+    raise InputError(f'{path}: cannot be made ({error.strerror}); --output_dir says where the records go') from error
+  if not os.access(path, os.W_OK):
+    raise InputError(f'{path}: not writable; --output_dir says where the records go')
 
 
 def _refuse_other_shards(paths):
@@ -198,11 +207,11 @@ def _progress(results, *, total):
   return tqdm(results, total=total, unit='pair')
 
 
-def _raise_problems(problems, *, num_pairs):
+def _raise_problems(problems):
   if len(problems) == 1:
     raise InputError(f'{problems[0]}; nothing was written')
   for problem in problems[:_MOST_LISTED]:
     print(f'problem: {problem}', file=sys.stderr)
   if len(problems) > _MOST_LISTED:
     print(f'problem: ... and {len(problems) - _MOST_LISTED} more', file=sys.stderr)
-  raise InputError(f'{len(problems)} problems in {num_pairs} pairs of files (listed above); nothing was written')
+  raise InputError(f'{len(problems)} problems (listed above); nothing was written')
