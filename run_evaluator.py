@@ -55,6 +55,7 @@ class _Evaluation:
   """One network and one set of records, evaluated with the weights of one checkpoint after the other."""
 
   def __init__(self, network, strategy, prediction_options, evaluation_options, compute_options, colors):
+    from deeplab import prediction_files
     from deeplab.data import input_pipeline
     from deeplab.evaluator import DeepLabV3Evaluator
 
@@ -62,9 +63,8 @@ class _Evaluation:
     if evaluation_options.report_path and len(colors) < num_classes:
       raise InputError(f'--colormap={evaluation_options.colormap}: {len(colors)} colours for {num_classes} classes; choose '
                        'another or add lines to it')
-    if evaluation_options.report_path and os.path.exists(evaluation_options.report_path):
-      if not os.path.isdir(evaluation_options.report_path):
-        raise InputError(f'--report_path={evaluation_options.report_path}: is a file; give a directory')
+    if evaluation_options.report_path:
+      prediction_files.make_directory(evaluation_options.report_path, flag='report_path')
     self._network = network
     self._options = evaluation_options
     self._colors = colors

@@ -144,11 +144,11 @@ def save_legend(legend, path):
   save_picture(pictures.legend(legend), path)
 
 
-def make_directory(path):
-  """Makes the directory of the predictions and tries to write there. Raises InputError where that fails."""
-  with _explaining(path):
+def make_directory(path, *, flag='output_path'):
+  """Makes the directory that `flag` names and tries to write there. Raises InputError where that fails."""
+  with _explaining(path, flag=flag):
     if os.path.exists(path) and not os.path.isdir(path):
-      raise InputError(f'--output_path={shown(path)}: is a file; give a directory')
+      raise InputError(f'--{flag}={shown(path)}: is a file; give a directory')
     os.makedirs(path, exist_ok=True)
     trial = os.path.join(path, f'.unfinished-{os.getpid()}')
     with open(trial, 'wb'):
@@ -157,13 +157,13 @@ def make_directory(path):
 
 
 @contextlib.contextmanager
-def _explaining(path):
+def _explaining(path, *, flag='output_path'):
   """Turns an operating-system error into the one line that names the file and the remedy."""
   try:
     yield
   except OSError as error:
     raise InputError(f'{shown(path)}: cannot be written: {error.strerror or error}; free space there or choose another '
-                     '--output_path') from error
+                     f'--{flag}') from error
 
 
 def _save_png(picture, path):
