@@ -13,7 +13,9 @@ from deeplab.options import ExportOptions
 
 
 def main(options):
+  import tensorflow as tf
   from deeplab import checkpoints, official_checkpoints, saved_options
+  tf.get_logger().setLevel('ERROR')  # TensorFlow's advice on its own functions is not for who exports.
   official_checkpoints.check_output(options.output_path, options.ckpt_path, overwrite=options.overwrite)
   prefix = checkpoints.find(options.ckpt_path)
   saved = saved_options.read(prefix)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Imports official DeepLab weights (tensorflow/models research/deeplab): from a checkpoint, an archive of the model zoo or a
-frozen graph to a checkpoint of this toolkit that evaluates, infers and fine-tunes without model flags.
+frozen graph to a checkpoint of this toolkit, with which evaluator and inferencer need no model flags.
 """
 import dataclasses
 import os
@@ -19,8 +19,10 @@ _MODEL_OPTIONS = ('output_stride', 'atrous_rates', 'multi_grid', 'preprocess_ima
 
 
 def main(options):
+  import tensorflow as tf
   from deeplab import official_checkpoints
   from deeplab.official_architectures import recognize
+  tf.get_logger().setLevel('ERROR')  # TensorFlow's advice on its own functions is not for who imports.
   official_checkpoints.check_output(options.output_path, options.ckpt_path, overwrite=options.overwrite)
   with official_checkpoints.opened(options.ckpt_path) as (source, name):
     recognized = recognize(source, name=name, given={option: getattr(options, option) for option in _MODEL_OPTIONS})
@@ -35,8 +37,7 @@ def main(options):
   path = shlex.quote(options.output_path)
   print(f'Predict: run_inferencer.py --ckpt_path={path} --input=IMAGE --eval_pad=stride')
   print(f'Fine-tune: run_trainer.py --load_ckpt_path={path} --fine_tune_batch_norm=False --init_learning_rate=1e-4 '
-        f'{trainer_flags(recognized.options)} '
-        '--filenames=RECORDS --output_path=DIRECTORY')
+        f'{trainer_flags(recognized.options)} --filenames=RECORDS --output_path=DIRECTORY')
 
 
 def trainer_flags(network):

@@ -2,6 +2,7 @@
 import dataclasses
 import importlib.util
 import os
+import tarfile
 
 import numpy as np
 import pytest
@@ -96,6 +97,18 @@ def test_round_trip_is_bit_identical(official, tmp_path, capsys):
   there, back = tmp_path / 'official' / 'model.ckpt-1234', tmp_path / 'back' / 'model.ckpt'
   data = '.data-00000-of-00001'
   assert (there.parent / (there.name + data)).read_bytes() == (back.parent / (back.name + data)).read_bytes()
+
+
+def test_archive_and_directory_with_a_frozen_graph(tmp_path):
+  weights = SMALL.make_weights()
+  checkpoints.write(str(tmp_path / 'zoo' / 'model.ckpt-1234'), weights)
+  (tmp_path / 'graph').mkdir()
+  (tmp_path / 'graph' / 'frozen_inference_graph.pb').write_bytes(SMALL.frozen_graph(weights).SerializeToString())
+  with tarfile.open(tmp_path / 'zoo.tar.gz', 'w:gz') as archive:
+    archive.add(tmp_path / 'zoo', 'zoo')
+  expected = SMALL.logits(weights, IMAGES)
+  for source in ('zoo.tar.gz', 'graph'):
+    assert_same_logits(import_source(tmp_path / source, tmp_path / 'ours' / source).predict(IMAGES), expected)
 
 
 def test_blocks_move():
@@ -221,7 +234,34 @@ def test_export_refuses_what_the_official_program_does_not_have(tmp_path):
         checkpoints.Reader(str(tmp_path / 'model.ckpt')), ModelOptions(model_variant='resnet_v2_50'))
 
 
-@pytest.mark.skipif('DEEPLAB_TEST_DATA' not in os.environ, reason='DEEPLAB_TEST_DATA is not set')
+needs_data = pytest.mark.skipif('DEEPLAB_TEST_DATA' not in os.environ, reason='DEEPLAB_TEST_DATA is not set')
+
+
+@needs_data
+def test_published_weights_with_their_batch_norm_unfolded(tmp_path):
+  # The published weights have batch norm folded; here random statistics are taken out of them again.
+  source = os.path.join(os.environ['DEEPLAB_TEST_DATA'], 'deeplabv3_mnv2_dm05_pascal')
+  reader = checkpoints.Reader(checkpoints.find(source))
+  weights = {name: reader.get(name) for name in reader.shapes}
+  rng = np.random.default_rng(0)
+  for variance_name in [name for name in weights if name.endswith('/moving_variance')]:
+    scope = variance_name[:-len('/BatchNorm/moving_variance')]
+    depth = weights[variance_name].size
+    gamma, mean, variance = (rng.uniform(low, high, depth).astype(np.float32) for low, high in ((.5, 2), (-1, 1), (.01, 1)))
+    inverse = gamma / np.sqrt(variance + official_names.batch_norm_epsilon(scope))
+    if f'{scope}/weights' in weights:
+      weights[f'{scope}/weights'] = weights[f'{scope}/weights'] / inverse
+    else:
+      weights[f'{scope}/depthwise_weights'] = weights[f'{scope}/depthwise_weights'] / inverse[:, np.newaxis]
+    weights[f'{scope}/BatchNorm/beta'] = weights[f'{scope}/BatchNorm/beta'] + mean * inverse
+    weights.update({f'{scope}/BatchNorm/gamma': gamma, f'{scope}/BatchNorm/moving_mean': mean, variance_name: variance})
+  unfolded = import_weights({name: np.asarray(value, np.float32 if name != 'global_step' else np.int64)
+                             for name, value in weights.items()}, tmp_path)
+  folded = import_source(source, tmp_path / 'folded')
+  np.testing.assert_allclose(unfolded.predict(IMAGES), folded.predict(IMAGES), rtol=0, atol=1e-3)
+
+
+@needs_data
 def test_published_weights_reach_their_mean_iou(tmp_path):
   from PIL import Image
   from deeplab import metrics
