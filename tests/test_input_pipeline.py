@@ -78,6 +78,17 @@ def test_seed_decides(shards):
   assert not np.array_equal(other['images'], take(options, 1)[0]['images'])
 
 
+def test_tensorflows_own_seed_changes_nothing_and_is_not_changed(shards):
+  expected = names_of(take(make_options(shards), 5))
+  tf.random.set_seed(7)
+  state = tf.random.get_global_generator().state.numpy()
+  assert names_of(take(make_options(shards), 5)) == expected
+  value = tf.random.uniform([]).numpy()
+  tf.random.set_seed(7)
+  assert tf.random.uniform([]).numpy() == value
+  np.testing.assert_array_equal(tf.random.get_global_generator().state.numpy(), state)
+
+
 def test_number_of_threads_does_not_change_batches(shards):
   options = make_options(shards, color_jitter=0.5)
   assert_same(take(options.replace(num_input_threads=1), 20), take(options.replace(num_input_threads=2), 20))

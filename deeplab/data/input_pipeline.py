@@ -131,6 +131,8 @@ def _shuffled_records(files, bad, options, *, seed, first):
       records = records.filter(lambda name, _: ~tf.reduce_any(tf.equal(name, tf.constant(bad))))
     record_seed = tf.random.stateless_uniform(
         [], seed=epoch_seed, minval=0, maxval=2 ** 31, dtype=tf.int64, alg='philox')
+    # This is the seed of the function being traced, not the program's: else that one would change the order too.
+    tf.random.set_seed(1)  # Not 0: TensorFlow then asks whether the other, a tensor, is 0 too.
     return records.shuffle(buffer_size, seed=record_seed, reshuffle_each_iteration=False)
 
   return tf.data.Dataset.range(first_epoch, _FOREVER).flat_map(epoch).skip(first)
