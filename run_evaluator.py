@@ -77,7 +77,7 @@ class _Evaluation:
 
   def run(self, prefix, global_step, report_path):
     """Evaluates once, prints the results and returns the evaluation_report.Report."""
-    from deeplab import evaluation_report
+    from deeplab import evaluation_report, prediction_files
     from deeplab.boundary_iou import BoundaryIou
     from deeplab.worst_images import WorstImages
 
@@ -96,7 +96,8 @@ class _Evaluation:
     for line in evaluation_report.warnings(report):
       print(f'warning: {line}', file=sys.stderr, flush=True)
     if report_path:
-      evaluation_report.write(report_path, report, worst, self._colors, ignore_label=ignore_label)
+      with prediction_files.explaining(report_path, flag='report_path'):
+        evaluation_report.write(report_path, report, worst, self._colors, ignore_label=ignore_label)
       print(f'Report written to {os.path.join(report_path, "report.html")}', flush=True)
     return report
 

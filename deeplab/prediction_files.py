@@ -56,7 +56,7 @@ class PredictionWriter:
       InputError: a file cannot be written, for example because the disk is full. It is then as it was.
     """
     for kind, path in paths.items():
-      with _explaining(path):
+      with explaining(path):
         os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
         with replacing(path) as temporary:
           self._writers[kind](temporary, image, labels, probabilities)
@@ -135,7 +135,7 @@ class ContactSheets:
 
 def save_picture(picture, path):
   """Writes a PIL.Image as PNG. Raises InputError where that fails."""
-  with _explaining(path), replacing(path) as temporary:
+  with explaining(path), replacing(path) as temporary:
     _save_png(picture, temporary)
 
 
@@ -146,7 +146,7 @@ def save_legend(legend, path):
 
 def make_directory(path, *, flag='output_path'):
   """Makes the directory that `flag` names and tries to write there. Raises InputError where that fails."""
-  with _explaining(path, flag=flag):
+  with explaining(path, flag=flag):
     if os.path.exists(path) and not os.path.isdir(path):
       raise InputError(f'--{flag}={shown(path)}: is a file; give a directory')
     os.makedirs(path, exist_ok=True)
@@ -157,8 +157,8 @@ def make_directory(path, *, flag='output_path'):
 
 
 @contextlib.contextmanager
-def _explaining(path, *, flag='output_path'):
-  """Turns an operating-system error into the one line that names the file and the remedy."""
+def explaining(path, *, flag='output_path'):
+  """While open, an operating-system error becomes the InputError that names `path` and the remedy, another `flag`."""
   try:
     yield
   except OSError as error:
