@@ -70,10 +70,10 @@ class TrainingLog:
     self._waited += waited
     seconds = max(time.monotonic() - self._since, 1e-9)
     if self._bar is not None:
-      self._bar.update()
       self._bar.set_postfix_str(
           f'loss {result.total_loss:.4f}, rate {learning_rate:.2e}, {self._num_images / seconds:.1f} images/s, '
           f'waiting for input {self._waited / seconds:.0%}', refresh=False)
+      self._bar.update()
     if step % self._log_per_steps:
       return
     loss = float(np.mean([each.total_loss for each in self._results]))

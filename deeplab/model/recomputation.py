@@ -2,6 +2,7 @@
 import tensorflow as tf
 
 from deeplab.model.layers import statistics_not_updated
+from deeplab.model.slim_bridge import current_arg_scope, slim
 
 
 def maybe_recompute(block, recompute):
@@ -17,11 +18,13 @@ def maybe_recompute(block, recompute):
   if not recompute:
     return block
   runs = []
+  # The second run comes with the gradients, long after the network's arg_scopes are closed.
+  arg_scope = current_arg_scope()
 
   def run(inputs):
-    # The second run is the one for the gradients: the batch has already moved the statistics once.
     if runs:
-      with statistics_not_updated():
+      # The batch has already moved the statistics once.
+      with statistics_not_updated(), slim.arg_scope(arg_scope):
         return block(inputs)
     runs.append(True)
     return block(inputs)

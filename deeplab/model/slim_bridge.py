@@ -18,6 +18,7 @@ if not hasattr(ops, 'Tensor'):
   ops.Tensor = tf.Tensor
 
 import tf_slim as slim  # pylint: disable=wrong-import-position,unused-import
+from tf_slim.ops.arg_scope import current_arg_scope  # pylint: disable=wrong-import-position,unused-import
 
 variable_scope = tf.compat.v1.variable_scope
 get_variable = tf.compat.v1.get_variable
