@@ -8,7 +8,7 @@ import contextlib
 
 import tensorflow as tf
 
-from deeplab.model import atrous
+from deeplab.model import atrous, low_precision
 from deeplab.model.slim_bridge import get_variable, slim, variable_scope
 
 _updates_statistics = [True]
@@ -49,6 +49,8 @@ def conv2d(inputs, num_outputs, kernel_size, *, stride=1, rate=1, padding='SAME'
     weights = tf.cast(weights, inputs.dtype)
     if rate > 1 and kernel_size > 1:
       outputs = atrous.conv2d(inputs, weights, rate=rate)
+    elif kernel_size == 1 and stride == 1 and low_precision.is_slow(inputs):
+      outputs = low_precision.pointwise_conv2d(inputs, weights)
     else:
       outputs = tf.nn.conv2d(inputs, weights, strides=stride, padding=padding)
     return _normalize_and_activate(outputs, normalizer_fn, activation_fn)
@@ -67,6 +69,8 @@ def depthwise_conv2d(inputs, kernel_size, *, stride=1, rate=1, activation_fn=tf.
     weights = tf.cast(weights, inputs.dtype)
     if rate > 1:
       outputs = atrous.depthwise_conv2d(inputs, weights, rate=rate)
+    elif stride > 1 and low_precision.is_slow(inputs):
+      outputs = low_precision.strided_depthwise_conv2d(inputs, weights, stride=stride)
     else:
       outputs = tf.nn.depthwise_conv2d(inputs, weights, strides=[1, stride, stride, 1], padding='SAME')
     return _normalize_and_activate(outputs, normalizer_fn, activation_fn)

@@ -1,0 +1,39 @@
+"""The substitutes have the values and gradients of TensorFlow's own convolutions in float32."""
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab.model import low_precision
+
+RANDOM = np.random.default_rng(6)
+INPUTS = RANDOM.normal(size=[2, 9, 8, 6])
+
+
+def value_and_gradients(convolve, weights, dtype):
+  inputs, weights = tf.cast(INPUTS, dtype), tf.cast(weights, dtype)
+  with tf.GradientTape() as tape:
+    tape.watch([inputs, weights])
+    outputs = convolve(inputs, weights)
+  upstream = tf.cast(tf.cos(tf.reshape(tf.range(float(np.prod(outputs.shape))), outputs.shape)), dtype)
+  results = outputs, *tape.gradient(outputs, [inputs, weights], output_gradients=upstream)
+  assert all(result.dtype == dtype for result in results)
+  return [tf.cast(result, tf.float32).numpy() for result in results]
+
+
+@pytest.mark.parametrize('dtype, tolerance', [(tf.float32, 1e-5), (tf.bfloat16, 0.03)])
+def test_pointwise(dtype, tolerance):
+  weights = RANDOM.normal(size=[1, 1, 6, 5])
+  expected = value_and_gradients(lambda inputs, weights: tf.nn.conv2d(inputs, weights, 1, 'SAME'), weights, tf.float32)
+  for actual, other in zip(value_and_gradients(low_precision.pointwise_conv2d, weights, dtype), expected, strict=True):
+    np.testing.assert_allclose(actual, other, rtol=0, atol=tolerance * np.abs(other).max())
+
+
+@pytest.mark.parametrize('dtype, tolerance', [(tf.float32, 1e-5), (tf.bfloat16, 0.03)])
+def test_strided_depthwise(dtype, tolerance):
+  weights = RANDOM.normal(size=[3, 3, 6, 1])
+  expected = value_and_gradients(
+      lambda inputs, weights: tf.nn.depthwise_conv2d(inputs, weights, [1, 2, 2, 1], 'SAME'), weights, tf.float32)
+  actual = value_and_gradients(
+      lambda inputs, weights: low_precision.strided_depthwise_conv2d(inputs, weights, stride=2), weights, dtype)
+  for one, other in zip(actual, expected, strict=True):
+    np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * np.abs(other).max())
