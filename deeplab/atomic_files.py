@@ -14,7 +14,7 @@ def replacing(path):
   path = os.path.abspath(path)
   # Same directory: a rename is atomic only within one file system. The suffix stays, because writers choose a format by it.
   directory, name = os.path.split(path)
-  descriptor, temporary = tempfile.mkstemp(dir=directory, prefix='.unfinished-', suffix='-' + name[-100:])
+  descriptor, temporary = tempfile.mkstemp(dir=directory, prefix='.unfinished-', suffix='-' + name[-20:])  # Names may use all 255 bytes.
   os.close(descriptor)
   try:
     yield temporary
