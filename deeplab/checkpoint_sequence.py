@@ -30,7 +30,7 @@ def checkpoint_sequence(path, *, all_checkpoints=False, watch=False, timeout=360
   present = checkpoints.list_prefixes(path)
   seen = {_state(prefix) for prefix in present}
   if present or not watch:
-    yield from present if all_checkpoints and present else [checkpoints.find(path)]
+    yield from _still_there(present) if all_checkpoints and present else [checkpoints.find(path)]
   waited = 0.0
   if watch:
     say(f'waiting for a new checkpoint in {path}')
@@ -38,13 +38,18 @@ def checkpoint_sequence(path, *, all_checkpoints=False, watch=False, timeout=360
     new = [prefix for prefix in checkpoints.list_prefixes(path) if _state(prefix) not in seen]
     if new:
       seen.update(map(_state, new))
-      yield from new
+      yield from _still_there(new)
       waited = 0.0
     else:
       wait(min(_SECONDS_BETWEEN_LOOKS, timeout))
       waited += _SECONDS_BETWEEN_LOOKS
   if watch:
     say(f'no new checkpoint in {path} for {timeout:g} s: done')
+
+
+def _still_there(prefixes):
+  """Leaves out what a training run has deleted while others were evaluated."""
+  return (prefix for prefix in prefixes if _state(prefix) is not None)
 
 
 def _state(prefix):

@@ -37,7 +37,11 @@ class DeepLabV3Inferencer:
     return self._step.experimental_get_tracing_count() + self._tiles.num_traces
 
   def batch_key(self, image):
-    """Images uint8 [H, W, 3] with equal keys may be predicted together. Raises InputError for one that --eval_pad is too small for."""
+    """Images uint8 [H, W, 3] with equal keys may be predicted together.
+
+    Raises:
+      InputError: the image is larger than a fixed padding.
+    """
     height, width = image.shape[:2]
     if self._tiles.needs_tiles(image):
       return 'tiles', height, width

@@ -65,3 +65,11 @@ def test_watch_an_empty_directory(tmp_path):
 
   assert _names(checkpoint_sequence(
       str(tmp_path), watch=True, timeout=8, wait=wait, say=lambda line: None)) == ['model.ckpt-1']
+
+
+def test_checkpoints_deleted_meanwhile_are_left_out(tmp_path):
+  _make(tmp_path, 'model.ckpt-1', 'model.ckpt-2', 'model.ckpt-3')
+  sequence = checkpoint_sequence(str(tmp_path), all_checkpoints=True)
+  assert next(sequence).endswith('model.ckpt-1')
+  (tmp_path / 'model.ckpt-2.index').unlink()
+  assert _names(sequence) == ['model.ckpt-3']

@@ -106,7 +106,7 @@ def test_new_weights_need_no_new_evaluator():
 def test_tiles_of_a_network_without_context_change_nothing():
   examples = _random_examples([(40, 50), (20, 20), (18, 70)])
   expected = _evaluator(PixelModel()).evaluate(examples)
-  tiled = _evaluator(PixelModel(), tile_size=20, tile_overlap=6, batch_size=2).evaluate(examples)
+  tiled = _evaluator(PixelModel(), tile_size=24, tile_overlap=6, batch_size=2).evaluate(examples)
   np.testing.assert_array_equal(tiled.confusion, expected.confusion)
   assert tiled.loss == pytest.approx(expected.loss, rel=1e-5)
 

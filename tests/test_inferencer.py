@@ -59,7 +59,7 @@ def test_padding_lets_sizes_share_a_batch():
 def test_tiles():
   image, = _images((50, 37))
   (expected, _), = _inferencer(PixelModel()).predict([image])
-  tiled = _inferencer(PixelModel(), tile_size=20, with_probabilities=True)
+  tiled = _inferencer(PixelModel(), tile_size=24, with_probabilities=True)
   (labels, probabilities), = tiled.predict([image])
   np.testing.assert_array_equal(labels, expected)
   assert probabilities.shape == (50, 37, 3)
