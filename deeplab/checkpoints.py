@@ -163,6 +163,8 @@ def restore(named_variables, prefix, *, exclude_scopes=(), require_all=False, ba
       Nothing has been assigned then.
   """
   reader = Reader(prefix)
+  if backbone_scope:  # First: with another backbone every shape of the head differs too, which would mislead.
+    _check_backbone(named_variables, reader, backbone_scope, exclude_scopes)
   restored, new = [], []
   for name, variable in named_variables.items():
     shape = variable.shape.as_list()
@@ -176,8 +178,6 @@ def restore(named_variables, prefix, *, exclude_scopes=(), require_all=False, ba
       new.append((name, f'shape {reader.shapes[name]} in the checkpoint, {shape} here'))
     else:
       raise InputError(_shape_message(prefix, name, theirs=reader.shapes[name], ours=shape))
-  if backbone_scope:
-    _check_backbone(named_variables, reader, backbone_scope, exclude_scopes)
   if not restored:
     raise InputError(f'checkpoint {prefix}: none of its {len(reader.shapes)} variables is one of this network\'s; '
                      'check --model_variant')

@@ -3,6 +3,7 @@ import dataclasses
 
 from deeplab import checkpoints, saved_options
 from deeplab.class_names import load_class_names
+from deeplab.model import backbones
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 
 
@@ -50,7 +51,8 @@ def load(ckpt_path, model_options, *, given, compute_dtype='float32', class_name
 
 def restore(model, prefix):
   """Gives `model` the values of a checkpoint, which must have all of its variables. Raises InputError."""
-  checkpoints.restore(model.named_variables, prefix, require_all=True)
+  checkpoints.restore(model.named_variables, prefix, require_all=True,
+                      backbone_scope=backbones.scope_name(model.options.model_variant))
 
 
 def _class_names(name_or_path, prefix, num_classes):
