@@ -83,8 +83,8 @@ def run(model_options, compute_options, input_options, training_options, loss_op
     validation = None
     if eval_files:
       validation = Validation(
-          model, directory, log, options=validation_options, filenames=validation_options.eval_filenames,
-          ignore_label=input_options.ignore_label, average=trainer.average, class_names=class_names)
+          model, directory, log, options=validation_options, ignore_label=input_options.ignore_label, average=trainer.average,
+          class_names=class_names, strategy=strategy, max_image_pixels=input_options.max_image_pixels)
     outcome = trainer.train(
         _explained(batches, input_options, model_options), run=directory, log=log, run_options=run_options, stop=stop,
         validation=validation, class_names=class_names)
@@ -184,8 +184,8 @@ def _explained(batches, input_options, model_options):
     yield from batches
   except tf.errors.OpError as error:
     raise input_pipeline.explain_failure(
-        error, input_options.filenames, num_classes=model_options.num_classes,
-        ignore_label=input_options.ignore_label) from error
+        error, input_options.filenames, num_classes=model_options.num_classes, ignore_label=input_options.ignore_label,
+        max_image_pixels=input_options.max_image_pixels) from error
 
 
 def _last_line(outcome, trainer, directory, validation, stop):

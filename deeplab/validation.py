@@ -4,6 +4,8 @@ import contextlib
 import tensorflow as tf
 
 from deeplab.data import input_pipeline
+from deeplab.data.bad_records import DEFAULT_MAX_IMAGE_PIXELS
+from deeplab.errors import InputError
 from deeplab.evaluator import DeepLabV3Evaluator
 
 _NUM_SHOWN = 4
@@ -20,23 +22,27 @@ class Validation:
     best: dict with mean_iou and step of the best validation so far, or None.
   """
 
-  def __init__(self, model, run, log, *, options, filenames, ignore_label, average=None, class_names=None):
+  def __init__(self, model, run, log, *, options, ignore_label, average=None, class_names=None, strategy=None,
+               max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS):
     """Prepares; nothing is read or traced yet.
 
     Args:
       model: DeepLabV3PredictionModel.
       run: RunDirectory that keeps the best.
       log: TrainingLog.
-      options: ValidationOptions.
-      filenames: record files.
+      options: ValidationOptions, with eval_filenames and eval_per_steps.
       ignore_label: label value that does not count.
       average: optimizer.MovingAverage whose weights are evaluated instead of the trained ones, or None.
       class_names: sequence of str, or None.
+      strategy: the tf.distribute strategy in whose scope `model` was made, or None.
+      max_image_pixels: a larger image is an error.
     """
     self._model, self._run, self._log, self._options = model, run, log, options
-    self._filenames, self._ignore_label = filenames, ignore_label
-    self._average, self._class_names = average, class_names
-    self._evaluator = DeepLabV3Evaluator(model, num_classes=model.options.num_classes, ignore_label=ignore_label)
+    self._strategy = strategy
+    self._ignore_label, self._average, self._class_names = ignore_label, average, class_names
+    self._limits = dict(num_classes=model.options.num_classes, ignore_label=ignore_label, max_image_pixels=max_image_pixels)
+    self._evaluator = DeepLabV3Evaluator(
+        model, num_classes=model.options.num_classes, ignore_label=ignore_label, strategy=strategy)
     self.best = run.best_score()
 
   def is_due(self, step):
@@ -54,25 +60,46 @@ class Validation:
 
     Raises:
       Interrupted: `stop` (StopSignals) was requested meanwhile; nothing is reported.
+      InputError: a record is bad, or an image is too large for the device's memory.
     """
     shown = []
     def show(evaluated):
       if len(shown) < _NUM_SHOWN:
         shown.append((evaluated.image, evaluated.label, evaluated.prediction))
-    examples = input_pipeline.evaluation_examples(
-        self._filenames, num_classes=self._model.options.num_classes, ignore_label=self._ignore_label)
+    self._share_statistics()
     with self._averaged_weights():
       try:
-        result = self._evaluator.evaluate(_until_stopped(examples, stop), on_image=show)
-      except tf.errors.OpError as error:
-        raise input_pipeline.explain_failure(error, self._filenames, num_classes=self._model.options.num_classes,
-                                             ignore_label=self._ignore_label) from error
+        result = self._evaluator.evaluate(self._examples(stop), on_image=show)
+      except tf.errors.ResourceExhaustedError as error:
+        raise InputError(f'out of memory in the validation at step {step}: {self._options.eval_filenames[0]} and others hold '
+                         'images that are too large to be predicted as a whole; leave them out of --eval_filenames') from error
       mean_iou = result.summary.mean_iou
       if self.best is None or mean_iou > self.best['mean_iou']:
         self.best = {'mean_iou': mean_iou, 'step': step}
         self._run.save_best(self._model.named_variables, step=step, score={'mean_iou': mean_iou})
     self._log.validated(result, step=step, best=self.best, class_names=self._class_names)
     self._log.panel('validation', shown, step=step, ignore_label=self._ignore_label)
+
+  def _examples(self, stop):
+    """The examples until `stop` is requested; a bad record is an InputError that names it."""
+    filenames = self._options.eval_filenames
+    try:
+      for example in input_pipeline.evaluation_examples(filenames, **self._limits):
+        if stop.requested:
+          raise Interrupted
+        yield example
+    except tf.errors.OpError as error:
+      raise input_pipeline.explain_failure(error, filenames, **self._limits) from error
+
+  def _share_statistics(self):
+    """Gives every replica the mean of the batch norm statistics, which is what a checkpoint holds of them.
+
+    Each replica follows its own part of the batches. The mean of moving averages moves as before, so training does not notice.
+    """
+    if self._strategy is not None and self._strategy.num_replicas_in_sync > 1:
+      for variable in self._model.named_variables.values():
+        if not variable.trainable:
+          variable.assign(variable.numpy())
 
   @contextlib.contextmanager
   def _averaged_weights(self):
@@ -89,10 +116,3 @@ class Validation:
     finally:
       for name, value in trained.items():
         variables[name].assign(value)
-
-
-def _until_stopped(examples, stop):
-  for example in examples:
-    if stop.requested:
-      raise Interrupted
-    yield example

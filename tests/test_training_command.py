@@ -1,4 +1,5 @@
 """run_trainer.py as a process: a signal, the exit status, and the flagfile that continues the run."""
+import json
 import os
 import pathlib
 import re
@@ -48,3 +49,22 @@ def test_sigterm_saves_exits_with_0_and_says_how_to_continue(tmp_path):
   assert again.returncode == 1
   assert again.stderr.startswith('run_trainer.py: error: --resume: --batch_size=3 (the run has 2): not the flags')
   assert again.stderr.count('\n') == 1
+
+
+def test_deterministic_runs_give_the_same_losses_to_the_last_bit(tmp_path):
+  record_makers.write(tmp_path / 'train.tfrecord', [record_makers.record(number) for number in range(4)])
+  runs = [subprocess.Popen(
+      [sys.executable, _command(), '--filenames=train.tfrecord', '--model_variant=mobilenet_v2', '--depth_multiplier=0.35',
+       '--crop_size_height=33', '--crop_size_width=33', '--batch_size=2', '--num_steps=3', '--log_per_steps=1', '--seed=1',
+       '--deterministic', f'--output_path={name}'],
+      cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+          for name in ('first', 'second')]
+  for run in runs:
+    _, stderr = run.communicate()
+    assert run.returncode == 0, stderr
+  logged = [[json.loads(line) for line in (tmp_path / name / 'metrics.jsonl').read_text().splitlines()]
+            for name in ('first', 'second')]
+  assert [len(lines) for lines in logged] == [3, 3]
+  for first, second in zip(*logged):
+    assert (first['loss'], first['loss_parts'], first['gradient_norm']) == (
+        second['loss'], second['loss_parts'], second['gradient_norm'])

@@ -46,7 +46,7 @@ def make(tmp_path, records, model, *, average=None, patience=0):
   run.create()
   log = TrainingLog(run.path, metrics_name='metrics.jsonl', log_per_steps=1, num_steps=100)
   options = ValidationOptions(eval_filenames=(records,), eval_per_steps=10, patience=patience)
-  return run, Validation(model, run, log, options=options, filenames=(records,), ignore_label=255, average=average)
+  return run, Validation(model, run, log, options=options, ignore_label=255, average=average)
 
 
 def predict_always(model, label):
@@ -95,7 +95,7 @@ def test_a_continued_run_knows_its_best_and_its_patience(tmp_path, records):
   run = RunDirectory(str(tmp_path / 'run'))
   log = TrainingLog(run.path, metrics_name='metrics.jsonl', log_per_steps=1, num_steps=100, start_step=20)
   options = ValidationOptions(eval_filenames=(records,), eval_per_steps=10, patience=2)
-  again = Validation(model, run, log, options=options, filenames=(records,), ignore_label=255)
+  again = Validation(model, run, log, options=options, ignore_label=255)
   assert again.best == validation.best
   assert not again.is_due(20) and again.is_due(30)
   again.validate(30, stop=Stop())
