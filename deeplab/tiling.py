@@ -82,7 +82,8 @@ def predict_in_tiles(image, predict_probabilities, *, tile_size, overlap, alignm
     next_top = row_starts[index + 1] if index + 1 < len(row_starts) else height
     finished = next_top - top
     unfinished = (sums[finished:].copy(), weights[finished:].copy())
-    yield top, sums[:finished] / weights[:finished, :, np.newaxis]
+    sums[:finished] /= weights[:finished, :, np.newaxis]
+    yield top, sums[:finished]
 
 
 def _row_of_tiles(image, top, bottom, column_starts, predict_probabilities, *, tile_size, overlap, batch_size):
