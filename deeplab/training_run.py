@@ -19,28 +19,22 @@ from deeplab.training_log import TrainingLog
 from deeplab.validation import Validation
 
 
-def run(model_options, compute_options, input_options, training_options, loss_options, validation_options, run_options, *, given):
+def run(model_options, compute_options, input_options, training_options, loss_options, validation_options, run_options, *,
+        given):
   """Trains as the options say; `given` are the names of the flags that the user gave. Returns the exit status.
 
   Raises:
     InputError: the options do not fit each other, the data or what is in the output directory.
   """
   directory = RunDirectory(run_options.output_path)
-  validation_options = validation_options.replace(
-      eval_per_steps=validation_options.eval_per_steps or run_options.persist_per_steps) if (
-          validation_options.eval_filenames) else validation_options
+  if validation_options.eval_filenames and validation_options.eval_per_steps is None:
+    validation_options = validation_options.replace(eval_per_steps=run_options.persist_per_steps)
   input_options, run_options = _as_in_the_run(directory, input_options, run_options, given=given)
   options = (model_options, compute_options, input_options, training_options, loss_options, validation_options, run_options)
-  newest = None
-  if run_options.resume:
-    directory.check_flags(*options, given=given)
-    newest, unreadable = directory.newest_checkpoint()
-    _warn(unreadable)
-    if newest and newest[1] >= training_options.num_steps and directory.is_finished(newest[1]):
-      _say(f'nothing to do: step {newest[1]} >= num_steps {training_options.num_steps} in {directory.path}')
-      return 0
-  elif not run_options.overwrite:
-    directory.refuse_if_in_use()
+  newest = _newest_checkpoint(directory, options, run_options, given=given)
+  if newest and newest[1] >= training_options.num_steps and directory.is_finished(newest[1]):
+    _say(f'nothing to do: step {newest[1]} >= num_steps {training_options.num_steps} in {directory.path}')
+    return 0
   class_names = load_class_names(run_options.class_names, model_options.num_classes) if run_options.class_names else None
   files, eval_files = _find_records(input_options, validation_options)
   directory.create()
@@ -57,16 +51,8 @@ def run(model_options, compute_options, input_options, training_options, loss_op
                *([starting_report.data_line('validation data', eval_files)] if eval_files else []),
                starting_report.changed_flags_line(*options)]:
     _say(line)
-  loss = losses.SegmentationLoss(loss_options, input_options.ignore_label,
-                                 _class_weights(loss_options, model_options, input_options))
-  with strategy.scope():
-    model = DeepLabV3PredictionModel(
-        model_options, batch_norm_decay=training_options.batch_norm_decay, compute_dtype=compute_options.compute_dtype,
-        recompute_gradients=training_options.recompute_gradients)
-  _say(starting_report.parameter_line(model))
-  trainer = DeepLabV3Trainer(
-      model, training_options, loss=loss, strategy=strategy, seed=input_options.seed, jit_compile=compute_options.jit_compile,
-      scale_loss=compute_options.compute_dtype == 'float16')
+  model, trainer = _build(
+      model_options, compute_options, training_options, loss_options, input_options, strategy=strategy)
   _warn(starting_report.warnings(model_options, input_options, training_options,
                                  from_scratch=not run_options.load_ckpt_path))
   _start(trainer, model, directory, run_options, newest=newest)
@@ -90,6 +76,33 @@ def run(model_options, compute_options, input_options, training_options, loss_op
         validation=validation, class_names=class_names)
   _say(_last_line(outcome, trainer, directory, validation, stop))
   return 0
+
+
+def _newest_checkpoint(directory, options, run_options, *, given):
+  """(prefix, step) to continue from, or None; raises InputError where the directory or the flags forbid what is asked."""
+  if not run_options.resume:
+    if not run_options.overwrite:
+      directory.refuse_if_in_use()
+    return None
+  directory.check_flags(*options, given=given)
+  newest, unreadable = directory.newest_checkpoint()
+  _warn(unreadable)
+  return newest
+
+
+def _build(model_options, compute_options, training_options, loss_options, input_options, *, strategy):
+  """(DeepLabV3PredictionModel, DeepLabV3Trainer), with initial values."""
+  loss = losses.SegmentationLoss(loss_options, input_options.ignore_label,
+                                 _class_weights(loss_options, model_options, input_options))
+  with strategy.scope():
+    model = DeepLabV3PredictionModel(
+        model_options, batch_norm_decay=training_options.batch_norm_decay, compute_dtype=compute_options.compute_dtype,
+        recompute_gradients=training_options.recompute_gradients)
+  _say(starting_report.parameter_line(model))
+  trainer = DeepLabV3Trainer(
+      model, training_options, loss=loss, strategy=strategy, seed=input_options.seed,
+      jit_compile=compute_options.jit_compile, scale_loss=compute_options.compute_dtype == 'float16')
+  return model, trainer
 
 
 def _as_in_the_run(directory, input_options, run_options, *, given):
