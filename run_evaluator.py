@@ -16,8 +16,10 @@ example: run_evaluator.py --filenames=val --ckpt_path=/tmp/deeplabv3 --class_nam
 
 def main(model_options, prediction_options, evaluation_options, compute_options):
   # Here and not above: these import TensorFlow, which --help and flag errors need not wait for.
-  from deeplab import checkpoints, color_map, evaluation_report, trained_network
-  from deeplab.checkpoint_sequence import checkpoint_sequence
+  from deeplab import checkpoints, color_map
+  from deeplab.evaluation import evaluation_report
+  from deeplab.prediction import trained_network
+  from deeplab.evaluation.checkpoint_sequence import checkpoint_sequence
   from deeplab.devices import make_strategy
 
   for stream in (sys.stdout, sys.stderr):
@@ -55,7 +57,7 @@ class _Evaluation:
   """One network and one set of records, evaluated with the weights of one checkpoint after the other."""
 
   def __init__(self, network, strategy, prediction_options, evaluation_options, compute_options, colors):
-    from deeplab import prediction_files
+    from deeplab.prediction import prediction_files
     from deeplab.data import input_pipeline
     from deeplab.evaluator import DeepLabV3Evaluator
 
@@ -77,9 +79,10 @@ class _Evaluation:
 
   def run(self, prefix, global_step, report_path):
     """Evaluates once, prints the results and returns the evaluation_report.Report."""
-    from deeplab import evaluation_report, prediction_files
-    from deeplab.boundary_iou import BoundaryIou
-    from deeplab.worst_images import WorstImages
+    from deeplab.evaluation import evaluation_report
+    from deeplab.prediction import prediction_files
+    from deeplab.evaluation.boundary_iou import BoundaryIou
+    from deeplab.evaluation.worst_images import WorstImages
 
     num_classes, ignore_label = self._network.options.num_classes, self._options.ignore_label
     worst = WorstImages(self._options.num_worst_images) if report_path else None

@@ -4,9 +4,10 @@ import os
 import sys
 import time
 
-from deeplab import color_map, flags, image_files, prediction_paths
+from deeplab import color_map, flags
 from deeplab.errors import InputError
 from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
+from deeplab.prediction import image_files, prediction_paths
 
 _START = time.monotonic()  # Before TensorFlow is imported, which takes seconds.
 
@@ -17,9 +18,9 @@ example: run_inferencer.py --input=photos --ckpt_path=/tmp/deeplabv3 --output_pa
 
 def main(model_options, prediction_options, inference_options, compute_options):
   # Here and not above: these import TensorFlow, which --help and flag errors need not wait for.
-  from deeplab import prediction_files, trained_network
+  from deeplab.prediction import prediction_files, trained_network
   from deeplab.inferencer import DeepLabV3Inferencer
-  from deeplab.prediction_run import PredictionRun
+  from deeplab.prediction.prediction_run import PredictionRun
 
   # A file name may hold bytes that are no text; its line holds the same bytes.
   for stream in (sys.stdout, sys.stderr):

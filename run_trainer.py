@@ -9,7 +9,7 @@ from deeplab import options as deeplab_options
 
 def main(model_options, compute_options, input_options, training_options, loss_options, validation_options, run_options):
   """Builds the parts from the options and runs them; returns the exit status."""
-  from deeplab import training_run  # pylint: disable=import-outside-toplevel
+  from deeplab.training import training_run  # pylint: disable=import-outside-toplevel
   given = frozenset().union(*map(flags.given, _OPTIONS))
   return training_run.run(
       model_options, compute_options, input_options, training_options, loss_options, validation_options, run_options,

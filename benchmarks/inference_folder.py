@@ -80,7 +80,7 @@ def _predict_the_old_way(list_path, ckpt_path, output_path):
   import numpy as np
   import tensorflow as tf
   from PIL import Image
-  from deeplab import trained_network
+  from deeplab.prediction import trained_network
   from deeplab.color_map import pascal_voc_color_map
   from deeplab.options import ModelOptions
 

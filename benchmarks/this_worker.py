@@ -26,7 +26,7 @@ def main():
 def training_step(model, settings):
   import tensorflow as tf  # pylint: disable=import-outside-toplevel
   from deeplab.losses import SegmentationLoss  # pylint: disable=import-outside-toplevel
-  from deeplab.training_step import TrainingStep  # pylint: disable=import-outside-toplevel
+  from deeplab.training.training_step import TrainingStep  # pylint: disable=import-outside-toplevel
   size, batch_size = settings['size'], settings['batch_size']
   step = TrainingStep(
       model, TrainingOptions(), loss=SegmentationLoss(options=LossOptions(), ignore_label=255),

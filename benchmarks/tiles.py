@@ -19,7 +19,7 @@ def main():
   parser.add_argument('--eval_pad', default='stride', choices=['none', 'stride'])
   arguments = parser.parse_args()
 
-  from deeplab import image_files, trained_network
+  from deeplab.prediction import image_files, trained_network
   from deeplab.options import ModelOptions
 
   model = trained_network.load(arguments.ckpt_path, ModelOptions(), given=frozenset()).model

@@ -4,11 +4,12 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from deeplab import image_padding, metrics, multi_scale
+from deeplab import metrics
 from deeplab.errors import InputError
 from deeplab.options import PredictionOptions
-from deeplab.same_size_batches import same_size_batches
-from deeplab.tile_predictor import TilePredictor
+from deeplab.prediction import image_padding, multi_scale
+from deeplab.prediction.same_size_batches import same_size_batches
+from deeplab.prediction.tile_predictor import TilePredictor
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,9 +2,9 @@
 import numpy as np
 import tensorflow as tf
 
-from deeplab import image_padding, multi_scale
 from deeplab.options import PredictionOptions
-from deeplab.tile_predictor import TilePredictor
+from deeplab.prediction import image_padding, multi_scale
+from deeplab.prediction.tile_predictor import TilePredictor
 
 
 class DeepLabV3Inferencer:

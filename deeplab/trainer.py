@@ -7,8 +7,8 @@ import tensorflow as tf
 from deeplab import checkpoints
 from deeplab.errors import InputError
 from deeplab.learning_rate import learning_rate
-from deeplab.training_step import TrainingStep
-from deeplab.validation import Interrupted
+from deeplab.training.training_step import TrainingStep
+from deeplab.training.validation import Interrupted
 
 MEMORY_REMEDIES = (
     'use less memory, in this order: a smaller --batch_size with --accumulate_steps, a smaller --crop_size_height and '

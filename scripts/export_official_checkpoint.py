@@ -14,7 +14,8 @@ from deeplab.options import ExportOptions
 
 def main(options):
   import tensorflow as tf
-  from deeplab import checkpoints, official_checkpoints, saved_options
+  from deeplab import checkpoints, saved_options
+  from deeplab.official import official_checkpoints
   tf.get_logger().setLevel('ERROR')  # TensorFlow's advice on its own functions is not for who exports.
   official_checkpoints.check_output(options.output_path, options.ckpt_path, overwrite=options.overwrite)
   prefix = checkpoints.find(options.ckpt_path)

@@ -20,8 +20,8 @@ _MODEL_OPTIONS = ('output_stride', 'atrous_rates', 'multi_grid', 'preprocess_ima
 
 def main(options):
   import tensorflow as tf
-  from deeplab import official_checkpoints
-  from deeplab.official_architectures import recognize
+  from deeplab.official import official_checkpoints
+  from deeplab.official.official_architectures import recognize
   tf.get_logger().setLevel('ERROR')  # TensorFlow's advice on its own functions is not for who imports.
   official_checkpoints.check_output(options.output_path, options.ckpt_path, overwrite=options.overwrite)
   with official_checkpoints.opened(options.ckpt_path) as (source, name):

@@ -4,8 +4,8 @@ import tarfile
 
 import pytest
 
-from deeplab import archives
 from deeplab.errors import InputError
+from deeplab.official import archives
 
 CHECKPOINT = {'model/model.ckpt-30000.index': b'index', 'model/model.ckpt-30000.data-00000-of-00001': b'data' * 100_000,
               'model/._model.ckpt-30000.index': b'mac', 'model/frozen_inference_graph.pb': b'graph', 'model/README': b''}

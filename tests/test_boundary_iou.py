@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from deeplab.boundary_iou import BoundaryIou, band_width, boundary_band
+from deeplab.evaluation.boundary_iou import BoundaryIou, band_width, boundary_band
 
 
 @pytest.mark.parametrize('width', [1, 2, 5])

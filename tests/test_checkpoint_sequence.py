@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from deeplab.checkpoint_sequence import checkpoint_sequence
 from deeplab.errors import InputError
+from deeplab.evaluation.checkpoint_sequence import checkpoint_sequence
 
 
 def _make(directory, *names):

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab import class_balance
 from deeplab.data import tfrecord
 from deeplab.errors import InputError
+from deeplab.training import class_balance
 
 
 def test_median_frequency_by_hand():

@@ -7,11 +7,12 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from deeplab import confusion_picture, evaluation_report, metrics
-from deeplab.boundary_iou import BoundaryIou
+from deeplab import metrics
 from deeplab.color_map import pascal_voc_color_map
+from deeplab.evaluation import confusion_picture, evaluation_report
+from deeplab.evaluation.boundary_iou import BoundaryIou
+from deeplab.evaluation.worst_images import WorstImages
 from deeplab.evaluator import EvaluatedImage, EvaluationResult
-from deeplab.worst_images import WorstImages
 
 _CONFUSION = np.array([[6, 2, 0], [0, 4, 0], [0, 0, 0]], np.int64)
 _NAMES = ('ground', 'cat <b>', 'nothing')

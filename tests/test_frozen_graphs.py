@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab import official_checkpoints
 from deeplab.errors import InputError
-from deeplab.frozen_graphs import FrozenGraph
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
-from deeplab.official_architectures import recognize
+from deeplab.official import official_checkpoints
+from deeplab.official.frozen_graphs import FrozenGraph
+from deeplab.official.official_architectures import recognize
 from official_network import Official
 
 SMALL = Official(multiplier=0.5)

@@ -6,8 +6,8 @@ import PIL.ImageOps
 import pytest
 import tensorflow as tf
 
-from deeplab import image_files
 from deeplab.errors import InputError
+from deeplab.prediction import image_files
 
 
 def _picture(height=6, width=9):

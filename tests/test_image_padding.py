@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from deeplab import image_padding
 from deeplab.errors import InputError
+from deeplab.prediction import image_padding
 
 
 @pytest.mark.parametrize('size,expected', [(1, 1), (2, 17), (16, 17), (17, 17), (18, 33), (375, 385), (500, 513), (513, 513)])

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab import image_padding, multi_scale
 from deeplab.options import ModelOptions, PredictionOptions
+from deeplab.prediction import image_padding, multi_scale
 from fake_model import NeighbourModel
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab import checkpoints, official_checkpoints, official_names, saved_options
+from deeplab import checkpoints, saved_options
 from deeplab.errors import InputError
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
+from deeplab.official import official_checkpoints, official_names
 from deeplab.options import ExportOptions, ImportOptions, ModelOptions
 from official_network import Official
 

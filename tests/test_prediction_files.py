@@ -4,9 +4,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from deeplab import prediction_files
 from deeplab.color_map import load_color_map, pascal_voc_color_map
 from deeplab.errors import InputError
+from deeplab.prediction import prediction_files
 
 _LABELS = np.array([[0, 1, 2], [20, 15, 0]], np.int32)
 _IMAGE = np.full([2, 3, 3], 100, np.uint8)

@@ -1,8 +1,8 @@
 import pytest
 
-from deeplab import prediction_paths
 from deeplab.errors import InputError
-from deeplab.image_files import InputImage
+from deeplab.prediction import prediction_paths
+from deeplab.prediction.image_files import InputImage
 
 
 def _plan(*relative_paths, types=('color',), **arguments):

@@ -4,12 +4,12 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from deeplab import image_files, prediction_files, prediction_paths
 from deeplab.color_map import pascal_voc_color_map
 from deeplab.errors import InputError
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.options import PredictionOptions
-from deeplab.prediction_run import PredictionRun
+from deeplab.prediction import image_files, prediction_files, prediction_paths
+from deeplab.prediction.prediction_run import PredictionRun
 from fake_model import PixelModel
 
 

@@ -5,10 +5,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from deeplab import image_files
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions, PredictionOptions
+from deeplab.prediction import image_files
 
 _DATA = os.environ.get('DEEPLAB_TEST_DATA')
 

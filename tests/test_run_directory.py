@@ -8,7 +8,7 @@ from absl import flags as absl_flags
 from deeplab import checkpoints, flags
 from deeplab.errors import InputError
 from deeplab.options import LossOptions, ModelOptions, RunOptions, TrainingInputOptions, TrainingOptions
-from deeplab.run_directory import RunDirectory, flag_lines
+from deeplab.training.run_directory import RunDirectory, flag_lines
 
 VARIABLES = {'logits/semantic/weights': np.arange(6, dtype=np.float32).reshape(2, 3)}
 OPTIONS = ModelOptions(num_classes=3)

@@ -1,4 +1,4 @@
-from deeplab.same_size_batches import same_size_batches
+from deeplab.prediction.same_size_batches import same_size_batches
 
 
 def _batches(text, **arguments):

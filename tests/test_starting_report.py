@@ -2,9 +2,9 @@ import re
 
 import pytest
 
-from deeplab import starting_report
 from deeplab.checkpoints import RestoreReport
 from deeplab.options import ModelOptions, TrainingInputOptions, TrainingOptions
+from deeplab.training import starting_report
 
 GOOD_INPUT = dict(filenames=('train',), batch_size=12)
 

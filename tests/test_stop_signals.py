@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from deeplab.stop_signals import StopSignals
+from deeplab.training.stop_signals import StopSignals
 
 _LONG_STEP = '''
 import ctypes, sys
-from deeplab.stop_signals import StopSignals
+from deeplab.training.stop_signals import StopSignals
 with StopSignals() as stop:
   print('ready', flush=True)
   ctypes.CDLL(None).usleep(8_000_000)  # Releases the lock that Python code runs under, as TensorFlow does in a step,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deeplab import tiling
+from deeplab.prediction import tiling
 
 
 def test_tile_starts():

@@ -11,9 +11,9 @@ from deeplab import checkpoints
 from deeplab.errors import InputError
 from deeplab.losses import SegmentationLoss
 from deeplab.options import LossOptions, RunOptions, TrainingOptions
-from deeplab.run_directory import RunDirectory
 from deeplab.trainer import DeepLabV3Trainer
-from deeplab.training_log import TrainingLog
+from deeplab.training.run_directory import RunDirectory
+from deeplab.training.training_log import TrainingLog
 
 
 class Stop:

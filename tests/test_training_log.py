@@ -8,8 +8,8 @@ import tensorflow as tf
 from deeplab import metrics
 from deeplab.errors import InputError
 from deeplab.evaluator import EvaluationResult
-from deeplab.training_log import TrainingLog
-from deeplab.training_step import StepResult
+from deeplab.training.training_log import TrainingLog
+from deeplab.training.training_step import StepResult
 
 
 def result(loss):
@@ -56,7 +56,7 @@ def test_lines_files_and_scalars_agree(tmp_path, capsys):
 
 def test_waiting_is_a_share_of_the_time(tmp_path, monkeypatch):
   clock = iter([0.0, 10.0, 10.0])
-  monkeypatch.setattr('deeplab.training_log.time.monotonic', lambda: next(clock))
+  monkeypatch.setattr('deeplab.training.training_log.time.monotonic', lambda: next(clock))
   with logging(tmp_path, log_per_steps=1) as log:
     log.update(result(1.0), step=1, learning_rate=0.1, num_images=40, waited=2.5)
   line, = lines_of(tmp_path)

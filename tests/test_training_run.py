@@ -8,10 +8,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab import checkpoints, training_run
+from deeplab import checkpoints
 from deeplab.data import tfrecord
 from deeplab.errors import InputError
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
+from deeplab.training import training_run
 from deeplab.options import (ComputeOptions, LossOptions, ModelOptions, RunOptions, TrainingInputOptions, TrainingOptions,
                              ValidationOptions)
 

@@ -10,7 +10,7 @@ import tiny_model
 
 from deeplab.losses import SegmentationLoss
 from deeplab.options import LossOptions, TrainingOptions
-from deeplab.training_step import TrainingStep
+from deeplab.training.training_step import TrainingStep
 
 
 def make(options=TrainingOptions(), loss=LossOptions(), **kwargs):
@@ -165,7 +165,7 @@ import tensorflow as tf
 import tiny_model
 from deeplab.losses import SegmentationLoss
 from deeplab.options import LossOptions, TrainingOptions
-from deeplab.training_step import TrainingStep
+from deeplab.training.training_step import TrainingStep
 
 accumulate_steps, optimizer = int(sys.argv[1]), sys.argv[2]
 cpu = tf.config.list_physical_devices('CPU')[0]

@@ -12,9 +12,9 @@ from deeplab import checkpoints, optimizer
 from deeplab.data import tfrecord
 from deeplab.errors import InputError
 from deeplab.options import ValidationOptions
-from deeplab.run_directory import RunDirectory
-from deeplab.training_log import TrainingLog
-from deeplab.validation import Interrupted, Validation
+from deeplab.training.run_directory import RunDirectory
+from deeplab.training.training_log import TrainingLog
+from deeplab.training.validation import Interrupted, Validation
 
 
 class Stop:

@@ -9,7 +9,7 @@ from deeplab import pictures
 from deeplab.atomic_files import replacing
 from deeplab.color_map import colorize
 from deeplab.errors import InputError
-from deeplab.image_files import shown
+from deeplab.prediction.image_files import shown
 
 # zlib's fastest level: label pictures are flat, so higher levels win little and take several times as long.
 _COMPRESS_LEVEL = 1

@@ -6,17 +6,18 @@ import sys
 
 import tensorflow as tf
 
-from deeplab import checkpoints, class_balance, devices, losses, saved_options, starting_report
+from deeplab import checkpoints, devices, losses, saved_options
 from deeplab.class_names import load_class_names
 from deeplab.data import input_pipeline, record_files
 from deeplab.errors import InputError
 from deeplab.model import backbones
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
-from deeplab.run_directory import BEST_NAME, FLAGS_NAME, METRICS_NAME, RunDirectory
-from deeplab.stop_signals import StopSignals
 from deeplab.trainer import DeepLabV3Trainer
-from deeplab.training_log import TrainingLog
-from deeplab.validation import Validation
+from deeplab.training import class_balance, starting_report
+from deeplab.training.run_directory import BEST_NAME, FLAGS_NAME, METRICS_NAME, RunDirectory
+from deeplab.training.stop_signals import StopSignals
+from deeplab.training.training_log import TrainingLog
+from deeplab.training.validation import Validation
 
 
 def run(model_options, compute_options, input_options, training_options, loss_options, validation_options, run_options, *,

@@ -3,7 +3,7 @@ import dataclasses
 import os
 
 from deeplab.errors import InputError
-from deeplab.image_files import InputImage, shown
+from deeplab.prediction.image_files import InputImage, shown
 
 # The part of the name that tells the types apart, and the extension. Sheets have many images each and names of their own.
 _ENDINGS = {'color': ('', '.png'), 'ids': ('_ids', '.png'), 'palette': ('_palette', '.png'), 'overlay': ('_overlay', '.png'),

@@ -6,9 +6,9 @@ import re
 import numpy as np
 
 from deeplab.errors import InputError
-from deeplab.graph_definitions import CONVOLUTIONS, PASS_THROUGH, data_inputs
 from deeplab.model.normalization import IMAGENET_MEAN, OFFICIAL_MEAN
-from deeplab.official_names import root_convolution
+from deeplab.official.graph_definitions import CONVOLUTIONS, PASS_THROUGH, data_inputs
+from deeplab.official.official_names import root_convolution
 
 
 @dataclasses.dataclass(frozen=True)

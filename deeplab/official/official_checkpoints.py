@@ -10,11 +10,12 @@ import tempfile
 
 import numpy as np
 
-from deeplab import archives, checkpoints, official_names, saved_options
+from deeplab import checkpoints, saved_options
 from deeplab.errors import InputError
-from deeplab.frozen_graphs import FrozenGraph
-from deeplab.official_architectures import PREPROCESSING, variable_shapes
-from deeplab.official_names import CONCAT_WEIGHTS
+from deeplab.official import archives, official_names
+from deeplab.official.frozen_graphs import FrozenGraph
+from deeplab.official.official_architectures import PREPROCESSING, variable_shapes
+from deeplab.official.official_names import CONCAT_WEIGHTS
 
 _FROZEN_GRAPH = 'frozen_inference_graph.pb'
 

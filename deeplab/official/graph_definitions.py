@@ -6,7 +6,7 @@ import re
 import tensorflow as tf
 
 from deeplab.errors import InputError
-from deeplab.official_names import LAST_WEIGHTS
+from deeplab.official.official_names import LAST_WEIGHTS
 
 CONVOLUTIONS = ('Conv2D', 'DepthwiseConv2dNative')
 # What may stand between a weight constant and its convolution.

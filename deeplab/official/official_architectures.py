@@ -3,12 +3,13 @@ import dataclasses
 import functools
 import re
 
-from deeplab import checkpoints, official_names
+from deeplab import checkpoints
 from deeplab.errors import InputError
-from deeplab.graph_facts import Facts
 from deeplab.model.mobilenet_v2 import ROOT_DEPTH, scaled_depth
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
-from deeplab.official_names import CONCAT_WEIGHTS, IMAGE_POOLING, LAST_WEIGHTS
+from deeplab.official import official_names
+from deeplab.official.graph_facts import Facts
+from deeplab.official.official_names import CONCAT_WEIGHTS, IMAGE_POOLING, LAST_WEIGHTS
 from deeplab.options import DEPTH_MULTIPLIERS, ModelOptions
 
 # The official defaults: rates in features of that stride, so that the context is the same at each.

@@ -1,7 +1,7 @@
 """Logits of an image from one pass through the network, or averaged over scales and mirror images."""
 import tensorflow as tf
 
-from deeplab import image_padding
+from deeplab.prediction import image_padding
 
 # Keeps the logarithm of a probability that underflowed finite.
 _TINY = 1e-37

@@ -9,8 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from deeplab.errors import InputError
-from deeplab.image_files import read_image, shown
-from deeplab.same_size_batches import same_size_batches
+from deeplab.prediction.image_files import read_image, shown
+from deeplab.prediction.same_size_batches import same_size_batches
 
 _READERS = 3
 _WRITERS = 2

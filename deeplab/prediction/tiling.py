@@ -5,7 +5,7 @@ the probabilities of one row of tiles, whatever the image's height.
 """
 import numpy as np
 
-from deeplab.same_size_batches import same_size_batches
+from deeplab.prediction.same_size_batches import same_size_batches
 
 
 def needs_tiles(height, width, tile_size):

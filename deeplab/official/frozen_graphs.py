@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.errors import InputError
-from deeplab.graph_definitions import GraphDefinition, data_inputs, variable_name
-from deeplab.graph_facts import gather_facts
-from deeplab.official_names import batch_norm_epsilon
+from deeplab.official.graph_definitions import GraphDefinition, data_inputs, variable_name
+from deeplab.official.graph_facts import gather_facts
+from deeplab.official.official_names import batch_norm_epsilon
 
 _FUSED_BATCH_NORMS = ('FusedBatchNorm', 'FusedBatchNormV2', 'FusedBatchNormV3')
 _ADDITIONS = ('Add', 'AddV2', 'BiasAdd')

@@ -2,7 +2,7 @@
 import numpy as np
 import tensorflow as tf
 
-from deeplab import image_padding, multi_scale, tiling
+from deeplab.prediction import image_padding, multi_scale, tiling
 
 
 class TilePredictor:

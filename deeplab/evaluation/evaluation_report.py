@@ -8,8 +8,9 @@ import os
 import numpy as np
 from PIL import Image
 
-from deeplab import confusion_picture, pictures, report_page
+from deeplab import pictures
 from deeplab.atomic_files import replacing
+from deeplab.evaluation import confusion_picture, report_page
 
 ABSENT_CLASS_POLICY = ('a class that neither occurs nor is predicted does not count; one that is predicted but never occurs '
                        'counts 0')

@@ -1,0 +1,1 @@
+"""Checkpoints and frozen graphs of the official DeepLab, in and out."""

@@ -1,0 +1,56 @@
+"""Options that check themselves when they are made, so a wrong value is refused before TensorFlow is imported."""
+import dataclasses
+
+from deeplab.errors import InputError
+
+
+def option(default, help, *, choices=None, minimum=None, above=None, maximum=None, required=False):
+  """A dataclass field with what a flag needs to know.
+
+  Args:
+    default: the value when nothing is given; a tuple marks an option that may be repeated.
+    help: one or two sentences for `--help`.
+    choices: allowed values, or None.
+    minimum, above, maximum: inclusive lower, exclusive lower and inclusive upper bound, of each element of a tuple too.
+    required: True when a command cannot run without it.
+  """
+  return dataclasses.field(default=default, metadata=dict(
+      help=help, choices=choices, minimum=minimum, above=above, maximum=maximum, required=required))
+
+
+class CheckedOptions:
+  """Checks each field against its metadata on construction; subclasses add checks between fields."""
+
+  group = ''  # The heading in --help.
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if field.metadata['required'] and not value:
+        raise InputError(f'--{field.name} is required: {field.metadata["help"]}')
+      if isinstance(value, list):
+        value = tuple(value)
+        object.__setattr__(self, field.name, value)
+      for element in value if isinstance(value, tuple) else (value,):
+        _check_value(field, element)
+
+  def replace(self, **changes):
+    """A copy with other values, checked again."""
+    return dataclasses.replace(self, **changes)
+
+
+def _check_value(field, value):
+  if value is None:
+    return
+  limits = field.metadata
+  if limits['choices'] and value not in limits['choices']:
+    allowed = ', '.join(str(choice) for choice in limits['choices'])
+    raise InputError(f'--{field.name}={value}: must be one of {allowed}')
+  if isinstance(value, float) and not abs(value) < float('inf'):
+    raise InputError(f'--{field.name}={value}: must be a finite number')
+  if limits['minimum'] is not None and value < limits['minimum']:
+    raise InputError(f'--{field.name}={value}: must be at least {limits["minimum"]}')
+  if limits['above'] is not None and value <= limits['above']:
+    raise InputError(f'--{field.name}={value}: must be greater than {limits["above"]}')
+  if limits['maximum'] is not None and value > limits['maximum']:
+    raise InputError(f'--{field.name}={value}: must be at most {limits["maximum"]}')
