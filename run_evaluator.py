@@ -17,10 +17,10 @@ example: run_evaluator.py --filenames=val --ckpt_path=/tmp/deeplabv3 --class_nam
 def main(model_options, prediction_options, evaluation_options, compute_options):
   # Here and not above: these import TensorFlow, which --help and flag errors need not wait for.
   from deeplab import checkpoints, color_map
-  from deeplab.evaluation import evaluation_report
-  from deeplab.prediction import trained_network
-  from deeplab.evaluation.checkpoint_sequence import checkpoint_sequence
   from deeplab.devices import make_strategy
+  from deeplab.evaluation import evaluation_report
+  from deeplab.evaluation.checkpoint_sequence import checkpoint_sequence
+  from deeplab.prediction import image_padding, trained_network
 
   for stream in (sys.stdout, sys.stderr):
     stream.reconfigure(errors='surrogateescape')  # Names may hold bytes that are no text.
@@ -37,6 +37,8 @@ def main(model_options, prediction_options, evaluation_options, compute_options)
             prefix, model_options, given=flags.given(ModelOptions), compute_dtype=compute_options.compute_dtype,
             class_names=evaluation_options.class_names)
       print(*network.notes, sep='\n', end='\n' if network.notes else '', flush=True)
+      for line in image_padding.advice(network.options, prediction_options.pad_size):
+        print(f'warning: {line}', file=sys.stderr, flush=True)
       evaluation = _Evaluation(network, strategy, prediction_options, evaluation_options, compute_options, colors)
     else:
       trained_network.restore(network.model, prefix)

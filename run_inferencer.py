@@ -18,8 +18,8 @@ example: run_inferencer.py --input=photos --ckpt_path=/tmp/deeplabv3 --output_pa
 
 def main(model_options, prediction_options, inference_options, compute_options):
   # Here and not above: these import TensorFlow, which --help and flag errors need not wait for.
-  from deeplab.prediction import prediction_files, trained_network
   from deeplab.inferencer import DeepLabV3Inferencer
+  from deeplab.prediction import image_padding, prediction_files, trained_network
   from deeplab.prediction.prediction_run import PredictionRun
 
   # A file name may hold bytes that are no text; its line holds the same bytes.
@@ -35,6 +35,8 @@ def main(model_options, prediction_options, inference_options, compute_options):
       compute_dtype=compute_options.compute_dtype, class_names=inference_options.class_names)
   for note in network.notes:
     print(note, flush=True)
+  for line in image_padding.advice(network.options, prediction_options.pad_size):
+    print(f'warning: {line}', file=sys.stderr, flush=True)
   writer = prediction_files.PredictionWriter(color_map=colors, num_classes=network.options.num_classes)
   writer.check_types(inference_options.output_type)
   prediction_files.make_directory(inference_options.output_path)

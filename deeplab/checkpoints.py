@@ -3,6 +3,7 @@
 The format is that of TensorFlow 1's Saver (V2: PREFIX.index and PREFIX.data-00000-of-00001; V1, one file, is read only), so
 TensorFlow 1 tools read ours and we read theirs.
 """
+import contextlib
 import dataclasses
 import glob
 import os
@@ -16,6 +17,8 @@ from deeplab.errors import InputError
 
 GLOBAL_STEP = 'global_step'
 FINAL_NAME = 'model.ckpt'
+# The second name of a checkpoint while another one takes its place.
+_PREVIOUS = '.previous'
 # What TensorFlow's reader raises on damaged files depends on where it notices.
 _READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
 
@@ -40,6 +43,8 @@ def find(path):
   if os.path.isfile(prefix + '.index'):
     _check_data_files(prefix)
     return prefix
+  if os.path.isfile(prefix + _PREVIOUS + '.index'):
+    return prefix + _PREVIOUS
   if os.path.isfile(prefix):
     return prefix
   if glob.glob(glob.escape(prefix) + '.data-*'):
@@ -54,6 +59,7 @@ def find(path):
 def list_prefixes(directory):
   """The prefixes of all complete V2 checkpoints in `directory`, by step, those without a step last."""
   prefixes = [name[:-len('.index')] for name in glob.glob(os.path.join(glob.escape(directory), '*.index'))]
+  prefixes = [prefix for prefix in prefixes if not prefix.endswith(_PREVIOUS)]
   return sorted(prefixes, key=lambda prefix: (step_of(prefix) is None, step_of(prefix) or 0, prefix))
 
 
@@ -241,15 +247,24 @@ def write(prefix, tensors):
 
 
 def _move_into_place(temporary, prefix):
-  """Renames data and index; the index comes last and goes first, so an index always has its own data beside it."""
-  data = '.data-00000-of-00001'
-  for suffix in (data, '.index'):
+  """Renames data and index; the index comes last and goes first, so an index always has its own data beside it.
+
+  Two files cannot be replaced in one stroke, so the old pair keeps a second name until the new one is whole: after a kill
+  in between, `find` takes that.
+  """
+  suffixes = ('.data-00000-of-00001', '.index')
+  for suffix in suffixes:
     with open(temporary + suffix, 'rb') as written:
       os.fsync(written.fileno())
   if os.path.exists(prefix + '.index'):
+    remove(prefix + _PREVIOUS)
+    with contextlib.suppress(OSError):  # Some file systems have no second names; the moment without one is short.
+      for suffix in suffixes:
+        os.link(prefix + suffix, prefix + _PREVIOUS + suffix)
     os.remove(prefix + '.index')
-  os.replace(temporary + data, prefix + data)
-  os.replace(temporary + '.index', prefix + '.index')
+  for suffix in suffixes:
+    os.replace(temporary + suffix, prefix + suffix)
+  remove(prefix + _PREVIOUS)
 
 
 def update_state(directory, prefixes):

@@ -160,3 +160,34 @@ def test_state_file_names_the_latest(tmp_path):
     checkpoints.write(prefix, make_variables())
   checkpoints.update_state(str(tmp_path), prefixes)
   assert tf.train.latest_checkpoint(str(tmp_path)) == prefixes[-1]
+
+
+@pytest.mark.parametrize('killed_at', range(4))
+def test_kill_while_a_checkpoint_is_replaced_leaves_the_old_one_or_the_new_one(tmp_path, monkeypatch, killed_at):
+  prefix = str(tmp_path / 'best.ckpt')
+  checkpoints.write(prefix, {'value': np.float32(1)})
+  calls = []
+
+  def killing(function):
+    def call(*arguments):
+      if len(calls) == killed_at:
+        raise KeyboardInterrupt
+      calls.append(arguments)
+      return function(*arguments)
+    return call
+
+  # The calls that change what is under the final name, in their order: remove the index, put the data, put the index.
+  remove, replace = os.remove, os.replace
+  monkeypatch.setattr(os, 'remove', lambda path: killing(remove)(path) if path == prefix + '.index' else remove(path))
+  monkeypatch.setattr(os, 'replace', killing(replace))
+  if killed_at < 3:
+    with pytest.raises(KeyboardInterrupt):
+      checkpoints.write(prefix, {'value': np.float32(2)})
+  else:
+    checkpoints.write(prefix, {'value': np.float32(2)})
+  monkeypatch.undo()
+  assert checkpoints.Reader(checkpoints.find(prefix)).get('value') == (2 if killed_at == 3 else 1)
+  checkpoints.write(prefix, {'value': np.float32(3)})
+  assert checkpoints.Reader(checkpoints.find(prefix)).get('value') == 3
+  assert sorted(name for name in os.listdir(tmp_path) if not name.startswith('.')) == [
+      'best.ckpt.data-00000-of-00001', 'best.ckpt.index']

@@ -25,6 +25,8 @@ from deeplab.errors import InputError
 _ROWS_AT_ONCE = 64  # Rows of random numbers made in one go; a single row costs nearly as much as all.
 _MOST_REPORTED = 20
 _FOREVER = np.iinfo(np.int64).max
+# tf.data would translate the functions below with AutoGraph first, which costs seconds at the start and is not needed.
+_as_written = tf.autograph.experimental.do_not_convert
 
 
 def training_batches(options, *, num_classes, start_step=0):
@@ -53,15 +55,16 @@ def training_batches(options, *, num_classes, start_step=0):
   records = _shuffled_records(files, bad, options, seed=seed, first=first)
   dataset = tf.data.Dataset.zip(records, _random_rows(seed, first=first))
 
-  def example(name, serialized, draws):
+  @_as_written
+  def example(record, draws):
+    name, serialized = record
     encoded_image, label, name = tfrecord.parse_checked(
         serialized, name, num_classes=num_classes, ignore_label=options.ignore_label,
         max_image_pixels=options.max_image_pixels)
     image, label = augmentation.augment(encoded_image, label, draws, options)
     return {'images': image, 'labels': label, 'names': name}
 
-  dataset = dataset.map(lambda record, draws: example(*record, draws),
-                        num_parallel_calls=_num_threads(options.num_input_threads), deterministic=True)
+  dataset = dataset.map(example, num_parallel_calls=_num_threads(options.num_input_threads), deterministic=True)
   dataset = dataset.batch(options.batch_size, drop_remainder=True).prefetch(2)
   return dataset.with_options(_dataset_options())
 
@@ -86,6 +89,7 @@ def evaluation_examples(
   """
   files = record_files.index_files(record_files.expand_filenames(filenames))
 
+  @_as_written
   def example(name, serialized):
     encoded_image, label, name = tfrecord.parse_checked(
         serialized, name, num_classes=num_classes, ignore_label=ignore_label, max_image_pixels=max_image_pixels)
@@ -93,7 +97,7 @@ def evaluation_examples(
 
   dataset = tf.data.Dataset.from_tensor_slices(
       ([file.path for file in files], np.array([file.num_records for file in files], np.int64)))
-  dataset = dataset.flat_map(lambda path, num_records: _named_records(path, num_records=num_records))
+  dataset = dataset.flat_map(_as_written(lambda path, num_records: _named_records(path, num_records=num_records)))
   dataset = dataset.map(example, num_parallel_calls=_num_threads(num_threads), deterministic=True)
   dataset = dataset.apply(tf.data.experimental.assert_cardinality(sum(file.num_records for file in files)))
   return dataset.prefetch(2).with_options(_dataset_options())
@@ -102,7 +106,8 @@ def evaluation_examples(
 def _named_records(path, *, num_records):
   """Dataset of (FILE:INDEX, serialized record) of the first `num_records` of a file."""
   records = tf.data.TFRecordDataset(path).take(num_records).enumerate()
-  return records.map(lambda index, serialized: (tf.strings.join([path, ':', tf.strings.as_string(index)]), serialized))
+  return records.map(_as_written(
+      lambda index, serialized: (tf.strings.join([path, ':', tf.strings.as_string(index)]), serialized)))
 
 
 def _shuffled_records(files, bad, options, *, seed, first):
@@ -119,6 +124,7 @@ def _shuffled_records(files, bad, options, *, seed, first):
   buffer_size = _shuffle_buffer_size(files, options)
   first_epoch, first = divmod(first, num_usable)
 
+  @_as_written
   def epoch(number):
     epoch_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), number, alg='philox')
     order = tf.range(len(files))
@@ -126,9 +132,9 @@ def _shuffled_records(files, bad, options, *, seed, first):
       # A buffer smaller than the data set mixes only neighbours, so the files are shuffled too.
       order = tf.argsort(tf.random.stateless_uniform([len(files)], seed=epoch_seed, alg='philox'))
     records = tf.data.Dataset.from_tensor_slices(order).flat_map(
-        lambda index: _named_records(paths[index], num_records=counts[index]))
+        _as_written(lambda index: _named_records(paths[index], num_records=counts[index])))
     if bad:
-      records = records.filter(lambda name, _: ~tf.reduce_any(tf.equal(name, tf.constant(bad))))
+      records = records.filter(_as_written(lambda name, _: ~tf.reduce_any(tf.equal(name, tf.constant(bad)))))
     record_seed = tf.random.stateless_uniform(
         [], seed=epoch_seed, minval=0, maxval=2 ** 31, dtype=tf.int64, alg='philox')
     # This is the seed of the function being traced, not the program's: else that one would change the order too.
@@ -149,6 +155,7 @@ def _random_rows(seed, *, first):
   """Endless rows of uniform numbers for augmentation, float32 [NUM_DRAWS], from the `first`-th on."""
   first_chunk, first = divmod(first, _ROWS_AT_ONCE)
 
+  @_as_written
   def rows(chunk):
     chunk_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 1], tf.int64), chunk, alg='philox')
     return tf.data.Dataset.from_tensor_slices(

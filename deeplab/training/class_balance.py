@@ -33,6 +33,7 @@ def weights_of_records(filenames, *, num_classes, ignore_label):
   Raises:
     InputError: a label is no label; names file and record.
   """
+  @tf.autograph.experimental.do_not_convert
   def count(serialized):
     _, encoded_label, _ = tfrecord.parse(serialized)
     label = decoding.decode_label(encoded_label, num_classes=num_classes, ignore_label=ignore_label)
