@@ -71,7 +71,7 @@ class DeepLabV3Inferencer:
   def _predict_batch(self, images, sizes):
     """Traced: labels int32 [B, H, W], and probabilities float32 [B, H, W, C], empty where nobody wants them."""
     if self._is_plain:
-      return self._model.predict_labels(images), tf.zeros([0])
+      return self._model.predict_labels(images, frozen=True), tf.zeros([0])
     logits = self._logits(images, sizes)
     labels = tf.argmax(logits, axis=-1, output_type=tf.int32)
     return labels, tf.nn.softmax(logits) if self._with_probabilities else tf.zeros([0])

@@ -2,7 +2,8 @@
 
 They take slim's arguments and make slim's variables, so slim's arg_scopes and checkpoints fit. They differ from slim in
 three things: an atrous convolution is computed as a dilated convolution where that is faster, the computation follows the
-dtype of the inputs while variables and statistics stay float32, and batch norm updates its statistics in place.
+dtype of the inputs while variables and statistics stay float32, and batch norm updates its statistics in place. Where that
+is faster, batch norm with stored statistics is folded into the weights of the convolution before it.
 """
 import contextlib
 
@@ -12,6 +13,7 @@ from deeplab.model import atrous, low_precision
 from deeplab.model.slim_bridge import get_variable, slim, variable_scope
 
 _updates_statistics = [True]
+_weights_are_frozen = [False]
 
 
 @contextlib.contextmanager
@@ -22,6 +24,16 @@ def statistics_not_updated():
     yield
   finally:
     _updates_statistics.pop()
+
+
+@contextlib.contextmanager
+def frozen_weights():
+  """While open, weights are folded and cast once, while tracing, instead of in each run: they must not change any more."""
+  _weights_are_frozen.append(True)
+  try:
+    yield
+  finally:
+    _weights_are_frozen.pop()
 
 
 @slim.add_arg_scope
@@ -46,14 +58,16 @@ def conv2d(inputs, num_outputs, kernel_size, *, stride=1, rate=1, padding='SAME'
   with variable_scope(scope):
     weights = get_variable('weights', [kernel_size, kernel_size, inputs.shape[-1], num_outputs],
                            initializer=weights_initializer)
-    weights = tf.cast(weights, inputs.dtype)
+    # In float32 TensorFlow's own optimizer fuses the two.
+    foldable = normalizer_fn is batch_norm and (inputs.dtype != tf.float32 or _weights_are_frozen[-1])
+    weights, biases = _prepare(weights, inputs.dtype, depth=num_outputs if foldable else None)
     if rate > 1 and kernel_size > 1:
       outputs = atrous.conv2d(inputs, weights, rate=rate)
     elif kernel_size == 1 and stride == 1 and low_precision.is_slow(inputs):
       outputs = low_precision.pointwise_conv2d(inputs, weights)
     else:
       outputs = tf.nn.conv2d(inputs, weights, strides=stride, padding=padding)
-    return _normalize_and_activate(outputs, normalizer_fn, activation_fn)
+    return _normalize_and_activate(outputs, biases, normalizer_fn, activation_fn)
 
 
 @slim.add_arg_scope
@@ -66,14 +80,14 @@ def depthwise_conv2d(inputs, kernel_size, *, stride=1, rate=1, activation_fn=tf.
   with variable_scope(scope):
     weights = get_variable('depthwise_weights', [kernel_size, kernel_size, inputs.shape[-1], 1],
                            initializer=weights_initializer)
-    weights = tf.cast(weights, inputs.dtype)
+    weights, biases = _prepare(weights, inputs.dtype, depth=inputs.shape[-1] if normalizer_fn is batch_norm else None)
     if rate > 1:
       outputs = atrous.depthwise_conv2d(inputs, weights, rate=rate)
     elif stride > 1 and low_precision.is_slow(inputs):
       outputs = low_precision.strided_depthwise_conv2d(inputs, weights, stride=stride)
     else:
       outputs = tf.nn.depthwise_conv2d(inputs, weights, strides=[1, stride, stride, 1], padding='SAME')
-    return _normalize_and_activate(outputs, normalizer_fn, activation_fn)
+    return _normalize_and_activate(outputs, biases, normalizer_fn, activation_fn)
 
 
 def separable_conv2d(inputs, num_outputs, *, rate=1, scope):
@@ -115,15 +129,8 @@ def batch_norm(inputs, *, decay, epsilon, is_training, activation_fn=None, scope
   Returns:
     [B, H, W, D] of the inputs' dtype.
   """
-  depth = [inputs.shape[-1]]
   with variable_scope(scope):
-    beta = get_variable('beta', depth, initializer=tf.compat.v1.zeros_initializer())
-    gamma = get_variable('gamma', depth, initializer=tf.compat.v1.ones_initializer())
-    # Each replica keeps its own; reading from outside, for a checkpoint, takes the mean.
-    statistic = dict(trainable=False, synchronization=tf.VariableSynchronization.ON_READ,
-                     aggregation=tf.VariableAggregation.MEAN)
-    moving_mean = get_variable('moving_mean', depth, initializer=tf.compat.v1.zeros_initializer(), **statistic)
-    moving_variance = get_variable('moving_variance', depth, initializer=tf.compat.v1.ones_initializer(), **statistic)
+    gamma, beta, moving_mean, moving_variance = _batch_norm_variables(inputs.shape[-1])
     if is_training:
       outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, gamma, beta, epsilon=epsilon)
       if _updates_statistics[-1]:
@@ -135,10 +142,34 @@ def batch_norm(inputs, *, decay, epsilon, is_training, activation_fn=None, scope
     return outputs if activation_fn is None else activation_fn(outputs)
 
 
+@slim.add_arg_scope
+def affine_batch_norm(depth, *, decay, epsilon, is_training, scope='BatchNorm'):
+  """Batch norm as (scale, offset), float32 [depth] each, with the variables of `batch_norm`; None with `is_training`."""
+  del decay
+  if is_training:
+    return None
+  with variable_scope(scope):
+    gamma, beta, moving_mean, moving_variance = _batch_norm_variables(depth)
+    scale = gamma * tf.math.rsqrt(moving_variance + epsilon)
+    return scale, beta - moving_mean * scale
+
+
+def _batch_norm_variables(depth):
+  beta = get_variable('beta', [depth], initializer=tf.compat.v1.zeros_initializer())
+  gamma = get_variable('gamma', [depth], initializer=tf.compat.v1.ones_initializer())
+  # Each replica keeps its own; reading from outside, for a checkpoint, takes the mean.
+  statistic = dict(trainable=False, synchronization=tf.VariableSynchronization.ON_READ,
+                   aggregation=tf.VariableAggregation.MEAN)
+  moving_mean = get_variable('moving_mean', [depth], initializer=tf.compat.v1.zeros_initializer(), **statistic)
+  moving_variance = get_variable('moving_variance', [depth], initializer=tf.compat.v1.ones_initializer(), **statistic)
+  return gamma, beta, moving_mean, moving_variance
+
+
 def max_pool2d(inputs, kernel_size, *, stride):
   """Max pooling with 'SAME' padding; with kernel_size 1 it subsamples."""
   if kernel_size == 1:
-    return inputs if stride == 1 else inputs[:, ::stride, ::stride, :]
+    # The mean of one value is that value, ten times as fast as a strided slice.
+    return inputs if stride == 1 else tf.nn.avg_pool2d(inputs, 1, stride, padding='SAME')
   return tf.nn.max_pool2d(inputs, kernel_size, stride, padding='SAME')
 
 
@@ -167,8 +198,32 @@ def spatial_size(inputs):
   return [inputs.shape[axis] if inputs.shape[axis] is not None else dynamic[axis] for axis in (1, 2)]
 
 
-def _normalize_and_activate(outputs, normalizer_fn, activation_fn):
-  if normalizer_fn is not None:
+def _prepare(weights, dtype, *, depth):
+  """(weights, biases) to compute with: batch norm of that depth folded in, where there is one with stored statistics.
+
+  Args:
+    weights: float32 [k, k, D, D'].
+    dtype: of the results.
+    depth: D' or, for a depthwise convolution, D; None for no folding, then biases is None.
+  """
+  def prepare():
+    affine = affine_batch_norm(depth) if depth is not None else None
+    if affine is None:
+      return tf.cast(weights, dtype), None
+    scale, offset = affine
+    factor = scale if weights.shape[3] == depth else scale[:, tf.newaxis]
+    return tf.cast(weights * factor, dtype), tf.cast(offset, dtype)
+
+  if not _weights_are_frozen[-1]:
+    return prepare()
+  with tf.init_scope():  # Out of the function that is being traced, which then keeps the results.
+    return prepare()
+
+
+def _normalize_and_activate(outputs, biases, normalizer_fn, activation_fn):
+  if biases is not None:
+    outputs = tf.nn.bias_add(outputs, biases)
+  elif normalizer_fn is not None:
     outputs = normalizer_fn(outputs)
   else:
     biases = get_variable('biases', [outputs.shape[-1]], initializer=tf.compat.v1.zeros_initializer())

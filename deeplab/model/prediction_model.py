@@ -1,11 +1,13 @@
 """DeepLabv3 and DeepLabv3+: images to logits."""
+import contextlib
+
 import tensorflow as tf
 
 from deeplab.model import arg_scopes
 from deeplab.model.aspp import DROPOUT_RATE, atrous_spatial_pyramid_pooling
 from deeplab.model.backbones import build_backbone
 from deeplab.model.decoder import decoder
-from deeplab.model.layers import conv2d, resize_bilinear, spatial_size
+from deeplab.model.layers import conv2d, frozen_weights, resize_bilinear, spatial_size
 from deeplab.model.normalization import normalize
 from deeplab.model.slim_bridge import create_variables, slim, variable_scope, variables_from
 
@@ -65,9 +67,19 @@ class DeepLabV3PredictionModel(tf.Module):
     """Resizes logits [B, h, w, C] to [B, height, width, C] in the network's convention; size is (height, width)."""
     return resize_bilinear(logits, size, align_corners=self.options.align_corners)
 
-  def predict_labels(self, images):
-    """The most probable class of every pixel: int32 [B, H, W], for the `images` of `predict`."""
-    return tf.argmax(self.predict(images), axis=-1, output_type=tf.int32)
+  def predict_labels(self, images, *, frozen=False):
+    """The most probable class of every pixel.
+
+    Args:
+      images: those of `predict`.
+      frozen: the variables keep the values they have while this is traced. Faster, and right where nothing trains.
+
+    Returns:
+      int32 [B, H, W].
+    """
+    with frozen_weights() if frozen else contextlib.nullcontext():
+      logits = self.predict(images)
+    return tf.argmax(logits, axis=-1, output_type=tf.int32)
 
   def l2_loss(self):
     """weight_decay * sum(w ** 2) / 2 over the weights of all convolutions but depthwise ones: float32 scalar."""

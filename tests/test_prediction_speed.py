@@ -1,0 +1,130 @@
+"""The faster ways to the same numbers: folding, frozen weights, bfloat16, recomputation, XLA."""
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab.model import layers, prediction_model
+from deeplab.model.prediction_model import DeepLabV3PredictionModel
+from deeplab.options import ModelOptions
+
+SMALL = dict(num_classes=5, atrous_rates=(2, 4), use_decoder=True)
+VARIANTS = ['resnet_v1_50', 'resnet_v2_50', 'mobilenet_v2']
+
+
+def make(variant, **settings):
+  tf.random.set_seed(1)
+  model = DeepLabV3PredictionModel(ModelOptions(model_variant=variant, **SMALL), **settings)
+  random = np.random.default_rng(2)
+  for name, variable in model.named_variables.items():
+    if name.endswith(('gamma', 'moving_variance')):
+      variable.assign(random.uniform(0.7, 1.4, size=variable.shape))
+    elif name.endswith(('beta', 'moving_mean')):
+      variable.assign(0.2 * random.normal(size=variable.shape))
+  return model
+
+
+def images_of(size=33, batch_size=1):
+  return tf.constant(np.random.default_rng(3).uniform(0, 255, [batch_size, size, size, 3]), tf.float32)
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_folded_weights_give_the_same_logits(variant, monkeypatch):
+  model = make(variant)
+  images = images_of(65)
+  with monkeypatch.context() as patch:  # No folding at all: TensorFlow's batch norm after each convolution.
+    patch.setattr(layers, 'affine_batch_norm', lambda depth: None)
+    expected = model.predict(images).numpy()
+  with layers.frozen_weights():
+    frozen = model.predict(images).numpy()
+  np.testing.assert_allclose(model.predict(images), expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+  np.testing.assert_allclose(frozen, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
+def test_labels_are_the_argmax_and_frozen_ones_keep_the_weights():
+  model = make('mobilenet_v2')
+  images = images_of(50)
+  frozen = tf.function(lambda images: model.predict_labels(images, frozen=True), autograph=False)
+  current = tf.function(model.predict_labels, autograph=False)
+  expected = np.argmax(model.predict(images), axis=-1)
+  assert np.mean(frozen(images).numpy() != expected) < 0.001
+  np.testing.assert_array_equal(current(images), expected)
+  for name, variable in model.named_variables.items():
+    if name == 'logits/semantic/biases':
+      variable.assign([0.0, 0.0, 0.0, 1000.0, 0.0])
+    if name == 'aspp0/BatchNorm/beta':
+      variable.assign(variable * 0.0)
+  assert np.all(current(images).numpy() == 3)
+
+
+def test_folding_follows_the_weights_unless_frozen():
+  model = make('mobilenet_v2')
+  images = images_of()
+  logits = tf.function(model.predict, autograph=False)
+  before = logits(images).numpy()
+  gamma = model.named_variables['decoder/decoder_conv1_depthwise/BatchNorm/gamma']
+  gamma.assign(3.0 * gamma)
+  assert np.abs(logits(images).numpy() - before).max() > 1e-3 * np.abs(before).max()
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_bfloat16_is_near_and_returns_float32(variant):
+  expected = make(variant).predict(images_of(65)).numpy()
+  logits = make(variant, compute_dtype='bfloat16').predict(images_of(65))
+  assert logits.dtype == tf.float32
+  assert np.linalg.norm(logits - expected) < 0.05 * np.linalg.norm(expected)
+
+
+def step_of(model, *, jit_compile=None):
+  """A traced function: images -> loss, gradients by name, moving statistics by name."""
+  statistics = {name: variable for name, variable in model.named_variables.items() if '/moving_' in name}
+
+  @tf.function(autograph=False, jit_compile=jit_compile)
+  def step(images):
+    with tf.GradientTape() as tape:
+      logits = model.predict(images, is_training=True, dropout_seed=tf.constant([1, 2]))
+      loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
+          labels=tf.ones(tf.shape(images)[:3], tf.int32), logits=logits)) + model.l2_loss()
+    gradients = tape.gradient(loss, list(model.trainable.values()))
+    return loss, gradients
+
+  def run(images):
+    loss, gradients = step(images)
+    return loss.numpy(), [gradient.numpy() for gradient in gradients], {
+        name: variable.numpy() for name, variable in statistics.items()}
+
+  return run
+
+
+def assert_same_step(actual, expected, tolerance):
+  assert actual[0] == pytest.approx(expected[0], rel=1e-4)
+  total = np.sqrt(sum(np.sum(gradient ** 2) for gradient in expected[1]))
+  difference = np.sqrt(sum(np.sum((one - other) ** 2) for one, other in zip(actual[1], expected[1], strict=True)))
+  assert difference < tolerance * total
+  assert actual[2].keys() == expected[2].keys()
+  for name, values in expected[2].items():
+    np.testing.assert_allclose(actual[2][name], values, rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.parametrize('variant', ['resnet_v2_50', 'mobilenet_v2'])
+def test_recomputation_changes_nothing(variant):
+  """Not gradients, and the statistics move once, not twice: with decay 0.5 that would show."""
+  kept = step_of(make(variant, batch_norm_decay=0.5))(images_of(33, batch_size=2))
+  recomputed = step_of(make(variant, batch_norm_decay=0.5, recompute_gradients=True))(images_of(33, batch_size=2))
+  assert_same_step(recomputed, kept, tolerance=1e-2)
+
+
+@pytest.mark.parametrize('variant', ['resnet_v2_50', 'mobilenet_v2'])
+def test_training_step_compiles_with_xla(variant, monkeypatch):
+  monkeypatch.setattr(prediction_model, '_dropout', lambda net, seed: net)  # XLA draws other random numbers.
+  plain = step_of(make(variant, batch_norm_decay=0.5))(images_of(33, batch_size=2))
+  compiled = step_of(make(variant, batch_norm_decay=0.5), jit_compile=True)(images_of(33, batch_size=2))
+  assert_same_step(compiled, plain, tolerance=3e-2)
+
+
+@pytest.mark.parametrize('compute_dtype', ['float32', 'bfloat16'])
+def test_prediction_compiles_with_xla(compute_dtype):
+  model = make('mobilenet_v2', compute_dtype=compute_dtype)
+  compiled = tf.function(model.predict, autograph=False, jit_compile=True)(images_of())
+  expected = model.predict(images_of()).numpy()
+  tolerance = 1e-4 if compute_dtype == 'float32' else 0.05
+  assert np.linalg.norm(compiled - expected) < tolerance * np.linalg.norm(expected)
