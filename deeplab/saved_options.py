@@ -89,5 +89,31 @@ def resolve(from_flags, given, prefix):
   return saved.replace(**changes), notes
 
 
+def adopt(from_flags, given, prefix):
+  """The architecture to train from a checkpoint: what is saved beside it, but for the flags the user gave.
+
+  Args:
+    from_flags, given, prefix: as in `resolve`. A flag may differ from the saved architecture: training can add a decoder, or
+      begin another last layer for other classes. With another backbone nothing is adopted.
+
+  Returns:
+    (ModelOptions, list of lines to print).
+  """
+  content = read(prefix)
+  if content is None:
+    return from_flags, []
+  saved = content['model_options']
+  if 'model_variant' in given and from_flags.model_variant != saved.model_variant:
+    return from_flags, []
+  options = saved.replace(**{name: getattr(from_flags, name) for name in given})
+  kept = [name for name in sorted(given) if getattr(options, name) != getattr(saved, name)]
+  but = ''.join(f', but --{name}={_text(getattr(options, name))}' for name in kept)
+  return options, [f'architecture from {path_beside(prefix)}: {saved.model_variant}, {saved.num_classes} classes{but}']
+
+
+def _text(value):
+  return _listed(value) if isinstance(value, tuple) else value
+
+
 def _listed(rates):
   return ','.join(map(str, rates)) or 'none'

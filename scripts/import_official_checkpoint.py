@@ -2,7 +2,6 @@
 """Imports official DeepLab weights (tensorflow/models research/deeplab): from a checkpoint, an archive of the model zoo or a
 frozen graph to a checkpoint of this toolkit, with which evaluator and inferencer need no model flags.
 """
-import dataclasses
 import os
 import shlex
 import sys
@@ -37,17 +36,7 @@ def main(options):
   path = shlex.quote(options.output_path)
   print(f'Predict: run_inferencer.py --ckpt_path={path} --input=IMAGE --eval_pad=stride')
   print(f'Fine-tune: run_trainer.py --load_ckpt_path={path} --fine_tune_batch_norm=False --init_learning_rate=1e-4 '
-        f'{trainer_flags(recognized.options)} --filenames=RECORDS --output_path=DIRECTORY')
-
-
-def trainer_flags(network):
-  """The model flags with which the trainer builds this network."""
-  parts = []
-  for field in dataclasses.fields(network):
-    value = getattr(network, field.name)
-    if value != field.default:
-      parts.append(f'--{field.name}={",".join(map(str, value)) if isinstance(value, tuple) else value}')
-  return ' '.join(parts)
+        '--filenames=RECORDS --output_path=DIRECTORY')
 
 
 def report(recognized):

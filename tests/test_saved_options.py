@@ -53,3 +53,17 @@ def test_damaged_file_is_named(prefix, tmp_path):
   (tmp_path / saved_options.FILE_NAME).write_text('{"model_options": {"num_classes": -3}}')
   with pytest.raises(InputError, match='model_options.json: not a file of model options'):
     saved_options.read(prefix)
+
+
+def test_training_adopts_what_the_flags_do_not_say(prefix):
+  flags = ModelOptions(num_classes=3, use_decoder=True)
+  options, notes = saved_options.adopt(flags, {'num_classes', 'use_decoder'}, prefix)
+  assert options == SAVED.replace(num_classes=3, use_decoder=True)
+  assert notes == [f'architecture from {saved_options.path_beside(prefix)}: mobilenet_v2, 5 classes, but --num_classes=3, '
+                   'but --use_decoder=True']
+
+
+def test_training_adopts_nothing_for_another_backbone_or_without_a_file(prefix, tmp_path):
+  flags = ModelOptions(model_variant='resnet_v1_50')
+  assert saved_options.adopt(flags, {'model_variant'}, prefix) == (flags, [])
+  assert saved_options.adopt(flags, set(), str(tmp_path / 'elsewhere' / 'model.ckpt')) == (flags, [])

@@ -119,7 +119,8 @@ class RunOptions(CheckedOptions):
   group = 'Run'
 
   load_ckpt_path: str | None = option(
-      None, 'Checkpoint to start from, classification or segmentation. Left out: training starts from scratch.')
+      None, 'Checkpoint to start from, classification or segmentation. Model flags that are not given are those saved beside it. '
+      'Left out: training starts from scratch.')
   restore_from_seg_model: bool = option(
       False, 'The checkpoint is a segmentation model: every variable of the network must be in it.')
   exclude_scopes: tuple[str, ...] = option(

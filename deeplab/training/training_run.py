@@ -1,4 +1,5 @@
 """A training run from options to the last checkpoint: what run_trainer.py does."""
+import dataclasses
 import os
 import random
 import shlex
@@ -31,12 +32,13 @@ def run(model_options, compute_options, input_options, training_options, loss_op
   if validation_options.eval_filenames and validation_options.eval_per_steps is None:
     validation_options = validation_options.replace(eval_per_steps=run_options.persist_per_steps)
   input_options, run_options = _as_in_the_run(directory, input_options, run_options, given=given)
+  model_options, notes = _architecture(directory, model_options, run_options, given=given)
   options = (model_options, compute_options, input_options, training_options, loss_options, validation_options, run_options)
   newest = _newest_checkpoint(directory, options, run_options, given=given)
   if newest and newest[1] >= training_options.num_steps and directory.is_finished(newest[1]):
     _say(f'nothing to do: step {newest[1]} >= num_steps {training_options.num_steps} in {directory.path}')
     return 0
-  class_names = load_class_names(run_options.class_names, model_options.num_classes) if run_options.class_names else None
+  class_names = _class_names(directory, model_options, run_options)
   files, eval_files = _find_records(input_options, validation_options)
   directory.create()
 
@@ -50,7 +52,7 @@ def run(model_options, compute_options, input_options, training_options, loss_op
     raise InputError('--compute_dtype=float16: needs a GPU, and none was found; use bfloat16 or float32')
   for line in [starting_report.device_line(strategy, gpus), starting_report.data_line('training data', files),
                *([starting_report.data_line('validation data', eval_files)] if eval_files else []),
-               starting_report.changed_flags_line(*options)]:
+               starting_report.changed_flags_line(*options), *notes]:
     _say(line)
   model, trainer = _build(
       model_options, compute_options, training_options, loss_options, input_options, strategy=strategy)
@@ -125,6 +127,26 @@ def _as_in_the_run(directory, input_options, run_options, *, given):
     run_options = run_options.replace(**changes)
   # A run without --seed is random, but it can be continued: its flagfile has the seed.
   return input_options.replace(seed=random.randrange(2 ** 31) if seed is None else seed), run_options
+
+
+def _architecture(directory, model_options, run_options, *, given):
+  """(ModelOptions, lines to print): saved with the run or beside the checkpoint it starts from, where flags do not say."""
+  given_of_model = {field.name for field in dataclasses.fields(model_options)} & set(given)
+  if run_options.resume:
+    return saved_options.adopt(model_options, given_of_model, directory.file(checkpoints.FINAL_NAME))
+  if run_options.load_ckpt_path:
+    return saved_options.adopt(model_options, given_of_model, checkpoints.find(run_options.load_ckpt_path))
+  return model_options, []
+
+
+def _class_names(directory, model_options, run_options):
+  """The names of the classes: those of the flag, else those saved where the run starts, else None."""
+  if run_options.class_names:
+    return load_class_names(run_options.class_names, model_options.num_classes)
+  start = directory.path if run_options.resume else run_options.load_ckpt_path
+  saved = saved_options.read(os.path.join(start, '')) if start and os.path.isdir(start) else None
+  names = (saved or {}).get('class_names') or ()
+  return names if len(names) == model_options.num_classes else None
 
 
 def _find_records(input_options, validation_options):
