@@ -12,7 +12,7 @@ def import_tensorflow():
   if 'TF_CPP_MIN_LOG_LEVEL' in os.environ:
     import tensorflow as tf  # pylint: disable=import-outside-toplevel,unused-import
     return
-  os.environ['TF_CPP_MIN_LOG_LEVEL'] = '2'  # For what TensorFlow writes later.
+  os.environ['TF_CPP_MIN_LOG_LEVEL'] = '2'  # Read once, for what TensorFlow writes later.
   sys.stderr.flush()
   stderr = os.dup(2)
   with tempfile.TemporaryFile() as hidden:
@@ -26,5 +26,6 @@ def import_tensorflow():
       os.write(stderr, hidden.read())
       raise
     finally:
+      del os.environ['TF_CPP_MIN_LOG_LEVEL']  # A child process is not to take it for the user's setting.
       os.dup2(stderr, 2)
       os.close(stderr)

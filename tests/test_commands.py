@@ -174,7 +174,7 @@ _CASES = [
     _train('labels beyond num_classes', r'train-00001-of-00001.tfrecord, record 0 .*label values 3.*num_classes', '--num_classes=3'),
     _train('absent checkpoint', 'absent.ckpt', '--load_ckpt_path=absent.ckpt'),
     _train('directory without checkpoint', 'empty_directory', '--load_ckpt_path=empty_directory'),
-    _train('other backbone', 'aspp0/weights has shape .*2048', '--load_ckpt_path=model', '--model_variant=resnet_v1_50'),
+    _train('other backbone', 'has 0 of the 265 variables of the backbone resnet_v1_50; .*MobilenetV2.*--model_variant', '--load_ckpt_path=model', '--model_variant=resnet_v1_50'),
     _train('other shapes', 'MobilenetV2/Conv/weights|MobilenetV2', '--load_ckpt_path=model', '--depth_multiplier=0.5'),
     _train('output below a file', 'train.txt', '--output_path=train.txt/model'),
     _train('full disk in training', 'error: ', file_size_limit=65536),
