@@ -6,6 +6,7 @@ TensorFlow 1 tools read ours and we read theirs.
 import contextlib
 import dataclasses
 import glob
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import tempfile
 
 import tensorflow as tf
 
+from deeplab.atomic_files import replacing
 from deeplab.errors import InputError
 
 GLOBAL_STEP = 'global_step'
@@ -269,8 +271,11 @@ def _move_into_place(temporary, prefix):
 
 def update_state(directory, prefixes):
   """Writes the `checkpoint` file that TensorFlow tools read: `prefixes` from old to new, the last is the latest."""
-  tf.compat.v1.train.update_checkpoint_state(
-      directory, os.path.basename(prefixes[-1]), all_model_checkpoint_paths=[os.path.basename(each) for each in prefixes])
+  # By hand, since TensorFlow's function changes names in relative directories. json.dumps quotes as text protos do.
+  names = [json.dumps(os.path.basename(prefix)) for prefix in prefixes]
+  lines = [f'model_checkpoint_path: {names[-1]}', *(f'all_model_checkpoint_paths: {name}' for name in names)]
+  with replacing(os.path.join(directory, 'checkpoint')) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+    file.write('\n'.join(lines) + '\n')
 
 
 def remove(prefix):

@@ -26,7 +26,13 @@ class _CommaOrRepeated(absl_flags.MultiFlag):
     if arguments is None:
       return None
     parts = [part.strip() for argument in arguments for part in str(argument).split(',')]
-    return [self.parser.parse(part) for part in parts if part]
+    return [self._parse_one(part) for part in parts if part]
+
+  def _parse_one(self, text):
+    try:
+      return self.parser.parse(text)
+    except ValueError as error:
+      raise absl_flags.IllegalFlagValueError(f'flag --{self.name}={text}: {error}') from error
 
 
 def run(main, *option_classes, description, uses_tensorflow=True):
@@ -141,7 +147,8 @@ def _value_type(option_class, field):
 
 
 def _one_line(error):
-  return ' '.join(str(error).split())
+  # absl begins some messages with its own mark.
+  return ' '.join(str(error).split()).removeprefix('ERROR:: ')
 
 
 def _fail(command, message, *, status):

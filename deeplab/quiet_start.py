@@ -21,7 +21,7 @@ def import_tensorflow():
     try:
       import tensorflow as tf  # pylint: disable=import-outside-toplevel
       tf.config.list_physical_devices()
-    except BaseException:
+    except Exception:
       hidden.seek(0)
       os.write(stderr, hidden.read())
       raise

@@ -1,4 +1,5 @@
 """The training loop: batches in, checkpoints and a trained network out."""
+import sys
 import time
 
 import numpy as np
@@ -41,6 +42,7 @@ class DeepLabV3Trainer:
                               jit_compile=jit_compile, scale_loss=scale_loss)
     self._ignore_label = loss.ignore_label
     self.average = self._step.average
+    self._labels_seen = False
     self.global_step = 0
 
   @property
@@ -112,6 +114,7 @@ class DeepLabV3Trainer:
       drawn = [next(iterator) for _ in range(self._options.accumulate_steps)]
       waited = time.monotonic() - started
       result, rate = self.update(drawn)
+      self._warn_if_nothing_counts(result, run_options.log_per_steps)
       log.update(result, step=self.global_step, learning_rate=rate, waited=waited,
                  num_images=sum(batch['images'].shape[0] for batch in drawn))
       if self.global_step % run_options.persist_per_steps == 0:
@@ -129,6 +132,13 @@ class DeepLabV3Trainer:
       run.save_averaged(self.average.averaged(), step=self.global_step)
     save(final=True)
     return 'finished'
+
+  def _warn_if_nothing_counts(self, result, log_per_steps):
+    """Warns once where no pixel of any batch so far has counted: the loss then falls by the L2 term alone."""
+    self._labels_seen = self._labels_seen or result.label_range is not None
+    if not self._labels_seen and self.global_step in (log_per_steps, self._options.num_steps):
+      print(f'warning: every pixel of the batches up to step {self.global_step} has --ignore_label={self._ignore_label}: '
+            'nothing is learnt; check the labels', file=sys.stderr, flush=True)
 
   def _validate_if_due(self, validation, stop):
     if validation is None or not validation.is_due(self.global_step):

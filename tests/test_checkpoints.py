@@ -154,12 +154,16 @@ def test_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
   assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before
 
 
-def test_state_file_names_the_latest(tmp_path):
-  prefixes = [str(tmp_path / f'model.ckpt-{step}') for step in (1, 2)]
+@pytest.mark.parametrize('relative', [False, True])
+def test_state_file_names_the_latest(tmp_path, monkeypatch, relative):
+  monkeypatch.chdir(tmp_path)
+  directory = 'a run' if relative else str(tmp_path / 'a run')
+  prefixes = [os.path.join(directory, f'model.ckpt-{step}') for step in (1, 2)]
   for prefix in prefixes:
     checkpoints.write(prefix, make_variables())
-  checkpoints.update_state(str(tmp_path), prefixes)
-  assert tf.train.latest_checkpoint(str(tmp_path)) == prefixes[-1]
+  checkpoints.update_state(directory, prefixes)
+  assert tf.train.latest_checkpoint(directory) == prefixes[-1]
+  assert list(tf.train.get_checkpoint_state(directory).all_model_checkpoint_paths) == prefixes
 
 
 @pytest.mark.parametrize('killed_at', range(4))

@@ -49,6 +49,8 @@ def test_help_is_grouped_and_does_not_import_tensorflow():
     (['--filename=a'], 'Unknown command line flag \'filename\'. Did you mean: filenames ?'),
     (['--output_stride=7'], 'flag --output_stride=7: value should be one of <8|16|32>'),
     (['--batch_size=many'], 'flag --batch_size=many'),
+    (['--atrous_rates=6,many'], 'flag --atrous_rates=many'),
+    (['--flagfile=absent.txt'], 'error: Unable to open flagfile'),
     (['picture.jpg'], "unexpected argument 'picture.jpg'"),
 ])
 def test_wrong_flags_end_in_one_line_and_status_2(arguments, message):

@@ -13,6 +13,7 @@ from deeplab.data import tfrecord
 from deeplab.errors import InputError
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.training import training_run
+from deeplab.training.run_directory import RunDirectory
 from deeplab.options import (ComputeOptions, LossOptions, ModelOptions, RunOptions, TrainingInputOptions, TrainingOptions,
                              ValidationOptions)
 
@@ -54,6 +55,21 @@ def train(records, path, *, num_steps=1, model=(), training=(), run=(), validati
                               **dict(data)}),
       TrainingOptions(num_steps=num_steps, **dict(training)), LossOptions(**dict(loss)), ValidationOptions(**dict(validation)),
       run_options, given=frozenset(dict(run)))
+
+
+def test_a_second_process_is_kept_out(records, tmp_path):
+  with RunDirectory(str(tmp_path)).locked():
+    with pytest.raises(InputError, match='another process is training there'):
+      train(records, tmp_path)
+  assert os.listdir(tmp_path) == []
+
+
+def test_overwrite_leaves_the_old_run_where_the_new_one_cannot_begin(records, tmp_path):
+  checkpoints.write(str(tmp_path / 'model.ckpt'), {'global_step': np.int64(1)})
+  before = sorted(os.listdir(tmp_path))
+  with pytest.raises(InputError, match='allowed are 0 to 1'):  # The records have labels up to 4.
+    train(records, tmp_path, model=dict(num_classes=2), run=dict(overwrite=True))
+  assert sorted(os.listdir(tmp_path)) == before
 
 
 FROZEN = {'fine_tune_batch_norm': False, 'backbone_learning_rate_multiplier': 0.0}

@@ -69,10 +69,10 @@ class TrainingOptions(CheckedOptions):
     object.__setattr__(self, 'boundaries', tuple(self.boundaries or (60000, 80000)))
     object.__setattr__(self, 'rates', tuple(self.rates or (7e-4, 7e-5)))
     if len(self.boundaries) != len(self.rates):
-      raise InputError(f'--boundaries has {len(self.boundaries)} values {self.boundaries} and --rates has '
-                       f'{len(self.rates)} values {self.rates}: give as many rates as boundaries')
+      raise InputError(f'--boundaries has {len(self.boundaries)} values ({_listed(self.boundaries)}) and --rates has '
+                       f'{len(self.rates)} values ({_listed(self.rates)}): give as many rates as boundaries')
     if list(self.boundaries) != sorted(set(self.boundaries)):
-      raise InputError(f'--boundaries={self.boundaries}: must increase')
+      raise InputError(f'--boundaries={_listed(self.boundaries)}: must increase')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,3 +162,7 @@ class ValidationOptions(CheckedOptions):
     if (self.eval_per_steps or self.patience) and not self.eval_filenames:
       raise InputError(f'--{"eval_per_steps" if self.eval_per_steps else "patience"}: needs --eval_filenames, the records to '
                        'validate on')
+
+
+def _listed(values):
+  return ','.join(map(str, values))

@@ -1,6 +1,7 @@
 """Logits of an image from one pass through the network, or averaged over scales and mirror images."""
 import tensorflow as tf
 
+from deeplab.model.layers import resize_bilinear
 from deeplab.prediction import image_padding
 
 # Keeps the logarithm of a probability that underflowed finite.
@@ -81,4 +82,4 @@ def _at_scale(images, scale):
 
 def _resize(tensor, size):
   # Corner-aligned whatever the network's own convention: these sizes put the corner pixels on each other.
-  return tf.compat.v1.image.resize_bilinear(tensor, size, align_corners=True)
+  return resize_bilinear(tensor, size, align_corners=True)

@@ -15,6 +15,11 @@ import os
 import shutil
 import uuid
 
+try:
+  import fcntl
+except ImportError:  # Not on Windows.
+  fcntl = None
+
 import numpy as np
 
 from deeplab import checkpoints, saved_options
@@ -58,6 +63,26 @@ class RunDirectory:
       os.remove(probe)
     except OSError as error:
       raise InputError(f'--output_path={self.path}: cannot be written ({error.strerror}); choose another') from error
+
+  @contextlib.contextmanager
+  def locked(self):
+    """While open, no other process can train in this directory; a kill unlocks it too. Raises InputError where one does."""
+    if fcntl is None:
+      yield
+      return
+    directory = os.open(self.path, os.O_RDONLY)
+    try:
+      fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      os.close(directory)
+      raise InputError(f'--output_path={self.path}: another process is training there; wait for it, stop it, or choose '
+                       'another path') from error
+    except OSError:
+      pass  # A file system without locks.
+    try:
+      yield
+    finally:
+      os.close(directory)
 
   def refuse_if_in_use(self):
     """Raises InputError where the directory holds a run already."""

@@ -68,8 +68,13 @@ def warnings(model_options, input_options, training_options, *, from_scratch):
   elif from_scratch:
     lines.append('--nofine_tune_batch_norm without --load_ckpt_path: the stored statistics are those of no data; the network '
                  'is not normalized')
+  if model_options.num_classes == 1:
+    lines.append('--num_classes=1: with one class every prediction is right and nothing is learnt; background counts as one')
   for name in ('crop_size_height', 'crop_size_width'):
     size, stride = getattr(input_options, name), model_options.output_stride
+    if size <= 2 * stride:
+      lines.append(f'--{name}={size} is tiny: at --output_stride={stride} the network sees {-(-size // stride)} features '
+                   'across, too few for statistics and for context')
     if size % stride != 1:
       nearest = max(1, round((size - 1) / stride)) * stride + 1
       lines.append(f'--{name}={size} is not a multiple of --output_stride={stride} plus 1, so features and pixels do not line '

@@ -1,5 +1,6 @@
 """A training run from options to the last checkpoint: what run_trainer.py does."""
 import dataclasses
+import itertools
 import os
 import random
 import shlex
@@ -41,7 +42,14 @@ def run(model_options, compute_options, input_options, training_options, loss_op
   class_names = _class_names(directory, model_options, run_options)
   files, eval_files = _find_records(input_options, validation_options)
   directory.create()
+  with directory.locked():
+    return _train(directory, *options, newest=newest, files=files, eval_files=eval_files, notes=notes, class_names=class_names)
 
+
+def _train(directory, model_options, compute_options, input_options, training_options, loss_options, validation_options,
+           run_options, *, newest, files, eval_files, notes, class_names):
+  """Builds the parts, trains, and says how it ended; see `run`."""
+  options = (model_options, compute_options, input_options, training_options, loss_options, validation_options, run_options)
   tf.get_logger().setLevel('ERROR')  # TensorFlow's advice on its own functions is not for who trains.
   # Never 0 (also modulo 2 ** 31 - 1): with that, tf.data's shuffle takes no seed that is a tensor, as the input pipeline's is.
   tf.random.set_seed(input_options.seed % (2 ** 31 - 2) + 1)
@@ -58,14 +66,15 @@ def run(model_options, compute_options, input_options, training_options, loss_op
       model_options, compute_options, training_options, loss_options, input_options, strategy=strategy)
   _warn(starting_report.warnings(model_options, input_options, training_options,
                                  from_scratch=not run_options.load_ckpt_path))
+  # The first batch comes before the old run goes: most of what can be wrong with the data shows by then.
+  batches = _first_drawn(_explained(input_pipeline.training_batches(
+      input_options, num_classes=model_options.num_classes,
+      start_step=(newest[1] if newest else 0) * training_options.accumulate_steps), input_options, model_options))
   _start(trainer, model, directory, run_options, newest=newest)
   directory.remove_unfinished()
   directory.write_flags(*options)
   saved_options.write(directory.path, model_options, step=trainer.global_step, class_names=class_names)
 
-  batches = input_pipeline.training_batches(
-      input_options, num_classes=model_options.num_classes,
-      start_step=trainer.global_step * training_options.accumulate_steps)
   with StopSignals() as stop, TrainingLog(
       directory.path, metrics_name=METRICS_NAME, log_per_steps=run_options.log_per_steps,
       num_steps=training_options.num_steps, start_step=trainer.global_step) as log:
@@ -75,7 +84,7 @@ def run(model_options, compute_options, input_options, training_options, loss_op
           model, directory, log, options=validation_options, ignore_label=input_options.ignore_label, average=trainer.average,
           class_names=class_names, strategy=strategy, max_image_pixels=input_options.max_image_pixels)
     outcome = trainer.train(
-        _explained(batches, input_options, model_options), run=directory, log=log, run_options=run_options, stop=stop,
+        batches, run=directory, log=log, run_options=run_options, stop=stop,
         validation=validation, class_names=class_names)
   _say(_last_line(outcome, trainer, directory, validation, stop))
   return 0
@@ -113,7 +122,7 @@ def _as_in_the_run(directory, input_options, run_options, *, given):
   seed = input_options.seed
   if run_options.resume:
     if not os.path.isdir(directory.path):
-      raise InputError(f'--resume: {directory.path} does not exist; check --output_path, or leave --resume out to start a run')
+      raise InputError(f'--resume: {directory.path} does not exist (in {os.getcwd()}); check --output_path, or leave --resume out to start a run')
     saved = directory.saved_flags() or {}
     if seed is None and 'seed' in saved:
       seed = int(saved['seed'][0])
@@ -135,7 +144,11 @@ def _architecture(directory, model_options, run_options, *, given):
   if run_options.resume:
     return saved_options.adopt(model_options, given_of_model, directory.file(checkpoints.FINAL_NAME))
   if run_options.load_ckpt_path:
-    return saved_options.adopt(model_options, given_of_model, checkpoints.find(run_options.load_ckpt_path))
+    try:
+      prefix = checkpoints.find(run_options.load_ckpt_path)
+    except InputError as error:
+      raise InputError(f'--load_ckpt_path={run_options.load_ckpt_path}: {error}') from error
+    return saved_options.adopt(model_options, given_of_model, prefix)
   return model_options, []
 
 
@@ -222,6 +235,11 @@ def _explained(batches, input_options, model_options):
     raise input_pipeline.explain_failure(
         error, input_options.filenames, num_classes=model_options.num_classes, ignore_label=input_options.ignore_label,
         max_image_pixels=input_options.max_image_pixels) from error
+
+
+def _first_drawn(batches):
+  """The same batches, the first of them drawn already."""
+  return itertools.chain([next(batches)], batches)
 
 
 def _last_line(outcome, trainer, directory, validation, stop):
