@@ -86,6 +86,23 @@ def test_bad_files_are_named(tmp_path):
     assert str(path) in str(raised.value) and '\n' not in str(raised.value)
 
 
+def test_a_named_pipe_is_a_bad_image(tmp_path):
+  os.mkfifo(tmp_path / 'a.jpg')
+  with pytest.raises(InputError, match='a.jpg: is not a regular file'):
+    image_files.read_image(str(tmp_path / 'a.jpg'))
+
+
+def test_a_truncated_jpeg_is_found_before_tensorflow_prints_about_it(tmp_path, capfd):
+  data = open(_write(tmp_path / 'whole.jpg', _picture(50, 60)), 'rb').read()
+  for missing in (1, 2, 500):
+    (tmp_path / 'cut.jpg').write_bytes(data[:-missing])
+    with pytest.raises(InputError, match=fr'cut.jpg: is a damaged or truncated image \({len(data) - missing} bytes\); copy it'):
+      image_files.read_image(str(tmp_path / 'cut.jpg'))
+  assert not capfd.readouterr().err
+  (tmp_path / 'more.jpg').write_bytes(data + b'what a camera adds')
+  assert image_files.read_image(str(tmp_path / 'more.jpg')).shape == (50, 60, 3)
+
+
 def test_list_ignores_blank_lines_and_keeps_spaces_inside(tmp_path):
   list_path = tmp_path / 'list.txt'
   list_path.write_bytes(b'\n a/one two.jpg \r\n\n   \nb/three.jpg')

@@ -7,6 +7,7 @@ import dataclasses
 import glob
 import io
 import os
+import stat
 
 import numpy as np
 import PIL.Image
@@ -17,6 +18,7 @@ from deeplab.errors import InputError
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 _EXIF_ORIENTATION = 0x0112
+_END_OF_JPEG = b'\xff\xd9'
 
 # The user chose the files, and tiles are there for the huge ones: Pillow's guard against unrequested ones is in the way.
 PIL.Image.MAX_IMAGE_PIXELS = None
@@ -110,6 +112,9 @@ def read_image(path):
     InputError: the file cannot be read or is no whole image.
   """
   try:
+    # Opening a named pipe would wait for somebody to write to it, for good if nobody does.
+    if not stat.S_ISREG(os.stat(path).st_mode):
+      raise InputError(f'{shown(path)}: is not a regular file; remove it from the inputs')
     with open(path, 'rb') as image_file:
       data = image_file.read()
   except OSError as error:
@@ -120,6 +125,8 @@ def read_image(path):
     with PIL.Image.open(io.BytesIO(data)) as picture:
       orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
       if picture.format in ('JPEG', 'MPO') and picture.mode in ('RGB', 'L'):
+        if not data.endswith(_END_OF_JPEG):
+          picture.load()  # Raises where pixels are missing; TensorFlow would print lines of its own.
         import tensorflow as tf  # Late, so that finding files does not wait for it.
         image = tf.io.decode_jpeg(data, channels=3).numpy()
       else:
@@ -127,7 +134,8 @@ def read_image(path):
   except PIL.UnidentifiedImageError as error:
     raise InputError(f'{shown(path)}: is not an image ({len(data)} bytes); remove it from the inputs') from error
   except Exception as error:  # Decoders raise almost anything on damaged files.
-    raise InputError(f'{shown(path)}: is a damaged or truncated image ({type(error).__name__}, {len(data)} bytes)') from error
+    raise InputError(f'{shown(path)}: is a damaged or truncated image ({len(data)} bytes); copy it again, or remove it '
+                     'from the inputs') from error
   return np.ascontiguousarray(_upright(image, orientation))
 
 
