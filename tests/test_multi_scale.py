@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from deeplab.errors import InputError
 from deeplab.options import ModelOptions, PredictionOptions
 from deeplab.prediction import image_padding, multi_scale
 from fake_model import NeighbourModel
@@ -87,6 +88,12 @@ def test_scaled_images_are_padded_to_the_stride_too():
   images = _images(33, 49)
   logits = _logits(Recorder(), images, eval_scales=(0.75, 1.0), eval_pad='stride')
   assert seen == [(33, 49), (33, 49)] and logits.shape == (2, 33, 49, 3)
+
+
+def test_scales_that_leave_no_picture_are_refused():
+  assert PredictionOptions(eval_scales=(0.1,)).eval_scales == (0.1,)
+  with pytest.raises(InputError, match='--eval_scales=0.01: must be at least 0.1'):
+    PredictionOptions(eval_scales=(1.0, 0.01))
 
 
 @pytest.mark.parametrize('options', [{}, {'add_flipped_images': True}, {'eval_scales': (0.5, 1.5)}])

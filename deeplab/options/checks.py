@@ -4,7 +4,7 @@ import dataclasses
 from deeplab.errors import InputError
 
 
-def option(default, help, *, choices=None, minimum=None, above=None, maximum=None, required=False):
+def option(default, help, *, choices=None, minimum=None, above=None, maximum=None, required=False, not_empty=None):
   """A dataclass field with what a flag needs to know.
 
   Args:
@@ -13,9 +13,11 @@ def option(default, help, *, choices=None, minimum=None, above=None, maximum=Non
     choices: allowed values, or None.
     minimum, above, maximum: inclusive lower, exclusive lower and inclusive upper bound, of each element of a tuple too.
     required: True when a command cannot run without it.
+    not_empty: what to give instead of an empty text, such as 'a directory'; None where an empty text may be given.
   """
   return dataclasses.field(default=default, metadata=dict(
-      help=help, choices=choices, minimum=minimum, above=above, maximum=maximum, required=required))
+      help=help, choices=choices, minimum=minimum, above=above, maximum=maximum, required=required,
+      not_empty=not_empty))
 
 
 class CheckedOptions:
@@ -43,6 +45,8 @@ def _check_value(field, value):
   if value is None:
     return
   limits = field.metadata
+  if limits['not_empty'] and value == '':
+    raise InputError(f'--{field.name}= is empty; give {limits["not_empty"]}, or leave the flag out')
   if limits['choices'] and value not in limits['choices']:
     allowed = ', '.join(str(choice) for choice in limits['choices'])
     raise InputError(f'--{field.name}={value}: must be one of {allowed}')

@@ -65,7 +65,8 @@ class ConversionOptions(CheckedOptions):
       None, 'Text file with one basename (no extension) a line. Left out: every basename that has an image and a label.')
   labels_ext: str = option('.png', 'Extension of the label files: .png, or .mat for SBD (needs scipy).')
   images_ext: str = option('.jpg', 'Extension of the image files, JPEG or PNG.')
-  output_dir: str = option('.', 'Directory to write to. The reference layout makes the directory SPLIT in it.')
+  output_dir: str = option('.', 'Directory to write to. The reference layout makes the directory SPLIT in it.',
+                           not_empty='a directory')
   record_format: str = option(
       'basic', "basic: SPLIT/SPLIT-00001-of-N.tfrecord with the reference's features; official: SPLIT-00000-of-N.tfrecord with "
       'those of research/deeplab. This toolkit reads both.', choices=('basic', 'official'))
@@ -107,7 +108,8 @@ class InspectionOptions(CheckedOptions):
   class_names: str | None = option(
       None, 'Names in the histogram: voc, cityscapes, ade20k or a file with one name a line.')
   label_colormap: str = option('voc', 'Colours in the contact sheet: voc, cityscapes, ade20k or a file.')
-  contact_sheet: str | None = option(None, 'PNG to write, with samples and their labels laid over them.')
+  contact_sheet: str | None = option(None, 'PNG to write, with samples and their labels laid over them.',
+                                     not_empty='a file name')
   num_samples: int = option(16, 'Samples in the contact sheet, spread over the records.', minimum=1, maximum=400)
   max_image_pixels: int = option(100_000_000, 'A record with a larger image is reported as bad.', minimum=1)
 
@@ -118,7 +120,7 @@ class PreviewOptions(CheckedOptions):
 
   group = 'Preview'
 
-  output_path: str = option('augmentation.png', 'PNG to write.')
+  output_path: str = option('augmentation.png', 'PNG to write.', not_empty='a file name')
   num_batches: int = option(2, 'Batches to draw.', minimum=1, maximum=100)
   start_step: int = option(0, 'First batch to draw, counted from 0.', minimum=0)
   num_classes: int = option(21, 'Number of classes, background included.', minimum=1, maximum=65535)

@@ -20,7 +20,7 @@ class PredictionOptions(CheckedOptions):
       minimum=1)
   eval_scales: tuple[float, ...] = option(
       (1.0,), 'Scales at which each image is predicted; the result is the mean of the softmax over scales and flips.',
-      above=0.0, maximum=8.0)
+      minimum=0.1, maximum=8.0)
   add_flipped_images: bool = option(False, 'Predict the mirrored image too, and average.')
   eval_pad: str = option(
       'none', 'Padding at the bottom and right before the network, cropped off afterwards: none; stride (to the next '
@@ -84,7 +84,7 @@ class EvaluationOptions(CheckedOptions):
       'checkpoint, else their numbers.')
   colormap: str = option('voc', 'Colours in the report: voc, cityscapes, ade20k, or a file of `index r g b [name]` lines.')
   report_path: str | None = option(
-      None, 'Directory for report.html, report.json, per_class.csv, confusion.csv and pictures.')
+      None, 'Directory for report.html, report.json, per_class.csv, confusion.csv and pictures.', not_empty='a directory')
   num_worst_images: int = option(12, 'Images with the lowest mIOU that the report shows.', minimum=0, maximum=1000)
   boundary_iou: bool = option(
       False, 'Also the IoU of the bands along the borders of the classes, whose width is 2 % of the image diagonal.')
@@ -106,7 +106,7 @@ class InferenceOptions(CheckedOptions):
   input: tuple[str, ...] = option((), 'Image file, directory or glob to predict; repeated, instead of --input_file_list.')
   recursive: bool = option(False, 'Look into the sub-directories of directories too.')
   ckpt_path: str | None = option(None, 'Checkpoint: its prefix, or a directory that holds one.', required=True)
-  output_path: str = option('/tmp/deeplabv3/pred/', 'Directory for the predictions.')
+  output_path: str = option('/tmp/deeplabv3/pred/', 'Directory for the predictions.', not_empty='a directory')
   output_type: tuple[str, ...] = option(
       ('color',), 'What to write for each image, repeated or comma-separated: color (RGB PNG); ids (grey PNG, values = '
       'classes, 16-bit above 256 classes); palette (a PNG that is both); overlay (colours over the image); probabilities '

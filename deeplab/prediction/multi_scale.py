@@ -82,4 +82,4 @@ def _at_scale(images, scale):
 
 def _resize(tensor, size):
   # Corner-aligned whatever the network's own convention: these sizes put the corner pixels on each other.
-  return resize_bilinear(tensor, size, align_corners=True)
+  return resize_bilinear(tensor, tf.unstack(size), align_corners=True)
