@@ -24,7 +24,7 @@ def main(model_options, prediction_options, evaluation_options, compute_options)
 
   for stream in (sys.stdout, sys.stderr):
     stream.reconfigure(errors='surrogateescape')  # Names may hold bytes that are no text.
-  colors = color_map.load_color_map(evaluation_options.colormap)
+  colors = color_map.load_color_map(evaluation_options.colormap, flag='colormap')
   strategy, _ = make_strategy()
   evaluation, reports = None, []
   several = evaluation_options.all_checkpoints or evaluation_options.watch

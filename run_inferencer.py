@@ -28,7 +28,7 @@ def main(model_options, prediction_options, inference_options, compute_options):
   planned = _plan(inference_options)
   if not planned:
     return 0
-  colors = color_map.load_color_map(inference_options.colormap)
+  colors = color_map.load_color_map(inference_options.colormap, flag='colormap')
 
   network = trained_network.load(
       inference_options.ckpt_path, model_options, given=flags.given(ModelOptions),

@@ -52,14 +52,14 @@ def load_class_names(name_or_path, num_classes):
   else:
     names = _read_names(name_or_path, num_classes)
   if len(names) != num_classes:
-    raise InputError(f'class names {name_or_path!r}: {len(names)} names for --num_classes={num_classes}; give one name for '
+    raise InputError(f'--class_names={name_or_path}: {len(names)} names for --num_classes={num_classes}; give one name for '
                      'each class, class 0 first')
   return tuple(names)
 
 
 def _read_names(path, num_classes):
   if not os.path.isfile(path):
-    raise InputError(f'class names {path!r}: not a file, and not one of {", ".join(_DATA_SETS)}')
+    raise InputError(f'--class_names={path}: not a file, and not one of {", ".join(_DATA_SETS)}')
   with open(path, encoding='utf-8-sig', errors='replace') as lines:
     names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith('#')]
   if not names or not all(color_map.parse_entry(name) for name in names):
@@ -67,5 +67,5 @@ def _read_names(path, num_classes):
   named = {entry.index: entry.name for entry in color_map.read_entries(path)}
   missing = [index for index in range(num_classes) if not named.get(index)]
   if missing:
-    raise InputError(f'class names {path!r}: no name for class {missing[0]} of {num_classes}; write `index r g b name` lines')
+    raise InputError(f'--class_names={path}: no name for class {missing[0]} of {num_classes}; write `index r g b name` lines')
   return [named[index] for index in range(num_classes)]

@@ -51,12 +51,13 @@ def pascal_voc_color_map(num_colors=256):
   return colors
 
 
-def load_color_map(name_or_path):
+def load_color_map(name_or_path, *, flag=None):
   """The colour map of a data set, or one read from a file.
 
   Args:
     name_or_path: 'voc' (256 entries), 'cityscapes' (19 training ids), 'ade20k' (151, class 0 is black), or the path of a
       text file with lines `index r g b [name]`. Indices that the file leaves out are black.
+    flag: name of the flag that chose it, for messages.
 
   Returns:
     uint8 [num_colors, 3], RGB.
@@ -69,14 +70,14 @@ def load_color_map(name_or_path):
   if name_or_path in NAMES:
     table = {'cityscapes': _CITYSCAPES, 'ade20k': _ADE20K}[name_or_path]
     return np.array([list(bytes.fromhex(color)) for color in table.split()], np.uint8)
-  entries = read_entries(name_or_path)
+  entries = read_entries(name_or_path, flag=flag)
   colors = np.zeros([1 + max(entry.index for entry in entries), 3], np.uint8)
   for entry in entries:
     colors[entry.index] = entry.color
   return colors
 
 
-def read_entries(path):
+def read_entries(path, *, flag=None):
   """The lines `index r g b [name]` of a colour-map file, as a list of ColorMapEntry in the order of the file.
 
   Fields are separated by blanks or commas; empty lines and lines that begin with # do not count.
@@ -85,7 +86,8 @@ def read_entries(path):
     InputError: the file is missing or empty, a line is something else, or an index appears twice.
   """
   if not os.path.isfile(path):
-    raise InputError(f'colour map {path!r}: not a file, and not one of {", ".join(NAMES)}')
+    what = f'--{flag}={path}' if flag else f'colour map {path!r}'
+    raise InputError(f'{what}: not a file, and not one of {", ".join(NAMES)}')
   entries, seen = [], set()
   with open(path, encoding='utf-8', errors='replace') as lines:
     for number, line in enumerate(lines, start=1):

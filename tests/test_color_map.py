@@ -3,6 +3,7 @@ import pytest
 
 from deeplab import class_names
 from deeplab import color_map
+from deeplab.data import source_files
 from deeplab.errors import InputError
 
 
@@ -72,6 +73,10 @@ def test_wrong_color_map_file(tmp_path, text, message):
 def test_unknown_color_map():
   with pytest.raises(InputError, match="'vok': not a file, and not one of voc, cityscapes, ade20k"):
     color_map.load_color_map('vok')
+  with pytest.raises(InputError, match='^--label_colormap=vok: not a file, and not one of voc'):
+    color_map.load_color_map('vok', flag='label_colormap')
+  with pytest.raises(InputError, match='^--label_colormap=vok: not a file, and not one of voc'):
+    source_files.color_indices('vok')
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.int32, np.int64])
@@ -104,7 +109,7 @@ def test_load_class_names(tmp_path):
 
 
 def test_wrong_class_names(tmp_path):
-  with pytest.raises(InputError, match="'voc': 21 names for --num_classes=6"):
+  with pytest.raises(InputError, match='^--class_names=voc: 21 names for --num_classes=6'):
     class_names.load_class_names('voc', 6)
-  with pytest.raises(InputError, match='not a file, and not one of voc, cityscapes, ade20k'):
+  with pytest.raises(InputError, match='^--class_names=.*absent: not a file, and not one of voc, cityscapes, ade20k'):
     class_names.load_class_names(str(tmp_path / 'absent'), 6)

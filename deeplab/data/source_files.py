@@ -112,7 +112,7 @@ def color_indices(name_or_path):
   if name_or_path in color_maps.NAMES:
     entries = [(index, tuple(color)) for index, color in enumerate(color_maps.load_color_map(name_or_path).tolist())]
   else:
-    entries = [(entry.index, entry.color) for entry in color_maps.read_entries(name_or_path)]
+    entries = [(entry.index, entry.color) for entry in color_maps.read_entries(name_or_path, flag='label_colormap')]
   indices = {}
   for index, color in entries:
     indices[color] = index if color not in indices else labels.AMBIGUOUS
