@@ -5,7 +5,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import class_names, color_map, flags  # pylint: disable=wrong-import-position
+from deeplab import class_names, color_map, flags, output_places  # pylint: disable=wrong-import-position
 from deeplab.errors import InputError  # pylint: disable=wrong-import-position
 from deeplab.options import InspectionOptions  # pylint: disable=wrong-import-position
 
@@ -23,10 +23,11 @@ _NAMES = {'voc': class_names.VOC, 'cityscapes': class_names.CITYSCAPES, 'ade20k'
 def main(options):
   """Prints what is found and writes the contact sheet; returns the exit status."""
   from deeplab import pictures  # pylint: disable=import-outside-toplevel
-  from deeplab.atomic_files import replacing  # pylint: disable=import-outside-toplevel
   from deeplab.data import inspection  # pylint: disable=import-outside-toplevel
   names = _class_names(options)
-  colors = color_map.load_color_map(options.label_colormap)
+  colors = color_map.load_color_map(options.label_colormap, flag='label_colormap')
+  if options.contact_sheet:
+    output_places.check_file(options.contact_sheet, flag='contact_sheet')
   found = inspection.inspect(options, color_map=colors, num_samples=options.num_samples if options.contact_sheet else 0)
   print('\n'.join(describe(found, names=names, ignore_label=options.ignore_label)), flush=True)
   if options.contact_sheet and found.samples:
@@ -36,7 +37,7 @@ def main(options):
     rows = [list(samples[start:start + 4]) for start in range(0, len(samples), 4)]
     sheet = pictures.contact_sheet(
         rows, row_titles=['   '.join(titles[start:start + 4]) for start in range(0, len(samples), 4)], legend=legend)
-    with replacing(options.contact_sheet) as temporary:
+    with output_places.replacing_file(options.contact_sheet, flag='contact_sheet') as temporary:
       sheet.save(temporary, format='PNG')
     print(f'Contact sheet written to {options.contact_sheet}', flush=True)
   return 1 if found.bad else 0

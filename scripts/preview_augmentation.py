@@ -5,7 +5,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import class_names, color_map, flags  # pylint: disable=wrong-import-position
+from deeplab import class_names, color_map, flags, output_places  # pylint: disable=wrong-import-position
 from deeplab.options import PreviewOptions, TrainingInputOptions  # pylint: disable=wrong-import-position
 
 DESCRIPTION = """
@@ -21,9 +21,9 @@ def main(options, input_options):
   import numpy as np  # pylint: disable=import-outside-toplevel
   import tensorflow as tf  # pylint: disable=import-outside-toplevel
   from deeplab import pictures  # pylint: disable=import-outside-toplevel
-  from deeplab.atomic_files import replacing  # pylint: disable=import-outside-toplevel
   from deeplab.data import input_pipeline  # pylint: disable=import-outside-toplevel
-  colors = color_map.load_color_map(options.label_colormap)
+  colors = color_map.load_color_map(options.label_colormap, flag='label_colormap')
+  output_places.check_file(options.output_path, flag='output_path')
   names = class_names.load_class_names(options.class_names, options.num_classes) if options.class_names else ()
   batches = input_pipeline.training_batches(input_options, num_classes=options.num_classes, start_step=options.start_step)
   rows, titles, present = [], [], set()
@@ -41,7 +41,7 @@ def main(options, input_options):
         max_image_pixels=input_options.max_image_pixels) from error
   legend = [(f'{value} {names[value] if value < len(names) else ""}'.strip(), tuple(colors[value].tolist()))
             for value in sorted(present) if value != input_options.ignore_label and value < len(colors)]
-  with replacing(options.output_path) as temporary:
+  with output_places.replacing_file(options.output_path, flag='output_path') as temporary:
     pictures.contact_sheet(rows, row_titles=titles, legend=legend).save(temporary, format='PNG')
   print(f'Contact sheet written to {options.output_path}', flush=True)
 

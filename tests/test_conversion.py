@@ -277,8 +277,36 @@ def test_voc8_records_hold_the_indices_of_the_pngs(tmp_path):
 
 def test_output_directory_that_cannot_be_made(data):
   (data / 'file').write_text('')
-  with pytest.raises(InputError, match='cannot be made .*--output_dir says where'):
+  with pytest.raises(InputError, match='--output_dir: the directory .*file/train cannot be made .*; choose another'):
     conversion.convert(make_options(data, output_dir=str(data / 'file')))
+
+
+@pytest.mark.parametrize('existing', [False, True])
+def test_a_failed_conversion_leaves_no_directory_it_made(data, existing):
+  if existing:
+    (data / 'new').mkdir()
+  (data / 'images' / 'b.jpg').write_text('no image')
+  with pytest.raises(InputError, match='nothing was written'):
+    conversion.convert(make_options(data, output_dir=str(data / 'new' / 'deep')))
+  assert (data / 'new').exists() == existing and not (data / 'new' / 'deep').exists()
+
+
+@pytest.mark.parametrize('changes', [dict(label_offset=-300), dict(label_offset=-300, ignore_label=7)])
+def test_labels_without_a_counted_pixel_are_refused(data, changes):
+  words = fr"every pixel of all 3 labels is ignored \(value {changes.get('ignore_label', 255)}\); check --label_offset"
+  with pytest.raises(InputError, match=words):
+    conversion.convert(make_options(data, **changes))
+  assert not (data / 'out').exists()
+
+
+def test_a_label_without_a_counted_pixel_among_others_is_taken(data):
+  write_label(data, 'b', np.full([5, 6], 255, np.uint8))
+  assert conversion.convert(make_options(data))['num_records'] == 3
+
+
+def test_an_empty_output_directory_is_refused(data):
+  with pytest.raises(InputError, match='^--output_dir= is empty; give a directory'):
+    make_options(data, output_dir='')
 
 
 def test_summary_of_a_single_record_counts_in_numbers(data):

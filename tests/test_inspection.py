@@ -1,4 +1,5 @@
 """What inspection and preview say and draw."""
+import errno
 import importlib.util
 import os
 
@@ -7,7 +8,7 @@ from PIL import Image
 import pytest
 import record_makers
 
-from deeplab import color_map
+from deeplab import color_map, output_places
 from deeplab.data import inspection
 from deeplab.errors import InputError
 from deeplab.options import InspectionOptions, PreviewOptions, TrainingInputOptions
@@ -86,6 +87,30 @@ def test_preview_command(tmp_path, capsys):
   assert capsys.readouterr().out == f'Contact sheet written to {sheet}\n'
   pixels = np.asarray(Image.open(sheet)).reshape(-1, 3)
   assert (pixels == [128, 128, 128]).all(axis=1).any()  # Padding.
+
+
+@pytest.mark.parametrize('name,words', [
+    ('nodir/x.png', 'nodir/x.png: the directory nodir does not exist; make it'), ('.', '=.: is a directory; give a file name'),
+    ('a.tfrecord/x.png', 'a.tfrecord is not a directory')])
+def test_places_for_contact_sheets_are_tried_before_the_work(tmp_path, monkeypatch, capsys, name, words):
+  monkeypatch.chdir(tmp_path)
+  record_makers.write('a.tfrecord', [record_makers.record(0)])
+  with pytest.raises(InputError, match=f'^--contact_sheet={name}.*') as raised:
+    load_script('inspect_tfrecord').main(InspectionOptions(filenames=('a.tfrecord',), contact_sheet=name))
+  assert words in str(raised.value)
+  with pytest.raises(InputError, match=f'^--output_path={name}.*') as raised:
+    load_script('preview_augmentation').main(
+        PreviewOptions(output_path=name), TrainingInputOptions(filenames=('a.tfrecord',)))
+  assert words in str(raised.value)
+  assert not capsys.readouterr().out and os.listdir(tmp_path) == ['a.tfrecord']
+
+
+def test_a_contact_sheet_that_fails_in_the_end_names_the_flag(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(InputError, match='^--contact_sheet=x.png: cannot be written .No space left on device.; free space'):
+    with output_places.replacing_file('x.png', flag='contact_sheet'):
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), '.unfinished-1')
+  assert not os.listdir(tmp_path)
 
 
 def test_preview_explains_a_bad_record(tmp_path):

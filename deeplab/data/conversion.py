@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 
-from deeplab import quiet_start
+from deeplab import output_places, quiet_start
 from deeplab.atomic_files import replacing
 from deeplab.data import source_files
 from deeplab.errors import InputError
@@ -39,12 +39,12 @@ def convert(options):
   paths = _shard_paths(options, num_records=len(pairs))
   if not pairs:
     _raise_problems(problems)
-  if not problems:
-    _refuse_other_shards(paths)
-    _make_directory(os.path.dirname(paths[0]))
   summary = _Summary(options)
   # Leaving the stack without an error renames all shards; leaving it with an error removes them.
   with contextlib.ExitStack() as shards:
+    if not problems:
+      _refuse_other_shards(paths)
+      shards.enter_context(output_places.new_directory(os.path.dirname(paths[0]), flag='output_dir'))
     writer = _ShardWriter(paths, options, shards)
     for converted in _progress(_converted(pairs, options, colors), total=len(pairs)):
       if converted.problem:
@@ -56,6 +56,7 @@ def convert(options):
     writer.close()
     if problems:
       _raise_problems(problems)
+    summary.check()
   result = summary.as_dict(paths)
   with replacing(summary_path(paths[0])) as temporary:
     with open(temporary, 'w', encoding='utf-8') as file:
@@ -118,6 +119,13 @@ class _Summary:
     self._sizes.append((converted.height, converted.width))
     self._encoded_again.update(images=int(converted.image_encoded_again), labels=int(converted.label_encoded_again))
 
+  def check(self):
+    """Raises InputError where no pixel counts."""
+    ignore_label = self._options.ignore_label
+    if set(self._pixels) <= {ignore_label}:
+      raise InputError(f'--split={self._options.split}: every pixel of all {len(self._sizes)} labels is ignored (value '
+                       f'{ignore_label}); check --label_offset and --ignore_label; nothing was written')
+
   def as_dict(self, paths):
     """The summary, ready for JSON."""
     heights, widths = zip(*self._sizes)
@@ -142,15 +150,6 @@ def _shard_paths(options, *, num_records):
     directory, first = os.path.normpath(options.output_dir), 0
   return [os.path.join(directory, f'{options.split}-{first + index:05d}-of-{num_shards:05d}.tfrecord')
           for index in range(num_shards)]
-
-
-def _make_directory(path):
-  try:
-    os.makedirs(path, exist_ok=True)
-  except OSError as error:
-    raise InputError(f'{path}: cannot be made ({error.strerror}); --output_dir says where the records go') from error
-  if not os.access(path, os.W_OK):
-    raise InputError(f'{path}: not writable; --output_dir says where the records go')
 
 
 def _refuse_other_shards(paths):
