@@ -192,7 +192,7 @@ def test_only_the_first_20_problems_are_listed(data, capsys):
 
 
 def test_large_image_is_refused_before_it_is_decoded(data, capsys):
-  assert 'a.jpg has 6x5 pixels, more than --max_image_pixels=29' in problem_of(data, capsys, max_image_pixels=29)
+  assert 'a.jpg has 6x5 pixels (width x height), more than --max_image_pixels=29' in problem_of(data, capsys, max_image_pixels=29)
 
 
 def test_shards_of_another_conversion_are_not_mixed_with_ours(data):

@@ -121,7 +121,7 @@ def test_on_image_sees_each_image():
 
 
 def test_errors_name_the_record():
-  with pytest.raises(InputError, match='0: 30x40 is larger than --eval_pad=20x50'):
+  with pytest.raises(InputError, match='0: height 30, width 40 is larger than --eval_pad=20x50'):
     _evaluator(eval_pad='20x50').evaluate(_random_examples([(30, 40)]))
   with pytest.raises(InputError, match='no image'):
     _evaluator().evaluate([])

@@ -14,7 +14,7 @@ def test_padded_size():
   assert image_padding.padded_size(375, 500, pad_size=None, output_stride=16) == (375, 500)
   assert image_padding.padded_size(375, 500, pad_size='stride', output_stride=8) == (377, 505)
   assert image_padding.padded_size(375, 500, pad_size=(513, 513), output_stride=16) == (513, 513)
-  with pytest.raises(InputError, match='375x500 is larger than --eval_pad=400x400'):
+  with pytest.raises(InputError, match=r'height 375, width 500 is larger than --eval_pad=400x400 \(height x width\)'):
     image_padding.padded_size(375, 500, pad_size=(400, 400), output_stride=16)
 
 

@@ -265,7 +265,7 @@ def test_image_larger_than_the_limit(tmp_path):
   with pytest.raises(tf.errors.OpError) as error:
     evaluate([path], max_image_pixels=599)
   explained = bad_records.explain_failure(error.value, [path], num_classes=21, ignore_label=255, max_image_pixels=599)
-  assert 'the image has 30x20 pixels, more than --max_image_pixels=599' in str(explained)
+  assert 'the image has 30x20 pixels (width x height), more than --max_image_pixels=599' in str(explained)
 
 
 def test_huge_image_is_refused_by_its_header_alone(tmp_path):

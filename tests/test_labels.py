@@ -74,7 +74,7 @@ def test_files_that_are_no_png_are_refused():
     labels.read_png(b'text')
   with pytest.raises(InputError, match='cannot be decoded'):
     labels.read_png(png(Image.fromarray(np.random.default_rng(0).integers(0, 9, [50, 50]).astype(np.uint8)))[:-200])
-  with pytest.raises(InputError, match='has 3x2 pixels, more than --max_image_pixels=5'):
+  with pytest.raises(InputError, match=r'has 3x2 pixels \(width x height\), more than --max_image_pixels=5'):
     labels.read_png(png(Image.fromarray(INDICES)), max_pixels=5)
 
 

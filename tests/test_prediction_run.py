@@ -58,7 +58,7 @@ def test_bad_images_are_named_and_the_others_go_on(photos, tmp_path, capsys):
 def test_an_image_too_large_for_the_padding_is_a_bad_image(photos, tmp_path, capsys):
   summary = _run(photos, tmp_path / 'out', eval_pad='6x7')
   assert (summary.num_predicted, summary.num_bad) == (6, 3)
-  assert f'{photos}/2.png: 7x7 is larger than --eval_pad=6x7' in capsys.readouterr().err
+  assert f'{photos}/2.png: height 7, width 7 is larger than --eval_pad=6x7' in capsys.readouterr().err
 
 
 def test_a_full_disk_ends_the_run(photos, tmp_path, monkeypatch):

@@ -219,5 +219,6 @@ def _open(what, encoded, *, max_pixels):
   if picture.format not in ('JPEG', 'MPO', 'PNG'):
     raise InputError(f'the {what} is {picture.format}; must be JPEG or PNG')
   if picture.width * picture.height > max_pixels:
-    raise InputError(f'the {what} has {picture.width}x{picture.height} pixels, more than --max_image_pixels={max_pixels}')
+    raise InputError(f'the {what} has {picture.width}x{picture.height} pixels (width x height), more than '
+                     f'--max_image_pixels={max_pixels}')
   return picture

@@ -36,7 +36,8 @@ def read_png(data, *, color_map=None, max_pixels=None):
   except Exception as error:  # pylint: disable=broad-except  # PIL raises many kinds, SyntaxError among them.
     raise InputError(f'cannot be decoded ({error})') from error
   if max_pixels is not None and picture.width * picture.height > max_pixels:
-    raise InputError(f'has {picture.width}x{picture.height} pixels, more than --max_image_pixels={max_pixels}')
+    raise InputError(f'has {picture.width}x{picture.height} pixels (width x height), more than '
+                     f'--max_image_pixels={max_pixels}')
   mode = picture.mode
   if mode in ('RGB', 'RGBA') or (mode in ('P', 'PA') and color_map is not None):
     if color_map is None:

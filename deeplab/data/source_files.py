@@ -161,7 +161,8 @@ def _read_image(path, *, max_pixels):
   if picture.format not in ('JPEG', 'MPO', 'PNG'):
     raise InputError(f'{path} is {picture.format}; must be JPEG or PNG')
   if picture.width * picture.height > max_pixels:
-    raise InputError(f'{path} has {picture.width}x{picture.height} pixels, more than --max_image_pixels={max_pixels}')
+    raise InputError(f'{path} has {picture.width}x{picture.height} pixels (width x height), more than '
+                     f'--max_image_pixels={max_pixels}')
   try:
     picture.load()
   except Exception as error:  # pylint: disable=broad-except

@@ -45,8 +45,8 @@ def padded_size(height, width, *, pad_size, output_stride):
   if pad_size == 'stride':
     return next_stride_size(height, output_stride), next_stride_size(width, output_stride)
   if height > pad_size[0] or width > pad_size[1]:
-    raise InputError(f'{height}x{width} is larger than --eval_pad={pad_size[0]}x{pad_size[1]}; give a larger size, or '
-                     '--eval_pad=stride')
+    raise InputError(f'height {height}, width {width} is larger than --eval_pad={pad_size[0]}x{pad_size[1]} (height x width); '
+                     'give a larger size, or --eval_pad=stride')
   return pad_size
 
 
