@@ -107,6 +107,11 @@ def test_expand_filenames(tmp_path):
       [str(tmp_path / pattern) for pattern in patterns])]
   assert names('') == ['a.tfrecord', 'b-00001-of-00002.tfrecord', 'd.record']
   assert names('*.tfrecord') == ['a.tfrecord', 'b-00001-of-00002.tfrecord']
+  assert names('*') == ['a.tfrecord', 'b-00001-of-00002.tfrecord', 'd.record']
+  assert names('a-summary.json') == ['a-summary.json']
+  os.mkfifo(tmp_path / 'pipe')
+  with pytest.raises(InputError, match='pipe: is not a regular file'):
+    names('pipe')
   assert names('d.record', '*.tfrecord', 'a.tfrecord') == ['d.record', 'a.tfrecord', 'b-00001-of-00002.tfrecord']
 
 

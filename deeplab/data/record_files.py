@@ -36,13 +36,14 @@ def expand_filenames(patterns):
 
   Args:
     patterns: paths. A directory stands for the files in it named *.tfrecord, *.tfrecords or *.record (or
-      *.tfrecord-00000-of-00010 and the like), its sub-directories not included.
+      *.tfrecord-00000-of-00010 and the like), its sub-directories not included. A glob leaves out *.json, the summaries
+      that conversion writes beside the records.
 
   Returns:
     list of paths without repetition: in the order of `patterns`, sorted within each.
 
   Raises:
-    InputError: a pattern matches nothing, or there is no pattern.
+    InputError: a pattern matches nothing or no regular file, or there is no pattern.
   """
   files = []
   for pattern in patterns:
@@ -52,9 +53,11 @@ def expand_filenames(patterns):
         raise InputError(f'--filenames={pattern}: the directory has no *.tfrecord files; give the directory that '
                          'scripts/write_tfrecord.py wrote, or the files')
     elif os.path.exists(pattern):
+      if not os.path.isfile(pattern):
+        raise InputError(f'--filenames={pattern}: is not a regular file; give TFRecord files, a glob in quotes or a directory')
       found = [pattern]
     else:
-      found = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+      found = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path) and not path.endswith('.json'))
       if not found:
         what = 'no file matches' if glob.has_magic(pattern) else 'no such file or directory'
         raise InputError(f'--filenames={pattern}: {what}; give TFRecord files, a glob in quotes or a directory')
