@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """Evaluates a trained network on records: loss, mIOU, a table of the classes, and a report of what went wrong where."""
-import math
 import os
 import sys
 import time
@@ -52,7 +51,7 @@ def main(model_options, prediction_options, evaluation_options, compute_options)
     print('', *evaluation_report.comparison_lines(reports), sep='\n', flush=True)
   if not reports:
     raise InputError(f'--ckpt_path={evaluation_options.ckpt_path}: no checkpoint appeared')
-  return 1 if any(math.isnan(report.result.summary.mean_iou) for report in reports) else 0
+  return 0
 
 
 class _Evaluation:
@@ -92,6 +91,9 @@ class _Evaluation:
     start = time.monotonic()
     result = self._evaluate(worst, boundary)
     seconds = time.monotonic() - start
+    if not result.confusion.any():
+      raise InputError(f'no pixel counts in {result.num_images} records: every label is --ignore_label={ignore_label}; check '
+                       '--filenames, or convert the data again (--label_offset, --label_colormap)')
     print(*evaluation_report.score_lines(result), sep='\n', flush=True)
     report = evaluation_report.Report(
         result=result, class_names=self._network.class_names, checkpoint=prefix, global_step=global_step,

@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import flags
+from deeplab import flags, output_places
 from deeplab.errors import InputError
 from deeplab.options import ExportOptions
 
@@ -16,9 +16,10 @@ def main(options):
   import tensorflow as tf
   from deeplab import checkpoints, saved_options
   from deeplab.official import official_checkpoints
+  from deeplab.prediction.trained_network import find_checkpoint
   tf.get_logger().setLevel('ERROR')  # TensorFlow's advice on its own functions is not for who exports.
   official_checkpoints.check_output(options.output_path, options.ckpt_path, overwrite=options.overwrite)
-  prefix = checkpoints.find(options.ckpt_path)
+  prefix = find_checkpoint(options.ckpt_path)
   saved = saved_options.read(prefix)
   if saved is None:
     raise InputError(f'checkpoint {prefix}: no {saved_options.FILE_NAME} beside it, so its architecture and order are not '
@@ -27,7 +28,8 @@ def main(options):
   tensors, left_out = official_checkpoints.to_official(checkpoints.Reader(prefix), network)
   for warning in official_checkpoints.differences(network):
     print(f'warning: {warning}', file=sys.stderr)
-  written = official_checkpoints.write_directory(options.output_path, tensors)
+  with output_places.new_directory(options.output_path, flag='output_path'):
+    written = official_checkpoints.write_directory(options.output_path, tensors)
   print(f'Variables: {len(tensors)} written, {len(left_out)} others left out')
   for name in left_out:
     print(f'  left out: {name}')

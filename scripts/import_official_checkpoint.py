@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import flags
+from deeplab import flags, output_places
 from deeplab.class_names import load_class_names
 from deeplab.options import ImportOptions
 
@@ -20,9 +20,21 @@ _MODEL_OPTIONS = ('output_stride', 'atrous_rates', 'multi_grid', 'preprocess_ima
 def main(options):
   import tensorflow as tf
   from deeplab.official import official_checkpoints
-  from deeplab.official.official_architectures import recognize
   tf.get_logger().setLevel('ERROR')  # TensorFlow's advice on its own functions is not for who imports.
   official_checkpoints.check_output(options.output_path, options.ckpt_path, overwrite=options.overwrite)
+  with output_places.new_directory(options.output_path, flag='output_path'):
+    prefix = convert(options)
+  print(f'Checkpoint written to {prefix}')
+  path = shlex.quote(options.output_path)
+  print(f'Predict: run_inferencer.py --ckpt_path={path} --input=IMAGE --eval_pad=stride')
+  print(f'Fine-tune: run_trainer.py --load_ckpt_path={path} --fine_tune_batch_norm=False --init_learning_rate=1e-4 '
+        '--filenames=RECORDS --output_path=DIRECTORY')
+
+
+def convert(options):
+  """Writes the checkpoint, prints what was recognized, and returns the prefix."""
+  from deeplab.official import official_checkpoints
+  from deeplab.official.official_architectures import recognize
   with official_checkpoints.opened(options.ckpt_path) as (source, name):
     recognized = recognize(source, name=name, given={option: getattr(options, option) for option in _MODEL_OPTIONS})
     names = options.class_names and load_class_names(options.class_names, recognized.options.num_classes)
@@ -30,13 +42,8 @@ def main(options):
     step = source.global_step
   print(f'Official weights: {name}' + ('' if step is None else f', step {step}'), flush=True)
   report(recognized)
-  prefix = official_checkpoints.write_directory(
+  return official_checkpoints.write_directory(
       options.output_path, tensors, model_options=recognized.options, class_names=names)
-  print(f'Checkpoint written to {prefix}')
-  path = shlex.quote(options.output_path)
-  print(f'Predict: run_inferencer.py --ckpt_path={path} --input=IMAGE --eval_pad=stride')
-  print(f'Fine-tune: run_trainer.py --load_ckpt_path={path} --fine_tune_batch_norm=False --init_learning_rate=1e-4 '
-        '--filenames=RECORDS --output_path=DIRECTORY')
 
 
 def report(recognized):

@@ -173,6 +173,18 @@ def test_refuses_something_else(tmp_path):
     import_source(tmp_path / 'absent', tmp_path / 'ours')
 
 
+def test_names_the_flags(tmp_path, capsys):
+  with pytest.raises(InputError, match='^--ckpt_path=.*absent/x: no such file or directory$'):
+    import_source(tmp_path / 'absent' / 'x', tmp_path / 'ours')
+  export = script('export_official_checkpoint').main
+  with pytest.raises(InputError, match='^--ckpt_path=.*: holds no checkpoint'):
+    export(ExportOptions(ckpt_path=str(tmp_path), output_path=str(tmp_path / 'back')))
+  (tmp_path / 'file').touch()
+  with pytest.raises(InputError, match='^--output_path: the directory .*file/x cannot be made .Not a directory.; choose another'):
+    import_source(tmp_path / 'absent', tmp_path / 'file' / 'x')
+  assert not capsys.readouterr().out and os.listdir(tmp_path) == ['file']
+
+
 def test_refuses_an_index_without_data(tmp_path):
   checkpoints.write(str(tmp_path / 'official' / 'model.ckpt'), {'global_step': np.int64(1)})
   (tmp_path / 'official' / 'model.ckpt.data-00000-of-00001').unlink()

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import PIL.Image
 import pytest
+import record_makers
 import tensorflow as tf
 
 from deeplab import checkpoints, flags, metrics, options, saved_options
@@ -92,15 +93,16 @@ def test_a_folder_with_bad_files(work, tmp_path):
                         (b'caf\xe9 \n.png', whole)]:
     with open(os.path.join(os.fsencode(tmp_path), name), 'wb') as file:
       file.write(content)
+  os.mkfifo(tmp_path / 'pipe.jpg')
   flags = [f'--input={tmp_path}', f'--ckpt_path={work}/model', '--output_path=out']
   done = _run('run_inferencer.py', *flags, directory=tmp_path)
   assert done.returncode == 1
   assert sorted(os.listdir(os.fsencode(tmp_path / 'out'))) == [b'caf\xe9 \n.png.png', b'good.png.png']
   assert b'Prediction written to out/caf\xe9 \\n.png.png\n' in done.stdout
   assert b'cut.png: is a damaged or truncated image' in done.stderr and b'text.jpg: is not an image' in done.stderr
-  assert b'error: 2 of 4 images could not be predicted' in done.stderr
+  assert b'pipe.jpg: is not a regular file' in done.stderr and b'error: 3 of 5 images could not be predicted' in done.stderr
   again = _run('run_inferencer.py', *flags, '--skip_existing', directory=tmp_path)
-  assert again.returncode == 1 and b'2 of 4 images have predictions already' in again.stdout
+  assert again.returncode == 1 and b'2 of 5 images have predictions already' in again.stdout
   assert b'Prediction written' not in again.stdout
 
 
@@ -111,7 +113,10 @@ def test_a_folder_with_bad_files(work, tmp_path):
     (dict(output_path='val.tfrecord/below'), {}, 'cannot be written'),
     (dict(output_path='photos'), {}, 'is also --input'),
     (dict(colormap='few.txt'), {}, '2 colours, fewer than the 4 classes'),
-    (dict(ckpt_path='photos'), {}, 'holds no checkpoint'),
+    (dict(ckpt_path='photos'), {}, '--ckpt_path=photos: holds no checkpoint'),
+    (dict(ckpt_path='nope'), {}, '--ckpt_path=nope: not found; checkpoints in .: none'),
+    (dict(colormap='nope'), {}, '--colormap=nope: not a file'),
+    (dict(output_path=''), {}, '--output_path= is empty; give a directory'),
     (dict(class_names='voc'), {}, '21 names for --num_classes=4'),
     ({}, dict(model=dict(num_classes=5)), '--num_classes=5: the checkpoint was made with'),
     ({}, dict(prediction=dict(tile_size=16)), '--tile_size=16: must be greater than --output_stride=16'),
@@ -129,7 +134,11 @@ def test_mistakes_of_inference(work, monkeypatch, inference, others, words):
 
 @pytest.mark.parametrize('evaluation,words', [
     (dict(report_path='val.tfrecord'), '--report_path=val.tfrecord: is a file'),
-    (dict(class_names='voc'), '21 names for --num_classes=4'),
+    (dict(report_path=''), '--report_path= is empty; give a directory'),
+    (dict(class_names='voc'), '--class_names=voc: 21 names for --num_classes=4'),
+    (dict(colormap='nope'), '--colormap=nope: not a file'),
+    (dict(ckpt_path='nope'), '--ckpt_path=nope: not found'),
+    (dict(ckpt_path='photos', all_checkpoints=True), '--ckpt_path=photos: holds no checkpoint'),
     (dict(ignore_label=254), 'label value 255'),
     (dict(all_checkpoints=True, ckpt_path='model/model.ckpt'), 'need the directory'),
     (dict(filenames=['missing']), 'missing'),
@@ -141,6 +150,14 @@ def test_mistakes_of_evaluation(work, monkeypatch, evaluation, words):
   evaluation = dict(dict(filenames=['val.tfrecord'], ckpt_path='model'), **evaluation)
   with pytest.raises(InputError, match=re.escape(words)):
     _call(run_evaluator, monkeypatch, options.EvaluationOptions(**evaluation))
+
+
+def test_records_without_a_counted_pixel(work, monkeypatch, capsys):
+  monkeypatch.chdir(work)
+  record_makers.write('ignored.tfrecord', [record_makers.record(0, value=255), record_makers.record(1, value=255)])
+  with pytest.raises(InputError, match='^no pixel counts in 2 records: every label is --ignore_label=255; check'):
+    _call(run_evaluator, monkeypatch, options.EvaluationOptions(filenames=['ignored.tfrecord'], ckpt_path='model'))
+  assert 'nan' not in capsys.readouterr().out
 
 
 def test_several_checkpoints(work, monkeypatch, capsys):

@@ -4,6 +4,7 @@ import time
 
 from deeplab import checkpoints
 from deeplab.errors import InputError
+from deeplab.prediction.trained_network import find_checkpoint
 
 _SECONDS_BETWEEN_LOOKS = 5.0
 
@@ -23,14 +24,14 @@ def checkpoint_sequence(path, *, all_checkpoints=False, watch=False, timeout=360
     InputError: there is no such checkpoint, or `path` is no directory where one is needed.
   """
   if not (all_checkpoints or watch):
-    yield checkpoints.find(path)
+    yield find_checkpoint(path)
     return
   if not os.path.isdir(path):
     raise InputError(f'--ckpt_path={path}: --all_checkpoints and --watch need the directory of the checkpoints')
   present = checkpoints.list_prefixes(path)
   seen = {_state(prefix) for prefix in present}
   if present or not watch:
-    yield from _still_there(present) if all_checkpoints and present else [checkpoints.find(path)]
+    yield from _still_there(present) if all_checkpoints and present else [find_checkpoint(path)]
   waited = 0.0
   if watch:
     say(f'waiting for a new checkpoint in {path}')

@@ -16,6 +16,7 @@ from deeplab.official import archives, official_names
 from deeplab.official.frozen_graphs import FrozenGraph
 from deeplab.official.official_architectures import PREPROCESSING, variable_shapes
 from deeplab.official.official_names import CONCAT_WEIGHTS
+from deeplab.prediction.trained_network import find_checkpoint
 
 _FROZEN_GRAPH = 'frozen_inference_graph.pb'
 
@@ -40,7 +41,7 @@ def opened(path):
     with archives.extracted_model(path) as (model, name):
       yield _open_file(model), f'{path}: {name}'
     return
-  model = path if path.endswith('.pb') and os.path.isfile(path) else checkpoints.find(path)
+  model = path if path.endswith('.pb') and os.path.isfile(path) else find_checkpoint(path)
   yield _open_file(model), model
 
 

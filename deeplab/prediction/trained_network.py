@@ -3,6 +3,7 @@ import dataclasses
 
 from deeplab import checkpoints, saved_options
 from deeplab.class_names import load_class_names
+from deeplab.errors import InputError
 from deeplab.model import backbones
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 
@@ -25,6 +26,17 @@ class TrainedNetwork:
   notes: tuple
 
 
+def find_checkpoint(ckpt_path):
+  """The prefix that --ckpt_path means, as `checkpoints.find`; its InputError names the flag."""
+  try:
+    return checkpoints.find(ckpt_path)
+  except InputError as error:
+    reason = str(error)
+    for known in (f'checkpoint {ckpt_path}: ', f'checkpoint directory {ckpt_path}: '):
+      reason = reason.removeprefix(known)
+    raise InputError(f'--ckpt_path={ckpt_path}: {reason}') from error
+
+
 def load(ckpt_path, model_options, *, given, compute_dtype='float32', class_names=None):
   """Makes the network of a checkpoint and restores all its variables.
 
@@ -41,7 +53,7 @@ def load(ckpt_path, model_options, *, given, compute_dtype='float32', class_name
   Raises:
     InputError: no such checkpoint, another network's, flags that contradict it, or another number of names.
   """
-  prefix = checkpoints.find(ckpt_path)
+  prefix = find_checkpoint(ckpt_path)
   options, notes = saved_options.resolve(model_options, given, prefix)
   names = _class_names(class_names, prefix, options.num_classes)
   model = DeepLabV3PredictionModel(options, compute_dtype=compute_dtype)
