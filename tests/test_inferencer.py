@@ -75,5 +75,5 @@ def test_one_trace_for_all_sizes():
 
 def test_fixed_padding_too_small():
   image, = _images((50, 37))
-  with pytest.raises(InputError, match='50x37 is larger'):
+  with pytest.raises(InputError, match='height 50, width 37 is larger'):
     _inferencer(eval_pad='40x40').batch_key(image)
