@@ -13,8 +13,8 @@ import ctypes, sys
 from deeplab.training.stop_signals import StopSignals
 with StopSignals() as stop:
   print('ready', flush=True)
-  ctypes.CDLL(None).usleep(8_000_000)  # Releases the lock that Python code runs under, as TensorFlow does in a step,
-  ctypes.CDLL(None).usleep(8_000_000)  # and may return early once, at the signal.
+  for _ in range(3):  # Each signal may end one of them early.
+    ctypes.CDLL(None).usleep(8_000_000)  # Releases the lock that Python code runs under, as TensorFlow does in a step.
   print('after', stop.requested, flush=True)
 '''
 

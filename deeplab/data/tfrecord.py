@@ -60,6 +60,7 @@ def parse_checked(serialized, fallback_name, *, num_classes, ignore_label, max_i
   ]
   with tf.control_dependencies(checks):
     label = decoding.decode_label(encoded_label, num_classes=num_classes, ignore_label=ignore_label)
+    encoded_image = tf.identity(encoded_image)  # So that nobody decodes it before the checks.
   return encoded_image, label, tf.where(tf.equal(tf.strings.length(name), 0), fallback_name, name)
 
 
