@@ -9,7 +9,7 @@ import contextlib
 
 import tensorflow as tf
 
-from deeplab.model import atrous, low_precision
+from deeplab.model import convolution, low_precision
 from deeplab.model.slim_bridge import get_variable, slim, variable_scope
 
 _updates_statistics = [True]
@@ -61,8 +61,8 @@ def conv2d(inputs, num_outputs, kernel_size, *, stride=1, rate=1, padding='SAME'
     # In float32 TensorFlow's own optimizer fuses the two.
     foldable = normalizer_fn is batch_norm and (inputs.dtype != tf.float32 or _weights_are_frozen[-1])
     weights, biases = _prepare(weights, inputs.dtype, depth=num_outputs if foldable else None)
-    if rate > 1 and kernel_size > 1:
-      outputs = atrous.conv2d(inputs, weights, rate=rate)
+    if kernel_size == 3 and stride == 1 and padding == 'SAME':
+      outputs = convolution.conv2d(inputs, weights, rate=rate)
     elif kernel_size == 1 and stride == 1 and low_precision.is_slow(inputs):
       outputs = low_precision.pointwise_conv2d(inputs, weights)
     else:
@@ -82,7 +82,7 @@ def depthwise_conv2d(inputs, kernel_size, *, stride=1, rate=1, activation_fn=tf.
                            initializer=weights_initializer)
     weights, biases = _prepare(weights, inputs.dtype, depth=inputs.shape[-1] if normalizer_fn is batch_norm else None)
     if rate > 1:
-      outputs = atrous.depthwise_conv2d(inputs, weights, rate=rate)
+      outputs = convolution.depthwise_conv2d(inputs, weights, rate=rate)
     elif stride > 1 and low_precision.is_slow(inputs):
       outputs = low_precision.strided_depthwise_conv2d(inputs, weights, stride=stride)
     else:

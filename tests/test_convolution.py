@@ -1,4 +1,4 @@
-"""Atrous convolutions against a plain numpy sum over taps, with gradients, at rates below and above the map."""
+"""3x3 convolutions, atrous or not, against a plain numpy sum over taps, with gradients, at rates below and above the map."""
 import os
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.model import atrous
+from deeplab.model import convolution, minimal_filtering
 
 SIZES_AND_RATES = [((7, 7), 2), ((8, 6), 2), ((9, 12), 4), ((17, 17), 6), ((10, 9), 6), ((17, 16), 12), ((5, 6), 8),
                    ((5, 12), 8), ((6, 5), 6), ((1, 1), 2)]
@@ -65,10 +65,36 @@ def assert_close(actual, expected, tolerance=1e-5):
 def test_convolution_and_gradients(size, rate, known_size):
   inputs, weights, upstream = random_case(size, 4, 3)
   expected = numpy_atrous(inputs, weights, rate), *numpy_atrous_gradients(inputs, weights, rate, upstream)
-  for convolve in (atrous.conv2d, atrous.space_to_batch_conv2d):
+  for convolve in (convolution.conv2d, convolution.space_to_batch_conv2d):
     assert_close(value_and_gradients(
         lambda inputs, weights: convolve(inputs, weights, rate=rate), inputs, weights, upstream, known_size=known_size),
                  expected)
+
+
+@pytest.mark.parametrize('known_size', [True, False])
+@pytest.mark.parametrize('size, rate', [*SIZES_AND_RATES, ((1, 5), 1), ((9, 12), 1), ((17, 16), 1), ((33, 17), 6)])
+def test_minimal_filtering_and_gradients(size, rate, known_size, monkeypatch):
+  """Where it is chosen, and where the map turns out to be too small for it."""
+  monkeypatch.setattr(convolution, '_FILTERING_DEPTH', 1)
+  inputs, weights, upstream = random_case(size, 4, 3)
+  expected = numpy_atrous(inputs, weights, rate), *numpy_atrous_gradients(inputs, weights, rate, upstream)
+  assert_close(value_and_gradients(
+      lambda inputs, weights: convolution.conv2d(inputs, weights, rate=rate), inputs, weights, upstream,
+      known_size=known_size), expected)
+
+
+def test_minimal_filtering_at_full_depth():
+  """The depth that sums over many channels have, and a batch of several images."""
+  random = np.random.default_rng(7)
+  inputs, weights = random.normal(size=[2, 13, 13, 256]), random.normal(size=[3, 3, 256, 256])
+  upstream = random.normal(size=inputs.shape)
+  filtered = minimal_filtering.conv2d(
+      tf.cast(inputs, tf.float32), minimal_filtering.transform_weights(tf.cast(weights, tf.float32)), rate=2)
+  expected = numpy_atrous(inputs, weights, 2)
+  np.testing.assert_allclose(filtered, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+  expected = expected, *numpy_atrous_gradients(inputs, weights, 2, upstream)
+  assert_close(value_and_gradients(
+      lambda inputs, weights: convolution.conv2d(inputs, weights, rate=2), inputs, weights, upstream), expected)
 
 
 @pytest.mark.parametrize('known_size', [True, False])
@@ -80,7 +106,7 @@ def test_depthwise_convolution_and_gradients(size, rate, known_size):
   diagonal = weights * np.eye(4)
   expected_inputs, expected_weights = numpy_atrous_gradients(inputs, diagonal, rate, upstream)
   expected = numpy_atrous(inputs, diagonal, rate), expected_inputs, np.einsum('ijdd->ijd', expected_weights)[..., np.newaxis]
-  for convolve in (atrous.depthwise_conv2d, atrous.space_to_batch_depthwise_conv2d):
+  for convolve in (convolution.depthwise_conv2d, convolution.space_to_batch_depthwise_conv2d):
     assert_close(value_and_gradients(
         lambda inputs, weights: convolve(inputs, weights, rate=rate), inputs, weights, upstream, known_size=known_size),
                  expected)
@@ -91,7 +117,7 @@ def test_bfloat16_is_float32_rounded(size, rate):
   inputs, weights, upstream = random_case(size, 4, 3)
   inputs, weights, upstream = (tf.cast(tf.cast(array, tf.bfloat16), tf.float64).numpy() for array in (inputs, weights, upstream))
   expected = numpy_atrous(inputs, weights, rate), *numpy_atrous_gradients(inputs, weights, rate, upstream)
-  assert_close(value_and_gradients(lambda inputs, weights: atrous.conv2d(inputs, weights, rate=rate), inputs, weights, upstream,
+  assert_close(value_and_gradients(lambda inputs, weights: convolution.conv2d(inputs, weights, rate=rate), inputs, weights, upstream,
                                    dtype=tf.bfloat16), expected, tolerance=0.1 if WITHOUT_ONEDNN else 0.02)
 
 
@@ -100,12 +126,12 @@ def test_compiles_with_xla():
   depthwise_weights = weights[..., :1]
   for rate in (2, 12):
     assert_close(
-        value_and_gradients(lambda inputs, weights: atrous.conv2d(inputs, weights, rate=rate), inputs, weights, upstream,
+        value_and_gradients(lambda inputs, weights: convolution.conv2d(inputs, weights, rate=rate), inputs, weights, upstream,
                             jit_compile=True),
         (numpy_atrous(inputs, weights, rate), *numpy_atrous_gradients(inputs, weights, rate, upstream)))
     diagonal = depthwise_weights * np.eye(4)
     compiled = value_and_gradients(
-        lambda inputs, weights: atrous.depthwise_conv2d(inputs, weights, rate=rate), inputs, depthwise_weights, upstream,
+        lambda inputs, weights: convolution.depthwise_conv2d(inputs, weights, rate=rate), inputs, depthwise_weights, upstream,
         jit_compile=True)
     assert_close(compiled[:2], (numpy_atrous(inputs, diagonal, rate),
                                 numpy_atrous_gradients(inputs, diagonal, rate, upstream)[0]))
@@ -114,7 +140,7 @@ def test_compiles_with_xla():
 def test_works_without_onednn():
   """Other processors have no dilated gradients; the subprocess runs all of the above on that path."""
   if WITHOUT_ONEDNN:
-    assert not atrous.dilated_gradients_exist()
+    assert not convolution.dilated_gradients_exist()
     return
   environment = dict(os.environ, TF_ENABLE_ONEDNN_OPTS='0', TF_CPP_MIN_LOG_LEVEL='3')
   result = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', __file__], env=environment,

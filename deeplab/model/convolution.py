@@ -1,38 +1,70 @@
-"""How an atrous convolution is computed: the one place that decides.
+"""How a 3x3 convolution, atrous or not, is computed: the one place that decides.
 
-TensorFlow 1's way (and `tf.nn.depthwise_conv2d`'s still) splits the map into rate * rate smaller ones (space to batch),
-convolves, and puts them together again. A dilated convolution reads the same taps in place, which is several times faster;
-products tap by tap are faster still where most taps fall into the padding. The numbers are the same.
+TensorFlow 1's way with an atrous rate (and `tf.nn.depthwise_conv2d`'s still) splits the map into rate * rate smaller ones
+(space to batch), convolves, and puts them together again. A dilated convolution reads the same taps in place, which is several
+times faster. Minimal filtering needs fewer multiplications where a map is large and deep, and products tap by tap need fewer
+where most taps fall into the padding. The numbers are the same.
 """
 import concurrent.futures
+import contextlib
 import functools
 
 import tensorflow as tf
+
+from deeplab.model import minimal_filtering
 
 # From these rates on, the CPU's kernels for dilations lose to the alternative: the 16-bit convolution, and the depthwise one.
 # Measured on a processor with AVX-512 and AMX.
 _LOW_PRECISION_RATE_LIMIT = 6
 _DEPTHWISE_RATE_LIMIT = 8
+# Below this depth the transforms of minimal filtering cost as much as it saves, and so they do on maps of fewer pixels than a
+# tile for each rate. Measured on processors with AVX-512.
+_FILTERING_DEPTH = 256
+# No map is worth a decision at run time up to this rate: those that are too small for minimal filtering take no time.
+_SMALL_RATE = 4
 
 
-def conv2d(inputs, weights, *, rate):
-  """Atrous convolution with stride 1 and 'SAME' padding.
+def conv2d(inputs, weights, *, rate=1):
+  """Convolution with stride 1 and 'SAME' padding.
 
   Args:
     inputs: float [B, H, W, D].
     weights: [3, 3, D, D'] of the inputs' dtype.
-    rate: int above 1.
+    rate: int, 1 or more.
 
   Returns:
     [B, H, W, D'] of the inputs' dtype.
   """
   if _only_the_centre_counts(inputs, rate):
     return tf.nn.conv2d(inputs, weights[1:2, 1:2], strides=1, padding='SAME')
-  if not dilated_gradients_exist():
+  if rate > 1 and not dilated_gradients_exist():
     return space_to_batch_conv2d(inputs, weights, rate=rate)
+  if not _filtering_may_pay(inputs, weights):
+    return _conv2d_without_filtering(inputs, weights, rate)
+  if None in inputs.shape[1:3] and rate > _SMALL_RATE:
+    filtered = functools.partial(_conv2d_by_filtering, inputs, weights, rate)
+    return tf.cond(tf.reduce_min(tf.shape(inputs)[1:3]) > (minimal_filtering.TILE - 1) * rate, filtered,
+                   lambda: _conv2d_by_taps(inputs, weights, rate))
+  if None in inputs.shape[1:3] or min(inputs.shape[1:3]) > (minimal_filtering.TILE - 1) * rate:
+    return _conv2d_by_filtering(inputs, weights, rate)
+  return _conv2d_without_filtering(inputs, weights, rate)
+
+
+def _conv2d_without_filtering(inputs, weights, rate):
   if _taps_are_faster(inputs, rate):
     return _conv2d_by_taps(inputs, weights, rate)
   return tf.nn.conv2d(inputs, weights, strides=1, padding='SAME', dilations=rate)
+
+
+def _filtering_may_pay(inputs, weights):
+  return inputs.dtype == tf.float32 and min(weights.shape[2:]) >= _FILTERING_DEPTH and not _gpus()
+
+
+def _conv2d_by_filtering(inputs, weights, rate):
+  # Weights that are values already while this is traced are transformed then, once.
+  with contextlib.nullcontext() if tf.executing_eagerly() or tf.is_symbolic_tensor(weights) else tf.init_scope():
+    transformed = minimal_filtering.transform_weights(weights)
+  return minimal_filtering.conv2d(inputs, transformed, rate=rate)
 
 
 def depthwise_conv2d(inputs, weights, *, rate):
@@ -77,13 +109,17 @@ def _only_the_centre_counts(inputs, rate):
   return height is not None and width is not None and max(height, width) <= rate
 
 
+def _gpus():
+  return tf.config.list_logical_devices('GPU')
+
+
 def _taps_are_faster(inputs, rate):
-  if tf.config.list_logical_devices('GPU'):
+  if rate == 1 or _gpus():
     return False
   if inputs.dtype != tf.float32:
     return rate >= _LOW_PRECISION_RATE_LIMIT
   height, width = inputs.shape[1:3]
-  return height is not None and width is not None and max(height, width) < 2 * rate
+  return height is not None and width is not None and max(height, width) <= 2 * rate
 
 
 def _conv2d_by_taps(inputs, weights, rate):
@@ -121,8 +157,10 @@ class _Tap:
 
   def product(self, inputs, weights):
     """What the tap adds to the outputs."""
-    weights = weights[self._row:self._row + 1, self._column:self._column + 1]
-    product = tf.nn.conv2d(inputs[:, self._rows.read, self._columns.read], weights, strides=1, padding='VALID')
+    read = inputs[:, self._rows.read, self._columns.read]
+    # Not a convolution: of an empty tensor, that has the wrong depth on a CPU.
+    product = tf.reshape(tf.matmul(_as_matrix(read), weights[self._row, self._column]),
+                         tf.concat([tf.shape(read)[:3], weights.shape[3:]], axis=0))
     return tf.pad(product, [[0, 0], self._rows.padding, self._columns.padding, [0, 0]])
 
   def weights_gradient(self, inputs, upstream):
