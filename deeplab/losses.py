@@ -7,24 +7,10 @@ import dataclasses
 
 import tensorflow as tf
 
+from deeplab.cross_entropy import resized_cross_entropy
+from deeplab.model.layers import resize_bilinear
+
 _DICE_SMOOTHING = 1.0  # Pixels added to both halves of the ratio; keeps it finite for a class of a few pixels.
-
-
-def cross_entropy(logits, labels, *, ignore_label, class_weights=None):
-  """Softmax cross entropy over the pixels that are not ignored.
-
-  Args:
-    logits: float tensor [..., C].
-    labels: int32 tensor [...]; values in [0, C) or `ignore_label`.
-    ignore_label: pixels with this label count nothing.
-    class_weights: one factor a class, or None. The count stays the number of pixels, as in official DeepLab.
-
-  Returns:
-    (sum, count), float32 scalars; the mean is sum / count, and 0 by definition where count is 0.
-  """
-  valid, labels = _valid_pixels(labels, ignore_label)
-  pixel_losses = _pixel_cross_entropy(logits, labels, valid, class_weights)
-  return tf.reduce_sum(pixel_losses), tf.reduce_sum(valid)
 
 
 def mean(total, count):
@@ -59,17 +45,34 @@ class SegmentationLoss:
         counts[part] = tf.reduce_sum(valid)
     return counts
 
-  def sums(self, logits, labels, *, step):
-    """{part: float32 scalar} for float logits [B, H, W, C], int32 labels [B, H, W] and an integer scalar `step`."""
+  def sums(self, logits, labels, *, step, align_corners=False):
+    """The sum of each part of the loss.
+
+    Args:
+      logits: float32 [B, h, w, C], at the labels' size or coarser; then the loss is that of logits resized to it.
+      labels: int32 [B, H, W].
+      step: integer scalar, the updates made so far.
+      align_corners: convention of the resize.
+
+    Returns:
+      {part: float32 scalar}.
+    """
     valid, labels = _valid_pixels(labels, self.ignore_label)
+    # A label out of range is an error on a CPU and NaN on a GPU; the trainer checks the range itself, alike on both.
+    in_range = tf.clip_by_value(labels, 0, logits.shape[-1] - 1)
     sums = {}
     for part in self.parts:
       if part == 'dice':
-        sums[part] = tf.reduce_sum(_image_dice_losses(logits, labels, valid, self.class_weights))
+        resized = resize_bilinear(logits, labels.shape[1:3], align_corners=align_corners)
+        sums[part] = tf.reduce_sum(_image_dice_losses(resized, labels, valid, self.class_weights))
         continue
-      pixel_losses = _pixel_cross_entropy(logits, labels, valid, self.class_weights)
+      pixel_losses = resized_cross_entropy(logits, in_range, align_corners=align_corners)
+      # Not a product with `valid`: 0 * inf would be NaN at an ignored pixel.
+      pixel_losses = tf.where(valid > 0, pixel_losses, tf.zeros_like(pixel_losses))
       if part == 'focal':
-        pixel_losses *= _focal_factor(logits, labels, self.options.focal_gamma)
+        pixel_losses *= _focal_factor(pixel_losses, self.options.focal_gamma)
+      if self.class_weights is not None:
+        pixel_losses *= tf.gather(tf.constant(self.class_weights, tf.float32), in_range)
       if self.options.top_k_percent_pixels < 1.0:
         sums[part] = mean_of_hardest(pixel_losses, self.options.top_k_percent_pixels,
                                      ramp_steps=self.options.hard_example_mining_step, step=step)
@@ -112,22 +115,8 @@ def _valid_pixels(labels, ignore_label):
   return tf.cast(counted, tf.float32), tf.where(counted, labels, tf.zeros_like(labels))
 
 
-def _pixel_cross_entropy(logits, labels, valid, class_weights):
-  """float32 tensor of the labels' shape: weighted cross entropy, 0 at pixels that do not count."""
-  num_classes = logits.shape[-1]
-  # A label out of range is an error on a CPU and NaN on a GPU; the trainer checks the range itself, alike on both.
-  in_range = tf.clip_by_value(labels, 0, num_classes - 1)
-  pixel_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=in_range, logits=tf.cast(logits, tf.float32))
-  if class_weights is not None:
-    pixel_losses *= tf.gather(tf.constant(class_weights, tf.float32), in_range)
-  # Not a product with `valid`: 0 * inf would be NaN at an ignored pixel.
-  return tf.where(valid > 0, pixel_losses, tf.zeros_like(pixel_losses))
-
-
-def _focal_factor(logits, labels, gamma):
-  """(1 - probability of the true class) ** gamma (Lin et al., 2017), float32 of the labels' shape."""
-  labels = tf.clip_by_value(labels, 0, logits.shape[-1] - 1)
-  pixel_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=tf.cast(logits, tf.float32))
+def _focal_factor(pixel_losses, gamma):
+  """(1 - probability of the true class) ** gamma (Lin et al., 2017), of the cross entropy of each pixel."""
   # -expm1(-x) is 1 - exp(-x) without cancellation; the floor keeps the power's derivative finite for gamma below 1.
   return tf.pow(tf.maximum(-tf.math.expm1(-pixel_losses), 1e-7), gamma)
 

@@ -82,10 +82,14 @@ class Momentum(_Optimizer):
   def _update_all(self, strategy, names, gradients, learning_rate, finite):
     for name, gradient in zip(names, gradients):
       def update(variable, accumulator, gradient, learning_rate, finite, multiplier=self._rate_multiplier(name)):
+        rate = learning_rate * multiplier if multiplier != 1.0 else learning_rate
+        if finite is None:  # One pass over all three arrays.
+          tf.raw_ops.ResourceApplyMomentum(var=variable.handle, accum=accumulator.handle, lr=rate, grad=gradient,
+                                           momentum=self._options.momentum)
+          return
         new = self._options.momentum * accumulator + gradient
-        step = learning_rate * multiplier * new if multiplier != 1.0 else learning_rate * new
         accumulator.assign(_keep_unless(finite, new, accumulator))
-        variable.assign_sub(_keep_unless(finite, step, 0.0))
+        variable.assign_sub(_keep_unless(finite, rate * new, 0.0))
       strategy.extended.update(self._trainable[name], update,
                                args=(self.slots[f'{name}/Momentum'], gradient, learning_rate, finite))
 

@@ -25,9 +25,6 @@ def loss_of(options, class_weights=None, step=0, logits=LOGITS, labels=LABELS):
 
 
 def test_cross_entropy_is_a_mean_over_valid_pixels():
-  total, count = losses.cross_entropy(LOGITS, LABELS, ignore_label=IGNORE)
-  assert float(count) == 4
-  assert float(total) == pytest.approx(CE.sum(), rel=1e-6)
   assert loss_of(LossOptions()) == {'cross_entropy': pytest.approx(CE.mean(), rel=1e-6)}
 
 
@@ -39,8 +36,7 @@ def test_only_ignored_pixels_cost_nothing():
 
 
 def test_label_out_of_range_is_no_crash():
-  total, _ = losses.cross_entropy(LOGITS, np.full([2, 1, 3], 77, np.int32), ignore_label=IGNORE)
-  assert np.isfinite(total)  # The trainer names the records instead, alike on every device.
+  assert np.isfinite(loss_of(LossOptions(), labels=np.full([2, 1, 3], 77, np.int32))['cross_entropy'])  # The trainer names the records instead, alike on every device.
 
 
 def test_class_weights_scale_pixels_but_not_the_count():

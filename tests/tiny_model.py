@@ -23,7 +23,7 @@ class TinyModel(tf.Module):
     self.named_variables = {**self.trainable, 'MobilenetV2/Conv/BatchNorm/moving_mean': self._mean}
     self.dropout_rate = 0.1
 
-  def predict(self, images, *, is_training=False, fine_tune_batch_norm=True, dropout_seed=None):
+  def predict_low_resolution(self, images, *, is_training=False, fine_tune_batch_norm=True, dropout_seed=None):
     net = tf.nn.conv2d(tf.cast(images, tf.float32) / 255.0, self.trainable['MobilenetV2/Conv/weights'], 1, 'SAME')
     if is_training and fine_tune_batch_norm:
       mean = tf.reduce_mean(net, axis=[0, 1, 2])
@@ -34,6 +34,12 @@ class TinyModel(tf.Module):
     if is_training and self.dropout_rate:
       net = tf.nn.experimental.stateless_dropout(net, self.dropout_rate, seed=dropout_seed)
     return tf.nn.conv2d(net, self.trainable['logits/semantic/weights'], 1, 'SAME') + self.trainable['logits/semantic/biases']
+
+  predict = predict_low_resolution
+
+  def upsample(self, logits, size):
+    assert logits.shape[1:3] == size
+    return logits
 
   def l2_loss(self):
     return self.options.weight_decay * tf.add_n(

@@ -7,9 +7,10 @@ is faster, batch norm with stored statistics is folded into the weights of the c
 """
 import contextlib
 
+import numpy as np
 import tensorflow as tf
 
-from deeplab.model import convolution, low_precision
+from deeplab.model import convolution, own_gradients
 from deeplab.model.slim_bridge import get_variable, slim, variable_scope
 
 _updates_statistics = [True]
@@ -63,8 +64,8 @@ def conv2d(inputs, num_outputs, kernel_size, *, stride=1, rate=1, padding='SAME'
     weights, biases = _prepare(weights, inputs.dtype, depth=num_outputs if foldable else None)
     if kernel_size == 3 and stride == 1 and padding == 'SAME':
       outputs = convolution.conv2d(inputs, weights, rate=rate)
-    elif kernel_size == 1 and stride == 1 and low_precision.is_slow(inputs):
-      outputs = low_precision.pointwise_conv2d(inputs, weights)
+    elif kernel_size == 1 and stride == 1 and own_gradients.pointwise_pays():
+      outputs = own_gradients.pointwise_conv2d(inputs, weights)
     else:
       outputs = tf.nn.conv2d(inputs, weights, strides=stride, padding=padding)
     return _normalize_and_activate(outputs, biases, normalizer_fn, activation_fn)
@@ -83,8 +84,8 @@ def depthwise_conv2d(inputs, kernel_size, *, stride=1, rate=1, activation_fn=tf.
     weights, biases = _prepare(weights, inputs.dtype, depth=inputs.shape[-1] if normalizer_fn is batch_norm else None)
     if rate > 1:
       outputs = convolution.depthwise_conv2d(inputs, weights, rate=rate)
-    elif stride > 1 and low_precision.is_slow(inputs):
-      outputs = low_precision.strided_depthwise_conv2d(inputs, weights, stride=stride)
+    elif stride > 1 and own_gradients.strided_depthwise_pays(inputs.dtype):
+      outputs = own_gradients.strided_depthwise_conv2d(inputs, weights, stride=stride)
     else:
       outputs = tf.nn.depthwise_conv2d(inputs, weights, strides=[1, stride, stride, 1], padding='SAME')
     return _normalize_and_activate(outputs, biases, normalizer_fn, activation_fn)
@@ -190,6 +191,19 @@ def resize_bilinear(inputs, size, *, align_corners):
   outputs = tf.raw_ops.ResizeBilinear(
       images=inputs, size=tf.stack([*size]), align_corners=align_corners, half_pixel_centers=False)
   return tf.cast(outputs, inputs.dtype)
+
+
+def interpolation_matrix(size, out_size, *, align_corners):
+  """What `resize_bilinear` does along one side: float32 ndarray [out_size, size] to multiply with, for known sizes."""
+  scale = (size - 1) / (out_size - 1) if align_corners and out_size > 1 else size / out_size
+  # In float32 as TensorFlow's own resize, so that both give the same weights.
+  positions = np.arange(out_size, dtype=np.float32) * np.float32(scale)
+  below = np.floor(positions).astype(int)
+  above = np.minimum(below + 1, size - 1)
+  matrix = np.zeros([out_size, size], np.float32)
+  np.add.at(matrix, (np.arange(out_size), below), 1 - (positions - below))
+  np.add.at(matrix, (np.arange(out_size), above), positions - below)
+  return matrix
 
 
 def spatial_size(inputs):

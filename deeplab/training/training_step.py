@@ -90,14 +90,18 @@ class TrainingStep:
     labels = [self._split(batch['labels']) for batch in batches]
     rate, step = tf.constant(learning_rate, tf.float32), tf.constant(step, tf.int64)
     if self._accumulators is None:
-      vector, predictions = self._update(images[0], labels[0], rate, step)
+      vector, logits = self._update(images[0], labels[0], rate, step)
     else:
       counts = self._count(labels)
       for micro in range(len(batches)):
-        predictions = self._accumulate(images[micro], labels[micro], counts, step, tf.constant(micro, tf.int64))
+        logits = self._accumulate(images[micro], labels[micro], counts, step, tf.constant(micro, tf.int64))
       vector = self._finish(rate, step)
-    shown = lambda: (self._first(images[-1]), self._first(labels[-1]), predictions.numpy())
+    shown = lambda: (self._first(images[-1]), self._first(labels[-1]), self._predictions(logits, labels[-1]))
     return self._result(vector.numpy(), shown)
+
+  def _predictions(self, logits, labels):
+    """int32 [n, h, w]: the argmax of logits resized to the size of the labels."""
+    return tf.argmax(self._model.upsample(logits, self._local(labels).shape[1:3]), axis=-1, output_type=tf.int32).numpy()
 
   def _result(self, vector, shown):
     values = dict(zip(self._names, vector.tolist()))
@@ -137,10 +141,10 @@ class TrainingStep:
       context = tf.distribute.get_replica_context()
       counts = context.all_reduce('SUM', self._loss.counts(labels))
       seed = self._dropout_seed(context, step, tf.constant(0, tf.int64))
-      gradients, sums, predictions = self._gradients(images, labels, counts, seed, step)
-      return self._apply(context, gradients, sums, _label_facts(labels, self._loss, self._model), rate), predictions
-    vector, predictions = self._strategy.run(on_replica, args=(images, labels))
-    return self._after_update(self._local(vector), step), self._local(predictions)
+      gradients, sums, logits = self._gradients(images, labels, counts, seed, step)
+      return self._apply(context, gradients, sums, _label_facts(labels, self._loss, self._model), rate), logits
+    vector, logits = self._strategy.run(on_replica, args=(images, labels))
+    return self._after_update(self._local(vector), step), self._local(logits)
 
   # === Several batches an update ===
 
@@ -158,7 +162,7 @@ class TrainingStep:
   def _accumulate(self, images, labels, counts, step, micro):
     def on_replica(images, labels):
       context = tf.distribute.get_replica_context()
-      gradients, sums, predictions = self._gradients(
+      gradients, sums, logits = self._gradients(
           images, labels, counts, self._dropout_seed(context, step, micro), step)
       facts = _label_facts(labels, self._loss, self._model)
       for name, value in {**gradients, **sums}.items():
@@ -166,7 +170,7 @@ class TrainingStep:
       for name, value in facts.items():
         combine = {'smallest_label': tf.minimum, 'largest_label': tf.maximum, 'wrong_labels': tf.add}[name]
         self._accumulators[name].assign(combine(self._accumulators[name], value))
-      return predictions
+      return logits
     return self._local(self._strategy.run(on_replica, args=(images, labels)))
 
   @tf.function(autograph=False)
@@ -205,9 +209,9 @@ class TrainingStep:
     shares = self._strategy.num_replicas_in_sync * self._options.accumulate_steps
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(list(self._trainable.values()))
-      logits = self._model.predict(images, is_training=True, dropout_seed=dropout_seed,
-                                   fine_tune_batch_norm=self._options.fine_tune_batch_norm)
-      sums = self._loss.sums(logits, labels, step=step)
+      logits = self._model.predict_low_resolution(
+          images, is_training=True, dropout_seed=dropout_seed, fine_tune_batch_norm=self._options.fine_tune_batch_norm)
+      sums = self._loss.sums(logits, labels, step=step, align_corners=self._model.options.align_corners)
       sums = {part: losses.mean(total, counts[part]) for part, total in sums.items()}
       l2 = self._model.l2_loss() / shares
       minimized = tf.add_n([*sums.values(), l2] if self._decay_in_loss else list(sums.values()))
@@ -217,8 +221,7 @@ class TrainingStep:
                               unconnected_gradients=tf.UnconnectedGradients.ZERO)
     if self._loss_scale is not None:
       gradients = [gradient / self._loss_scale for gradient in gradients]
-    predictions = tf.argmax(logits[:_NUM_SHOWN], axis=-1, output_type=tf.int32)
-    return dict(zip(self._trainable, gradients)), {**sums, 'l2': l2}, predictions
+    return dict(zip(self._trainable, gradients)), {**sums, 'l2': l2}, logits[:_NUM_SHOWN]
 
   def _apply(self, context, gradients, sums, facts, rate):
     """Adds up over replicas and updates the variables; returns the vector of numbers named by `self._names`."""

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.model import low_precision
+from deeplab.model import own_gradients
 
 RANDOM = np.random.default_rng(6)
 INPUTS = RANDOM.normal(size=[2, 9, 8, 6])
@@ -24,7 +24,7 @@ def value_and_gradients(convolve, weights, dtype):
 def test_pointwise(dtype, tolerance):
   weights = RANDOM.normal(size=[1, 1, 6, 5])
   expected = value_and_gradients(lambda inputs, weights: tf.nn.conv2d(inputs, weights, 1, 'SAME'), weights, tf.float32)
-  for actual, other in zip(value_and_gradients(low_precision.pointwise_conv2d, weights, dtype), expected, strict=True):
+  for actual, other in zip(value_and_gradients(own_gradients.pointwise_conv2d, weights, dtype), expected, strict=True):
     np.testing.assert_allclose(actual, other, rtol=0, atol=tolerance * np.abs(other).max())
 
 
@@ -34,6 +34,6 @@ def test_strided_depthwise(dtype, tolerance):
   expected = value_and_gradients(
       lambda inputs, weights: tf.nn.depthwise_conv2d(inputs, weights, [1, 2, 2, 1], 'SAME'), weights, tf.float32)
   actual = value_and_gradients(
-      lambda inputs, weights: low_precision.strided_depthwise_conv2d(inputs, weights, stride=2), weights, dtype)
+      lambda inputs, weights: own_gradients.strided_depthwise_conv2d(inputs, weights, stride=2), weights, dtype)
   for one, other in zip(actual, expected, strict=True):
     np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * np.abs(other).max())
