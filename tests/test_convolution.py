@@ -97,6 +97,25 @@ def test_minimal_filtering_at_full_depth():
       lambda inputs, weights: convolution.conv2d(inputs, weights, rate=2), inputs, weights, upstream), expected)
 
 
+def test_variables_get_gradients(monkeypatch):
+  """A variable is no value of the moment of tracing, whatever the way of computing."""
+  monkeypatch.setattr(convolution, '_FILTERING_DEPTH', 4)
+  for depth in (3, 4):
+    for rate in (1, 2, 8):
+      weights = tf.Variable(tf.ones([3, 3, depth, 4]))
+
+      @tf.function(autograph=False)
+      def gradient(depth=depth, rate=rate, weights=weights):
+        with tf.GradientTape() as tape:
+          outputs = convolution.conv2d(tf.ones([1, 9, 9, depth]), weights, rate=rate)
+        return outputs, tape.gradient(outputs, weights)
+
+      before, slope = gradient()
+      np.testing.assert_allclose(slope[1, 1], 81.0, rtol=1e-5)
+      weights.assign(2.0 * weights)
+      np.testing.assert_allclose(gradient()[0], 2.0 * before, rtol=1e-5)
+
+
 @pytest.mark.parametrize('known_size', [True, False])
 @pytest.mark.parametrize('size, rate', SIZES_AND_RATES)
 def test_depthwise_convolution_and_gradients(size, rate, known_size):

@@ -4,7 +4,7 @@ The parts differ: MobileNetV2 has another batch norm decay and epsilon than the 
 """
 import tensorflow as tf
 
-from deeplab.model.layers import affine_batch_norm, batch_norm, conv2d, depthwise_conv2d
+from deeplab.model.layers import affine_batch_norm, batch_norm, conv2d, depthwise_conv2d, expansion_batch_norm
 from deeplab.model.slim_bridge import slim
 
 RESNET_BATCH_NORM_DECAY = 0.9997
@@ -37,7 +37,8 @@ def mobilenet_v2_arg_scope(*, is_training, batch_norm_decay=None):
 
 
 def _arg_scope(*, is_training, decay, epsilon, activation_fn, weights_initializer):
-  with slim.arg_scope([batch_norm, affine_batch_norm], is_training=is_training, decay=decay, epsilon=epsilon):
+  with slim.arg_scope([batch_norm, affine_batch_norm, expansion_batch_norm], is_training=is_training, decay=decay,
+                      epsilon=epsilon):
     with slim.arg_scope([conv2d, depthwise_conv2d], activation_fn=activation_fn, normalizer_fn=batch_norm,
                         weights_initializer=weights_initializer) as scope:
       return scope

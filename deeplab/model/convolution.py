@@ -61,6 +61,7 @@ def _filtering_may_pay(inputs, weights):
 
 
 def _conv2d_by_filtering(inputs, weights, rate):
+  weights = tf.convert_to_tensor(weights)  # Of a variable too: its value here is none of the moment of tracing.
   # Weights that are values already while this is traced are transformed then, once.
   with contextlib.nullcontext() if tf.executing_eagerly() or tf.is_symbolic_tensor(weights) else tf.init_scope():
     transformed = minimal_filtering.transform_weights(weights)

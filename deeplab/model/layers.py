@@ -10,7 +10,7 @@ import contextlib
 import numpy as np
 import tensorflow as tf
 
-from deeplab.model import convolution, own_gradients
+from deeplab.model import convolution, expansion, own_gradients
 from deeplab.model.slim_bridge import get_variable, slim, variable_scope
 
 _updates_statistics = [True]
@@ -59,6 +59,10 @@ def conv2d(inputs, num_outputs, kernel_size, *, stride=1, rate=1, padding='SAME'
   with variable_scope(scope):
     weights = get_variable('weights', [kernel_size, kernel_size, inputs.shape[-1], num_outputs],
                            initializer=weights_initializer)
+    if kernel_size == 1 and stride == 1 and normalizer_fn is batch_norm and expansion.pays(inputs, num_outputs):
+      outputs = expansion_batch_norm(inputs, weights)
+      if outputs is not None:
+        return outputs if activation_fn is None else activation_fn(outputs)
     # In float32 TensorFlow's own optimizer fuses the two.
     foldable = normalizer_fn is batch_norm and (inputs.dtype != tf.float32 or _weights_are_frozen[-1])
     weights, biases = _prepare(weights, inputs.dtype, depth=num_outputs if foldable else None)
@@ -134,9 +138,7 @@ def batch_norm(inputs, *, decay, epsilon, is_training, activation_fn=None, scope
     gamma, beta, moving_mean, moving_variance = _batch_norm_variables(inputs.shape[-1])
     if is_training:
       outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, gamma, beta, epsilon=epsilon)
-      if _updates_statistics[-1]:
-        moving_mean.assign_sub((1 - decay) * (moving_mean - mean))
-        moving_variance.assign_sub((1 - decay) * (moving_variance - variance))
+      _update_statistics(moving_mean, moving_variance, mean, variance, decay)
     else:
       outputs, _, _ = tf.compat.v1.nn.fused_batch_norm(
           inputs, gamma, beta, mean=moving_mean, variance=moving_variance, epsilon=epsilon, is_training=False)
@@ -153,6 +155,24 @@ def affine_batch_norm(depth, *, decay, epsilon, is_training, scope='BatchNorm'):
     gamma, beta, moving_mean, moving_variance = _batch_norm_variables(depth)
     scale = gamma * tf.math.rsqrt(moving_variance + epsilon)
     return scale, beta - moving_mean * scale
+
+
+@slim.add_arg_scope
+def expansion_batch_norm(inputs, weights, *, decay, epsilon, is_training, scope='BatchNorm'):
+  """Pointwise convolution with `batch_norm`, computed as in expansion.py, with its variables; None without `is_training`."""
+  if not is_training:
+    return None
+  with variable_scope(scope):
+    gamma, beta, moving_mean, moving_variance = _batch_norm_variables(weights.shape[3])
+    outputs, mean, variance = expansion.normalized_expansion(inputs, weights, gamma, beta, epsilon=epsilon)
+    _update_statistics(moving_mean, moving_variance, mean, variance, decay)
+    return outputs
+
+
+def _update_statistics(moving_mean, moving_variance, mean, variance, decay):
+  if _updates_statistics[-1]:
+    moving_mean.assign_sub((1 - decay) * (moving_mean - mean))
+    moving_variance.assign_sub((1 - decay) * (moving_variance - variance))
 
 
 def _batch_norm_variables(depth):
