@@ -19,9 +19,9 @@ _OUTPUTS = np.array([[1, 1, 1, 1, 0], [0, 1, -1, 2, 0], [0, 1, 1, 4, 1]], np.flo
 
 
 def transform_weights(weights):
-  """float32 weights [3, 3, D, D'] as `conv2d` takes them, [5, 5, D, D']."""
-  transformed = tf.matmul(np.kron(_WEIGHTS, _WEIGHTS), tf.reshape(weights, [9, -1]))
-  return tf.reshape(transformed, [NUM_POINTS, NUM_POINTS, *weights.shape[2:]])
+  """float32 weights [3, 3, D, D'] as `conv2d` takes them: a list of 5, one for each column of products, [5, D, D'] each."""
+  taps = tf.reshape(weights, [9, -1])
+  return [tf.reshape(tf.matmul(np.kron(_WEIGHTS, column), taps), [NUM_POINTS, *weights.shape[2:]]) for column in _WEIGHTS]
 
 
 def conv2d(inputs, transformed_weights, *, rate):
@@ -36,7 +36,7 @@ def conv2d(inputs, transformed_weights, *, rate):
     float32 [B, H, W, D'].
   """
   batch, height, width = _sizes(inputs)
-  depth, outputs_depth = transformed_weights.shape[2:]
+  depth, outputs_depth = transformed_weights[0].shape[1:]
   rows, columns = _Lattice(height, rate), _Lattice(width, rate)
   net = tf.pad(inputs, [[0, 0], [0, rows.padding], [0, columns.padding], [0, 0]])
   # A pixel's place on its lattice is an axis of its own, so the transform along it is one product of matrices.
@@ -44,7 +44,7 @@ def conv2d(inputs, transformed_weights, *, rate):
   net = tf.reshape(net, [batch, NUM_POINTS, -1, columns.size, rate * depth])
   net = tf.transpose(net, [1, 0, 2, 3, 4])
   products = []
-  for transform, weights in zip(tf.unstack(columns.inputs_transform(by_point=True)), tf.unstack(transformed_weights, axis=1)):
+  for transform, weights in zip(tf.unstack(columns.inputs_transform(by_point=True)), transformed_weights):
     part = tf.reshape(tf.matmul(transform, net), [NUM_POINTS, -1, depth])
     products.append(tf.reshape(tf.matmul(part, weights), [NUM_POINTS, batch, -1, columns.num_tiles, rate * outputs_depth]))
   net = tf.matmul(columns.outputs_transform(), tf.concat(products, axis=3))

@@ -1,5 +1,6 @@
 """DeepLabv3 and DeepLabv3+: images to logits."""
 import contextlib
+import functools
 
 import tensorflow as tf
 
@@ -9,6 +10,7 @@ from deeplab.model.backbones import build_backbone
 from deeplab.model.decoder import decoder
 from deeplab.model.layers import conv2d, frozen_weights, resize_bilinear, spatial_size
 from deeplab.model.normalization import normalize
+from deeplab.model.recomputation import maybe_recompute
 from deeplab.model.slim_bridge import create_variables, slim, variable_scope, variables_from
 
 
@@ -89,24 +91,25 @@ class DeepLabV3PredictionModel(tf.Module):
   def _logits(self, images, is_training, batch_norm_is_training, dropout_seed):
     options = self.options
     images = tf.cast(normalize(images, options.preprocess_images_option), self._compute_dtype)
+    recompute = self._recompute_gradients and is_training
+    if is_training and dropout_seed is None:  # Drawn here, so that a recomputed dropout is the same.
+      dropout_seed = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
     features, low_level_features = build_backbone(
-        images, options, is_training=batch_norm_is_training, batch_norm_decay=self._batch_norm_decay,
-        recompute=self._recompute_gradients and is_training)
+        images, options, is_training=batch_norm_is_training, batch_norm_decay=self._batch_norm_decay, recompute=recompute)
     with slim.arg_scope(arg_scopes.head_arg_scope(
         is_training=batch_norm_is_training, batch_norm_decay=self._batch_norm_decay)):
-      net = atrous_spatial_pyramid_pooling(
-          features, atrous_rates=options.atrous_rates, separable=options.aspp_with_separable_conv,
+      pyramid = functools.partial(
+          atrous_spatial_pyramid_pooling, atrous_rates=options.atrous_rates, separable=options.aspp_with_separable_conv,
           image_level=options.use_image_level_feature, align_corners=options.align_corners,
-          dropout=lambda net: _dropout(net, dropout_seed) if is_training else net)
+          dropout=functools.partial(_dropout, seed=dropout_seed) if is_training else tf.identity)
+      net = maybe_recompute(pyramid, recompute)(features)
       if options.use_decoder:
-        net = decoder(net, low_level_features, separable=options.decoder_with_separable_conv,
-                      align_corners=options.align_corners)
+        refine = functools.partial(decoder, separable=options.decoder_with_separable_conv, align_corners=options.align_corners)
+        net = maybe_recompute(refine, recompute)(net, low_level_features)
       with variable_scope('logits'):
         logits = conv2d(net, options.num_classes, 1, activation_fn=None, normalizer_fn=None, scope='semantic')
     return tf.cast(logits, tf.float32)
 
 
 def _dropout(net, seed):
-  if seed is None:
-    seed = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
   return tf.nn.experimental.stateless_dropout(net, rate=DROPOUT_RATE, seed=seed)
