@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab import metrics
+from deeplab.cross_entropy import pixel_cross_entropy
 from deeplab.errors import InputError
 from deeplab.options import PredictionOptions
 from deeplab.prediction import image_padding, multi_scale
@@ -164,10 +165,12 @@ class DeepLabV3Evaluator:
     logits = self._logits(images, sizes)
     predictions = tf.argmax(logits, axis=-1, output_type=tf.int32)
     valid = tf.not_equal(labels, self._ignore_label)
-    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.where(valid, labels, 0), logits=logits)
+    # A label out of range is an error of the confusion matrix below, which says so.
+    cross_entropy = pixel_cross_entropy(logits, tf.clip_by_value(labels, 0, self._num_classes - 1))
+    cross_entropy = tf.where(valid, cross_entropy, tf.zeros_like(cross_entropy))
     weights = tf.cast(valid, tf.float32)
     means = tf.math.divide_no_nan(
-        tf.reduce_sum(cross_entropy * weights, axis=[1, 2]), tf.reduce_sum(weights, axis=[1, 2]))
+        tf.reduce_sum(cross_entropy, axis=[1, 2]), tf.reduce_sum(weights, axis=[1, 2]))
     confusions = tf.map_fn(
         lambda pair: metrics.confusion_matrix(
             pair[0], pair[1], num_classes=self._num_classes, ignore_label=self._ignore_label),

@@ -9,6 +9,7 @@ from deeplab.model.aspp import DROPOUT_RATE, atrous_spatial_pyramid_pooling
 from deeplab.model.backbones import build_backbone
 from deeplab.model.decoder import decoder
 from deeplab.model.layers import conv2d, frozen_weights, resize_bilinear, spatial_size
+from deeplab.model.label_map import resized_argmax
 from deeplab.model.normalization import normalize
 from deeplab.model.recomputation import maybe_recompute
 from deeplab.model.slim_bridge import create_variables, slim, variable_scope, variables_from
@@ -80,8 +81,8 @@ class DeepLabV3PredictionModel(tf.Module):
       int32 [B, H, W].
     """
     with frozen_weights() if frozen else contextlib.nullcontext():
-      logits = self.predict(images)
-    return tf.argmax(logits, axis=-1, output_type=tf.int32)
+      logits = self.predict_low_resolution(images)
+    return resized_argmax(logits, spatial_size(images), align_corners=self.options.align_corners)
 
   def l2_loss(self):
     """weight_decay * sum(w ** 2) / 2 over the weights of all convolutions but depthwise ones: float32 scalar."""

@@ -1,0 +1,64 @@
+"""From coarse logits to the class of every pixel, without logits of every pixel in memory at once.
+
+At full size the logits are by far the largest thing that a prediction needs: 84 bytes a pixel for 21 classes, as much as 21 of the
+images. So they are made and reduced to classes in bands of rows.
+"""
+import tensorflow as tf
+
+from deeplab.model.layers import resize_bilinear
+
+# Larger bands are not faster; this is a photograph of 900 x 900 pixels with 21 classes.
+_BAND_BYTES = 64 * 2 ** 20
+
+
+def resized_argmax(logits, size, *, align_corners):
+  """The class with the largest logit, of logits resized as `resize_bilinear` does it.
+
+  Args:
+    logits: float32 [B, h, w, C]; all but C may be unknown while tracing.
+    size: (height, width), ints or int32 scalars.
+    align_corners: convention of the resize.
+
+  Returns:
+    int32 [B, height, width].
+  """
+  batch, in_height = tf.unstack(tf.shape(logits)[:2])
+  height, width = size
+  bytes_of_a_row = 4 * logits.shape[3] * tf.cast(batch * width, tf.int64)
+  rows_of_a_band = tf.cast(tf.maximum(_BAND_BYTES // bytes_of_a_row, 1), tf.int32)
+
+  def whole():
+    return tf.argmax(resize_bilinear(logits, size, align_corners=align_corners), axis=-1, output_type=tf.int32)
+
+  def in_bands():
+    num_bands = -(-height // rows_of_a_band)
+    labels = tf.TensorArray(tf.int32, size=num_bands, infer_shape=False, element_shape=[None, None, None])
+
+    def add_band(index, labels):
+      rows = tf.range(index * rows_of_a_band, tf.minimum((index + 1) * rows_of_a_band, height))
+      band = _resized_rows(logits, rows, height, in_height, align_corners=align_corners)
+      band = resize_bilinear(band, (tf.size(rows), width), align_corners=align_corners)
+      # Rows first, for the bands to be put below each other.
+      return index + 1, labels.write(index, tf.transpose(tf.argmax(band, axis=-1, output_type=tf.int32), [1, 0, 2]))
+
+    _, labels = tf.while_loop(lambda index, _: index < num_bands, add_band, (0, labels), parallel_iterations=1)
+    return tf.transpose(labels.concat(), [1, 0, 2])
+
+  labels = tf.cond(rows_of_a_band >= height, whole, in_bands)
+  known = [size if isinstance(size, int) else None for size in (height, width)]
+  return tf.ensure_shape(labels, [logits.shape[0], *known])
+
+
+def _resized_rows(logits, rows, height, in_height, *, align_corners):
+  """Rows of `logits` resized along that side only: [B, len(rows), w, C]."""
+  if align_corners:
+    scale = tf.cast(tf.maximum(in_height - 1, 0), tf.float32) / tf.cast(tf.maximum(height - 1, 1), tf.float32)
+  else:
+    scale = tf.cast(in_height, tf.float32) / tf.cast(height, tf.float32)
+  positions = tf.cast(rows, tf.float32) * scale
+  above = tf.floor(positions)
+  share = (positions - above)[:, tf.newaxis, tf.newaxis]
+  above = tf.cast(above, tf.int32)
+  upper = tf.gather(logits, above, axis=1)
+  lower = tf.gather(logits, tf.minimum(above + 1, in_height - 1), axis=1)
+  return upper + (lower - upper) * share
