@@ -20,7 +20,7 @@ from deeplab import pictures
 from deeplab import synthetic_scenes
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError
-from deeplab.options import CheckedOptions, option
+from deeplab.options import COMPUTE_DTYPES, CheckedOptions, option
 
 DESCRIPTION = """\
 Draws a small data set of shapes, writes it to records, trains on them from scratch, evaluates and predicts held-out scenes,
@@ -43,6 +43,7 @@ class QuickstartOptions(CheckedOptions):
   batch_size: int = option(8, 'Scenes in a training batch.', minimum=1)
   crop_size: int = option(129, 'Height and width of the training crop.', minimum=1)
   seed: int = option(0, 'Of the drawing and of the training.', minimum=0, maximum=2 ** 31 - 1)
+  compute_dtype: str = option('float32', '--compute_dtype of training, evaluation and inference.', choices=COMPUTE_DTYPES)
 
 
 def main(options):
@@ -77,16 +78,17 @@ def command_lines(options):
     yield f'write_tfrecord.py ({split})', [
         'write_tfrecord.py', f'--list_path={split}.txt', '--images_dir=JPEGImages', '--labels_dir=SegmentationClass',
         f'--split={split}']
+  computation = [f'--compute_dtype={options.compute_dtype}'] if options.compute_dtype != 'float32' else []
   yield 'run_trainer.py', [
       'run_trainer.py', '--filenames=train', '--output_path=model',
       f'--num_classes={len(synthetic_scenes.CLASS_NAMES)}', '--class_names=class_names.txt', '--model_variant=mobilenet_v2',
       '--depth_multiplier=0.5', '--use_decoder', '--preprocess_images_option=zero_mean_unit_range', '--weight_decay=4e-5',
       f'--batch_size={options.batch_size}', f'--crop_size_height={options.crop_size}', f'--crop_size_width={options.crop_size}',
       f'--num_steps={options.num_steps}', '--optimizer=adam', '--init_learning_rate=0.003', '--batch_norm_decay=0.95',
-      '--min_rescale_factor=0.75', '--max_rescale_factor=1.5', '--log_per_steps=50', f'--seed={options.seed}']
-  yield 'run_evaluator.py', ['run_evaluator.py', '--filenames=val', '--ckpt_path=model']
+      '--min_rescale_factor=0.75', '--max_rescale_factor=1.5', '--log_per_steps=50', f'--seed={options.seed}', *computation]
+  yield 'run_evaluator.py', ['run_evaluator.py', '--filenames=val', '--ckpt_path=model', *computation]
   yield 'run_inferencer.py', [
-      'run_inferencer.py', '--input_file_list=images.txt', '--ckpt_path=model', '--output_path=predictions']
+      'run_inferencer.py', '--input_file_list=images.txt', '--ckpt_path=model', '--output_path=predictions', *computation]
 
 
 def contact_sheet(directory, names, predictions):

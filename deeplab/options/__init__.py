@@ -6,8 +6,8 @@ is imported. `flags.py` makes command-line flags out of the classes; as a librar
 from deeplab.options.checks import CheckedOptions, option
 from deeplab.options.data import ConversionOptions, InspectionOptions, PreviewOptions, TrainingInputOptions
 from deeplab.options.model import (
-    DEPTH_MULTIPLIERS, MODEL_VARIANTS, OUTPUT_STRIDES, PREPROCESS_IMAGES_OPTIONS, RESNET_VARIANTS, ComputeOptions,
-    ModelOptions)
+    COMPUTE_DTYPES, DEPTH_MULTIPLIERS, MODEL_VARIANTS, OUTPUT_STRIDES, PREPROCESS_IMAGES_OPTIONS, RESNET_VARIANTS,
+    ComputeOptions, ModelOptions)
 from deeplab.options.official import ExportOptions, ImportOptions
 from deeplab.options.prediction import OUTPUT_TYPES, EvaluationOptions, InferenceOptions, PredictionOptions
 from deeplab.options.training import LossOptions, RunOptions, TrainingOptions, ValidationOptions

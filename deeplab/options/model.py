@@ -8,6 +8,7 @@ RESNET_VARIANTS = ('resnet_v1_50', 'resnet_v1_101', 'resnet_v2_50', 'resnet_v2_1
 MODEL_VARIANTS = RESNET_VARIANTS + ('mobilenet_v2',)
 OUTPUT_STRIDES = (8, 16, 32)
 PREPROCESS_IMAGES_OPTIONS = ('subtract_imagenet_mean', 'zero_mean_unit_range', 'subtract_official_mean')
+COMPUTE_DTYPES = ('float32', 'bfloat16', 'float16')
 DEPTH_MULTIPLIERS = (0.35, 0.5, 0.75, 1.0, 1.4)
 
 
@@ -62,5 +63,5 @@ class ComputeOptions(CheckedOptions):
 
   compute_dtype: str = option(
       'float32', 'Type of activations and convolutions. Variables, statistics, softmax and loss stay float32. float16 needs a '
-      'GPU.', choices=('float32', 'bfloat16', 'float16'))
+      'GPU.', choices=COMPUTE_DTYPES)
   jit_compile: bool = option(False, 'Compile with XLA: a slower start for faster steps, most of all on a GPU.')
