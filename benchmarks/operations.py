@@ -32,6 +32,7 @@ def main():
   from deeplab import quiet_start
   quiet_start.import_tensorflow()
   import tensorflow as tf
+  tf.get_logger().setLevel('ERROR')  # That its counter of operations is an old function.
   tf.config.threading.set_inter_op_parallelism_threads(1)
   from deeplab.model.prediction_model import DeepLabV3PredictionModel
   from deeplab.options import ModelOptions
@@ -123,7 +124,7 @@ def profile(tf, work):
     for line in plane.lines:
       for event in line.events:
         name, colon, kind = plane.event_metadata[event.metadata_id].name.partition(':')
-        if colon and name and ':' not in kind and ' ' not in name and not name.startswith('$'):
+        if colon and name and not kind.startswith(' ') and ':' not in kind and ' ' not in name and not name.startswith('$'):
           times[kind] += event.duration_ps / 1e9 / _RUNS
           counts[kind] += 1 / _RUNS
   return times, counts
