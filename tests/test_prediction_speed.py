@@ -113,6 +113,13 @@ def test_recomputation_changes_nothing(variant):
   assert_same_step(recomputed, kept, tolerance=1e-2)
 
 
+def test_bfloat16_training_step_compiles_with_xla():
+  """With a decoder: XLA's gradient of a bfloat16 resize has the wrong dtype."""
+  plain = step_of(make('mobilenet_v2', compute_dtype='bfloat16'))(images_of(33, batch_size=2))
+  compiled = step_of(make('mobilenet_v2', compute_dtype='bfloat16'), jit_compile=True)(images_of(33, batch_size=2))
+  assert compiled[0] == pytest.approx(plain[0], rel=0.01)  # Dropout, too, draws other random numbers.
+
+
 @pytest.mark.parametrize('variant', ['resnet_v2_50', 'mobilenet_v2'])
 def test_training_step_compiles_with_xla(variant, monkeypatch):
   monkeypatch.setattr(prediction_model, '_dropout', lambda net, seed: net)  # XLA draws other random numbers.

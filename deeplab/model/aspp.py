@@ -1,13 +1,13 @@
 """Atrous spatial pyramid pooling (DeepLabv3, arXiv:1706.05587, section 3.3)."""
 import tensorflow as tf
 
-from deeplab.model.layers import conv2d, resize_bilinear, separable_conv2d, spatial_size
+from deeplab.model.layers import conv2d, separable_conv2d
 
 DEPTH = 256
 DROPOUT_RATE = 0.1
 
 
-def atrous_spatial_pyramid_pooling(features, *, atrous_rates, separable, image_level, align_corners, dropout):
+def atrous_spatial_pyramid_pooling(features, *, atrous_rates, separable, image_level, dropout):
   """Looks at the features at several scales, inside an arg_scope of `head_arg_scope`.
 
   Args:
@@ -15,7 +15,6 @@ def atrous_spatial_pyramid_pooling(features, *, atrous_rates, separable, image_l
     atrous_rates: ints, one 3x3 branch each; may be empty.
     separable: separable instead of plain 3x3 convolutions.
     image_level: add the globally pooled branch.
-    align_corners: convention of its resize.
     dropout: function applied to the result.
 
   Returns:
@@ -28,13 +27,13 @@ def atrous_spatial_pyramid_pooling(features, *, atrous_rates, separable, image_l
       branches.append(separable_conv2d(features, DEPTH, rate=rate, scope=f'aspp{index}'))
     else:
       branches.append(conv2d(features, DEPTH, 3, rate=rate, scope=f'aspp{index}'))
-  if image_level:
-    branches.append(_image_level_features(features, align_corners=align_corners))
-  return dropout(conv2d(tf.concat(branches, axis=-1), DEPTH, 1, scope='concat_projection'))
+  pooled = _image_level_features(features) if image_level else None
+  net = branches[0] if len(branches) == 1 else tf.concat(branches, axis=-1)
+  return dropout(conv2d(net, DEPTH, 1, constant=pooled, scope='concat_projection'))
 
 
-def _image_level_features(features, *, align_corners):
+def _image_level_features(features):
+  """[B, 1, 1, 256]: resized to the size of the map, as the paper says, one pixel is the same everywhere."""
   # Summed in float32: a low-precision mean over thousands of positions drifts.
   pooled = tf.reduce_mean(tf.cast(features, tf.float32), axis=[1, 2], keepdims=True)
-  pooled = conv2d(tf.cast(pooled, features.dtype), DEPTH, 1, scope='image_pooling')
-  return resize_bilinear(pooled, spatial_size(features), align_corners=align_corners)
+  return conv2d(tf.cast(pooled, features.dtype), DEPTH, 1, scope='image_pooling')

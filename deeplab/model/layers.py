@@ -38,7 +38,7 @@ def frozen_weights():
 
 
 @slim.add_arg_scope
-def conv2d(inputs, num_outputs, kernel_size, *, stride=1, rate=1, padding='SAME', activation_fn=tf.nn.relu,
+def conv2d(inputs, num_outputs, kernel_size, *, constant=None, stride=1, rate=1, padding='SAME', activation_fn=tf.nn.relu,
            normalizer_fn=None, weights_initializer=None, scope):
   """2-D convolution with variables `scope/weights`, and `scope/biases` where there is no normalizer.
 
@@ -46,6 +46,8 @@ def conv2d(inputs, num_outputs, kernel_size, *, stride=1, rate=1, padding='SAME'
     inputs: float [B, H, W, D].
     num_outputs: depth of the output.
     kernel_size: side of the square kernel.
+    constant: with kernel_size 1, float [B, 1, 1, K] or None: channels that have one value everywhere, counted after those of
+      `inputs`. The result is that of their concatenation, without the work.
     stride, rate: at most one of them above 1; rate is the atrous (dilation) rate.
     padding: 'SAME' or 'VALID'.
     activation_fn: applied last, or None.
@@ -57,21 +59,30 @@ def conv2d(inputs, num_outputs, kernel_size, *, stride=1, rate=1, padding='SAME'
     [B, H', W', num_outputs] of the inputs' dtype.
   """
   with variable_scope(scope):
-    weights = get_variable('weights', [kernel_size, kernel_size, inputs.shape[-1], num_outputs],
-                           initializer=weights_initializer)
-    if kernel_size == 1 and stride == 1 and normalizer_fn is batch_norm and expansion.pays(inputs, num_outputs):
+    depth = inputs.shape[-1]
+    weights = get_variable(
+        'weights', [kernel_size, kernel_size, depth + (0 if constant is None else constant.shape[-1]), num_outputs],
+        initializer=weights_initializer)
+    if (kernel_size == 1 and stride == 1 and constant is None and normalizer_fn is batch_norm
+        and expansion.pays(inputs, num_outputs)):
       outputs = expansion_batch_norm(inputs, weights)
       if outputs is not None:
         return outputs if activation_fn is None else activation_fn(outputs)
     # In float32 TensorFlow's own optimizer fuses the two.
     foldable = normalizer_fn is batch_norm and (inputs.dtype != tf.float32 or _weights_are_frozen[-1])
     weights, biases = _prepare(weights, inputs.dtype, depth=num_outputs if foldable else None)
+    if constant is not None:
+      with _once_if_frozen():
+        weights, weights_of_constant = weights[:, :, :depth], weights[:, :, depth:]
+      constant = tf.nn.conv2d(constant, weights_of_constant, strides=1, padding='SAME')
     if kernel_size == 3 and stride == 1 and padding == 'SAME':
       outputs = convolution.conv2d(inputs, weights, rate=rate)
     elif kernel_size == 1 and stride == 1 and own_gradients.pointwise_pays():
       outputs = own_gradients.pointwise_conv2d(inputs, weights)
     else:
       outputs = tf.nn.conv2d(inputs, weights, strides=stride, padding=padding)
+    if constant is not None:
+      outputs += constant
     return _normalize_and_activate(outputs, biases, normalizer_fn, activation_fn)
 
 
@@ -208,8 +219,9 @@ def resize_bilinear(inputs, size, *, align_corners):
   Returns:
     [B, height, width, D] of the inputs' dtype.
   """
+  # The operation answers in float32 whatever it gets. Cast before, because XLA's gradient of it forgets to cast back.
   outputs = tf.raw_ops.ResizeBilinear(
-      images=inputs, size=tf.stack([*size]), align_corners=align_corners, half_pixel_centers=False)
+      images=tf.cast(inputs, tf.float32), size=tf.stack([*size]), align_corners=align_corners, half_pixel_centers=False)
   return tf.cast(outputs, inputs.dtype)
 
 
@@ -248,10 +260,13 @@ def _prepare(weights, dtype, *, depth):
     factor = scale if weights.shape[3] == depth else scale[:, tf.newaxis]
     return tf.cast(weights * factor, dtype), tf.cast(offset, dtype)
 
-  if not _weights_are_frozen[-1]:
+  with _once_if_frozen():
     return prepare()
-  with tf.init_scope():  # Out of the function that is being traced, which then keeps the results.
-    return prepare()
+
+
+def _once_if_frozen():
+  """Where what depends on nothing but frozen weights belongs: out of the function that is traced, which keeps the results."""
+  return tf.init_scope() if _weights_are_frozen[-1] else contextlib.nullcontext()
 
 
 def _normalize_and_activate(outputs, biases, normalizer_fn, activation_fn):

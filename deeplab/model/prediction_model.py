@@ -101,7 +101,7 @@ class DeepLabV3PredictionModel(tf.Module):
         is_training=batch_norm_is_training, batch_norm_decay=self._batch_norm_decay)):
       pyramid = functools.partial(
           atrous_spatial_pyramid_pooling, atrous_rates=options.atrous_rates, separable=options.aspp_with_separable_conv,
-          image_level=options.use_image_level_feature, align_corners=options.align_corners,
+          image_level=options.use_image_level_feature,
           dropout=functools.partial(_dropout, seed=dropout_seed) if is_training else tf.identity)
       net = maybe_recompute(pyramid, recompute)(features)
       if options.use_decoder:
