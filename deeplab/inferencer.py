@@ -1,7 +1,8 @@
-"""Inference: images and a network to class indices or probabilities."""
+"""Inference: images and a network, which does not change any more, to class indices or probabilities."""
 import numpy as np
 import tensorflow as tf
 
+from deeplab.model.layers import frozen_weights
 from deeplab.options import PredictionOptions
 from deeplab.prediction import image_padding, multi_scale
 from deeplab.prediction.tile_predictor import TilePredictor
@@ -23,11 +24,10 @@ class DeepLabV3Inferencer:
     self._options = options or PredictionOptions()
     self._options.check_against(model.options)
     self._with_probabilities = with_probabilities
-    self._tiles = TilePredictor(model, self._options, jit_compile=jit_compile)
-    self._logits = multi_scale.logits_function(model, self._options, jit_compile=jit_compile)
-    # The network's own shorter way to labels serves where its logits are what counts.
-    self._is_plain = (multi_scale.is_single_pass(self._options) and self._options.pad_size is None and not jit_compile
-                      and not with_probabilities)
+    self._tiles = TilePredictor(model, self._options, jit_compile=jit_compile, frozen=True)
+    self._logits = multi_scale.logits_function(model, self._options, jit_compile=jit_compile, frozen=True)
+    # The shorter way to labels serves where nobody needs all logits.
+    self._needs_logits = with_probabilities or jit_compile or not multi_scale.is_single_pass(self._options)
     self._step = tf.function(self._predict_batch, autograph=False, input_signature=[
         tf.TensorSpec([None, None, None, 3], tf.uint8), tf.TensorSpec([None, 2], tf.int32)])
 
@@ -70,8 +70,9 @@ class DeepLabV3Inferencer:
 
   def _predict_batch(self, images, sizes):
     """Traced: labels int32 [B, H, W], and probabilities float32 [B, H, W, C], empty where nobody wants them."""
-    if self._is_plain:
-      return self._model.predict_labels(images, frozen=True), tf.zeros([0])
+    if not self._needs_logits:
+      with frozen_weights():
+        return multi_scale.predict_labels(self._model, images, sizes, self._options), tf.zeros([0])
     logits = self._logits(images, sizes)
     labels = tf.argmax(logits, axis=-1, output_type=tf.int32)
     return labels, tf.nn.softmax(logits) if self._with_probabilities else tf.zeros([0])

@@ -16,7 +16,7 @@ class PixelModel:
     self.num_traces += 1
     return tf.cast(images, tf.float32) / 16.0
 
-  def predict_labels(self, images, *, frozen=False):
+  def predict_labels(self, images):
     return tf.argmax(self.predict(images), axis=-1, output_type=tf.int32)
 
   def l2_loss(self):

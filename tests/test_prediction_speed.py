@@ -3,9 +3,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.model import convolution, layers, prediction_model
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
-from deeplab.options import ModelOptions
+from deeplab.options import ModelOptions, PredictionOptions
+from deeplab.prediction import image_padding, multi_scale
 
 SMALL = dict(num_classes=5, atrous_rates=(2, 4), use_decoder=True)
 VARIANTS = ['resnet_v1_50', 'resnet_v2_50', 'mobilenet_v2']
@@ -43,10 +45,12 @@ def test_folded_weights_give_the_same_logits(variant, monkeypatch):
 def test_labels_are_the_argmax_and_frozen_ones_keep_the_weights():
   model = make('mobilenet_v2')
   images = images_of(50)
-  frozen = tf.function(lambda images: model.predict_labels(images, frozen=True), autograph=False)
+  frozen = DeepLabV3Inferencer(model)
+  image = tf.cast(images, tf.uint8).numpy()
+  images = tf.cast(image, tf.float32)
   current = tf.function(model.predict_labels, autograph=False)
   expected = np.argmax(model.predict(images), axis=-1)
-  assert np.mean(frozen(images).numpy() != expected) < 0.001
+  assert np.mean(frozen.predict(list(image))[0][0] != expected[0]) < 0.001
   np.testing.assert_array_equal(current(images), expected)
   for name, variable in model.named_variables.items():
     if name == 'logits/semantic/biases':
@@ -54,6 +58,23 @@ def test_labels_are_the_argmax_and_frozen_ones_keep_the_weights():
     if name == 'aspp0/BatchNorm/beta':
       variable.assign(variable * 0.0)
   assert np.all(current(images).numpy() == 3)
+
+
+@pytest.mark.parametrize('way', [{}, {'with_probabilities': True}, {'jit_compile': True}])
+@pytest.mark.parametrize('options', [{}, {'eval_pad': 'stride'}, {'add_flipped_images': True}])
+def test_inferencer_predicts_the_largest_logit_whatever_it_prepares(options, way):
+  if 'jit_compile' in way and options:
+    pytest.skip('a compilation each; one is enough')
+  model, options = make('mobilenet_v2'), PredictionOptions(**options)
+  image = tf.cast(images_of(50), tf.uint8).numpy()
+  inferencer = DeepLabV3Inferencer(model, options=options, **way)
+  size = inferencer.batch_key(image[0])
+  padded = image_padding.stack_padded(list(image), size=size, value=0)
+  logits = multi_scale.predict_logits(model, padded, np.array([[50, 50]], np.int32), options)[0, :50, :50]
+  labels, probabilities = inferencer.predict(list(image))[0]
+  assert np.mean(labels != np.argmax(logits, axis=-1)) < 0.001
+  if probabilities is not None:
+    np.testing.assert_allclose(probabilities, tf.nn.softmax(logits), atol=1e-4)
 
 
 def test_folding_follows_the_weights_unless_frozen():

@@ -1,5 +1,4 @@
 """DeepLabv3 and DeepLabv3+: images to logits."""
-import contextlib
 import functools
 
 import tensorflow as tf
@@ -8,7 +7,7 @@ from deeplab.model import arg_scopes
 from deeplab.model.aspp import DROPOUT_RATE, atrous_spatial_pyramid_pooling
 from deeplab.model.backbones import build_backbone
 from deeplab.model.decoder import decoder
-from deeplab.model.layers import conv2d, frozen_weights, resize_bilinear, spatial_size
+from deeplab.model.layers import conv2d, resize_bilinear, spatial_size
 from deeplab.model.label_map import resized_argmax
 from deeplab.model.normalization import normalize
 from deeplab.model.recomputation import maybe_recompute
@@ -70,18 +69,9 @@ class DeepLabV3PredictionModel(tf.Module):
     """Resizes logits [B, h, w, C] to [B, height, width, C] in the network's convention; size is (height, width)."""
     return resize_bilinear(logits, size, align_corners=self.options.align_corners)
 
-  def predict_labels(self, images, *, frozen=False):
-    """The most probable class of every pixel.
-
-    Args:
-      images: those of `predict`.
-      frozen: the variables keep the values they have while this is traced. Faster, and right where nothing trains.
-
-    Returns:
-      int32 [B, H, W].
-    """
-    with frozen_weights() if frozen else contextlib.nullcontext():
-      logits = self.predict_low_resolution(images)
+  def predict_labels(self, images):
+    """The most probable class of every pixel, int32 [B, H, W]; arguments as `predict`."""
+    logits = self.predict_low_resolution(images)
     return resized_argmax(logits, spatial_size(images), align_corners=self.options.align_corners)
 
   def l2_loss(self):

@@ -1,7 +1,9 @@
 """Logits of an image from one pass through the network, or averaged over scales and mirror images."""
+import contextlib
+
 import tensorflow as tf
 
-from deeplab.model.layers import resize_bilinear
+from deeplab.model.layers import frozen_weights, resize_bilinear
 from deeplab.prediction import image_padding
 
 # Keeps the logarithm of a probability that underflowed finite.
@@ -13,16 +15,21 @@ def is_single_pass(options):
   return tuple(options.eval_scales) == (1.0,) and not options.add_flipped_images
 
 
-def logits_function(model, options, *, jit_compile=False):
+def logits_function(model, options, *, jit_compile=False, frozen=False):
   """`predict_logits` of a model as a callable (images, sizes) -> logits, to call while tracing.
 
   Args:
     model: DeepLabV3PredictionModel.
     options: PredictionOptions.
     jit_compile: compile this part with XLA, once for every shape it meets. What is around it need not be compilable.
+    frozen: the weights keep the values they have while this is traced.
   """
+  # Every pass keeps prepared weights of its own: a single one may.
+  frozen = frozen and is_single_pass(options)
+
   def logits(images, sizes):
-    return predict_logits(model, images, sizes, options)
+    with frozen_weights() if frozen else contextlib.nullcontext():
+      return predict_logits(model, images, sizes, options)
 
   return tf.function(logits, autograph=False, jit_compile=True) if jit_compile else logits
 
@@ -42,9 +49,7 @@ def predict_logits(model, images, sizes, options):
   Returns:
     float32 [B, H, W, num_classes].
   """
-  preprocess = model.options.preprocess_images_option
-  if options.pad_size is not None:
-    images = image_padding.fill_padding(images, sizes, preprocess)
+  images = _with_padding(model, images, sizes, options)
   if is_single_pass(options):
     return model.predict(images)
   images = tf.cast(images, tf.float32)
@@ -58,6 +63,17 @@ def predict_logits(model, images, sizes, options):
       total += tf.nn.softmax(logits)
       passes += 1
   return tf.math.log(tf.maximum(total / passes, _TINY))
+
+
+def predict_labels(model, images, sizes, options):
+  """The class of every pixel, int32 [B, H, W], for options of a single pass: `predict_logits` without all logits in memory."""
+  return model.predict_labels(_with_padding(model, images, sizes, options))
+
+
+def _with_padding(model, images, sizes, options):
+  if options.pad_size is None:
+    return images
+  return image_padding.fill_padding(images, sizes, model.options.preprocess_images_option)
 
 
 def _one_pass(model, images, *, mirrored, pad_to_stride):

@@ -8,17 +8,18 @@ from deeplab.prediction import image_padding, multi_scale, tiling
 class TilePredictor:
   """Class probabilities of images that are larger than one tile."""
 
-  def __init__(self, model, options, *, jit_compile=False):
+  def __init__(self, model, options, *, jit_compile=False, frozen=False):
     """Prepares it.
 
     Args:
       model: DeepLabV3PredictionModel.
       options: PredictionOptions.
       jit_compile: compile the network with XLA.
+      frozen: the weights keep the values they have at the first image.
     """
     self._model = model
     self._options = options
-    logits = multi_scale.logits_function(model, options, jit_compile=jit_compile)
+    logits = multi_scale.logits_function(model, options, jit_compile=jit_compile, frozen=frozen)
     self._probabilities = tf.function(
         lambda images, sizes: tf.nn.softmax(logits(images, sizes)), autograph=False,
         input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8), tf.TensorSpec([None, 2], tf.int32)])
