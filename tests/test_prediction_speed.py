@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab.inferencer import DeepLabV3Inferencer
-from deeplab.model import convolution, layers, prediction_model
+from deeplab.model import aspp, convolution, layers, prediction_model
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions, PredictionOptions
 from deeplab.prediction import image_padding, multi_scale
@@ -13,9 +13,9 @@ SMALL = dict(num_classes=5, atrous_rates=(2, 4), use_decoder=True)
 VARIANTS = ['resnet_v1_50', 'resnet_v2_50', 'mobilenet_v2']
 
 
-def make(variant, **settings):
+def make(variant, *, options=None, **settings):
   tf.random.set_seed(1)
-  model = DeepLabV3PredictionModel(ModelOptions(model_variant=variant, **SMALL), **settings)
+  model = DeepLabV3PredictionModel(ModelOptions(model_variant=variant, **{**SMALL, **(options or {})}), **settings)
   random = np.random.default_rng(2)
   for name, variable in model.named_variables.items():
     if name.endswith(('gamma', 'moving_variance')):
@@ -58,6 +58,21 @@ def test_labels_are_the_argmax_and_frozen_ones_keep_the_weights():
     if name == 'aspp0/BatchNorm/beta':
       variable.assign(variable * 0.0)
   assert np.all(current(images).numpy() == 3)
+
+
+@pytest.mark.parametrize('options', [{}, {'use_decoder': False}, {'use_image_level_feature': False}, {'depth_multiplier': 0.5}])
+@pytest.mark.parametrize('compute_dtype', ['float32', 'bfloat16'])
+def test_a_projection_is_merged_into_aspp_without_rates(options, compute_dtype, monkeypatch):
+  model = make('mobilenet_v2', options={'atrous_rates': (), **options}, compute_dtype=compute_dtype)
+  with layers.frozen_weights():
+    merged = tf.function(model.predict, autograph=False)(images_of(65)).numpy()
+  monkeypatch.setattr(aspp, 'as_projection', lambda net, depth: net)
+  with layers.frozen_weights():
+    expected = tf.function(model.predict, autograph=False)(images_of(65)).numpy()
+  tolerance = 2e-5 if compute_dtype == 'float32' else 0.05
+  np.testing.assert_allclose(merged, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+  # At half the depths 480 * 256 products would replace 480 * 160 + 160 * 256, which are fewer.
+  assert np.array_equal(merged, expected) == ('depth_multiplier' in options)
 
 
 @pytest.mark.parametrize('way', [{}, {'with_probabilities': True}, {'jit_compile': True}])

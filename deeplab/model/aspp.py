@@ -2,6 +2,7 @@
 import tensorflow as tf
 
 from deeplab.model.layers import conv2d, separable_conv2d
+from deeplab.model.projection import as_projection, spatial_mean
 
 DEPTH = 256
 DROPOUT_RATE = 0.1
@@ -20,7 +21,9 @@ def atrous_spatial_pyramid_pooling(features, *, atrous_rates, separable, image_l
   Returns:
     [B, h, w, 256].
   """
-  # The order of the branches is part of a checkpoint's meaning: concat_projection weighs them by position.
+  if not atrous_rates:
+    features = as_projection(features, depth=DEPTH)
+  # The order of the branches is part of a checkpoint's meaning: concat_projection weighs them by position, the pooled one last.
   branches = [conv2d(features, DEPTH, 1, scope='aspp0')]
   for index, rate in enumerate(atrous_rates, start=1):
     if separable:
@@ -34,6 +37,4 @@ def atrous_spatial_pyramid_pooling(features, *, atrous_rates, separable, image_l
 
 def _image_level_features(features):
   """[B, 1, 1, 256]: resized to the size of the map, as the paper says, one pixel is the same everywhere."""
-  # Summed in float32: a low-precision mean over thousands of positions drifts.
-  pooled = tf.reduce_mean(tf.cast(features, tf.float32), axis=[1, 2], keepdims=True)
-  return conv2d(tf.cast(pooled, features.dtype), DEPTH, 1, scope='image_pooling')
+  return conv2d(spatial_mean(features), DEPTH, 1, scope='image_pooling')

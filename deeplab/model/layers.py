@@ -10,7 +10,7 @@ import contextlib
 import numpy as np
 import tensorflow as tf
 
-from deeplab.model import convolution, expansion, own_gradients
+from deeplab.model import convolution, expansion, own_gradients, projection
 from deeplab.model.slim_bridge import get_variable, slim, variable_scope
 
 _updates_statistics = [True]
@@ -32,7 +32,8 @@ def frozen_weights():
   """While open, weights are folded and cast once, while tracing, instead of in each run: they must not change any more."""
   _weights_are_frozen.append(True)
   try:
-    yield
+    with projection.remembered():
+      yield
   finally:
     _weights_are_frozen.pop()
 
@@ -43,7 +44,7 @@ def conv2d(inputs, num_outputs, kernel_size, *, constant=None, stride=1, rate=1,
   """2-D convolution with variables `scope/weights`, and `scope/biases` where there is no normalizer.
 
   Args:
-    inputs: float [B, H, W, D].
+    inputs: float [B, H, W, D]; with kernel_size 1 and batch norm also a projection.Projection.
     num_outputs: depth of the output.
     kernel_size: side of the square kernel.
     constant: with kernel_size 1, float [B, 1, 1, K] or None: channels that have one value everywhere, counted after those of
@@ -60,30 +61,36 @@ def conv2d(inputs, num_outputs, kernel_size, *, constant=None, stride=1, rate=1,
   """
   with variable_scope(scope):
     depth = inputs.shape[-1]
-    weights = get_variable(
-        'weights', [kernel_size, kernel_size, depth + (0 if constant is None else constant.shape[-1]), num_outputs],
-        initializer=weights_initializer)
-    if (kernel_size == 1 and stride == 1 and constant is None and normalizer_fn is batch_norm
-        and expansion.pays(inputs, num_outputs)):
+    all_depth = depth if constant is None else depth + constant.shape[-1]
+    weights = get_variable('weights', [kernel_size, kernel_size, all_depth, num_outputs], initializer=weights_initializer)
+    is_pointwise = kernel_size == 1 and stride == 1
+    if is_pointwise and normalizer_fn is batch_norm and constant is None and expansion.pays(inputs, num_outputs):
       outputs = expansion_batch_norm(inputs, weights)
       if outputs is not None:
         return outputs if activation_fn is None else activation_fn(outputs)
     # In float32 TensorFlow's own optimizer fuses the two.
     foldable = normalizer_fn is batch_norm and (inputs.dtype != tf.float32 or _weights_are_frozen[-1])
     weights, biases = _prepare(weights, inputs.dtype, depth=num_outputs if foldable else None)
+    if isinstance(inputs, projection.Projection):
+      with _once_if_frozen():
+        weights, biases = inputs.followed_by(weights, biases)
+      inputs = inputs.inputs
     if constant is not None:
       with _once_if_frozen():
         weights, weights_of_constant = weights[:, :, :depth], weights[:, :, depth:]
       constant = tf.nn.conv2d(constant, weights_of_constant, strides=1, padding='SAME')
     if kernel_size == 3 and stride == 1 and padding == 'SAME':
       outputs = convolution.conv2d(inputs, weights, rate=rate)
-    elif kernel_size == 1 and stride == 1 and own_gradients.pointwise_pays():
+    elif is_pointwise and own_gradients.pointwise_pays():
       outputs = own_gradients.pointwise_conv2d(inputs, weights)
     else:
       outputs = tf.nn.conv2d(inputs, weights, strides=stride, padding=padding)
     if constant is not None:
       outputs += constant
-    return _normalize_and_activate(outputs, biases, normalizer_fn, activation_fn)
+    result = _normalize_and_activate(outputs, biases, normalizer_fn, activation_fn)
+    if is_pointwise and biases is not None and constant is None and activation_fn is None:
+      projection.remember(result, inputs=inputs, weights=weights, biases=biases)
+    return result
 
 
 @slim.add_arg_scope
@@ -262,6 +269,14 @@ def _prepare(weights, dtype, *, depth):
 
   with _once_if_frozen():
     return prepare()
+
+
+def _merged(first, weights, biases):
+  """(weights, biases) of a Projection followed by a pointwise convolution with these."""
+  first_weights, first_biases, weights = (tf.cast(each, tf.float32) for each in (first.weights, first.biases, weights))
+  merged = tf.matmul(first_weights, weights)  # Of the last two axes.
+  biases = tf.cast(biases, tf.float32) + tf.linalg.matvec(weights[0, 0], first_biases, transpose_a=True)
+  return tf.cast(merged, first.dtype), tf.cast(biases, first.dtype)
 
 
 def _once_if_frozen():
