@@ -19,9 +19,9 @@ _OUTPUTS = np.array([[1, 1, 1, 1, 0], [0, 1, -1, 2, 0], [0, 1, 1, 4, 1]], np.flo
 
 
 def transform_weights(weights):
-  """float32 weights [3, 3, D, D'] as `conv2d` takes them: a list of 5, one for each column of products, [5, D, D'] each."""
+  """float32 weights [3, 3, D, D'] as `conv2d` takes them: a list of 5, one for each row of products, [5, D, D'] each."""
   taps = tf.reshape(weights, [9, -1])
-  return [tf.reshape(tf.matmul(np.kron(_WEIGHTS, column), taps), [NUM_POINTS, *weights.shape[2:]]) for column in _WEIGHTS]
+  return [tf.reshape(tf.matmul(np.kron(row, _WEIGHTS), taps), [NUM_POINTS, *weights.shape[2:]]) for row in _WEIGHTS]
 
 
 def conv2d(inputs, transformed_weights, *, rate):
@@ -39,16 +39,18 @@ def conv2d(inputs, transformed_weights, *, rate):
   depth, outputs_depth = transformed_weights[0].shape[1:]
   rows, columns = _Lattice(height, rate), _Lattice(width, rate)
   net = tf.pad(inputs, [[0, 0], [0, rows.padding], [0, columns.padding], [0, 0]])
-  # A pixel's place on its lattice is an axis of its own, so the transform along it is one product of matrices.
+  # A pixel's place on its lattice is an axis of its own, so the transform along it is one product of matrices: first along each
+  # column, then along each row, with the axis to transform in front each time and all others behind it.
   net = tf.matmul(rows.inputs_transform(), tf.reshape(net, [batch, rows.size, -1]))
-  net = tf.reshape(net, [batch, NUM_POINTS, -1, columns.size, rate * depth])
-  net = tf.transpose(net, [1, 0, 2, 3, 4])
-  products = []
-  for transform, weights in zip(tf.unstack(columns.inputs_transform(by_point=True)), transformed_weights):
-    part = tf.reshape(tf.matmul(transform, net), [NUM_POINTS, -1, depth])
-    products.append(tf.reshape(tf.matmul(part, weights), [NUM_POINTS, batch, -1, columns.num_tiles, rate * outputs_depth]))
-  net = tf.matmul(columns.outputs_transform(), tf.concat(products, axis=3))
-  net = tf.reshape(tf.transpose(net, [1, 0, 2, 3, 4]), [batch, NUM_POINTS * rows.num_tiles, -1])
+  net = tf.reshape(net, [batch, NUM_POINTS, rows.num_tiles * rate, columns.size, rate * depth])
+  net = tf.reshape(tf.transpose(net, [1, 3, 0, 2, 4]), [NUM_POINTS, columns.size, -1])
+  inputs_transform, outputs_transform = columns.inputs_transform(), columns.outputs_transform()
+  outputs = []
+  for row, weights in zip(tf.unstack(net), transformed_weights):
+    products = tf.matmul(tf.reshape(tf.matmul(inputs_transform, row), [NUM_POINTS, -1, depth]), weights)
+    outputs.append(tf.matmul(outputs_transform, tf.reshape(products, [NUM_POINTS * columns.num_tiles, -1])))
+  net = tf.reshape(tf.stack(outputs), [NUM_POINTS, columns.size, batch, rows.num_tiles * rate, rate * outputs_depth])
+  net = tf.reshape(tf.transpose(net, [2, 0, 3, 1, 4]), [batch, NUM_POINTS * rows.num_tiles, -1])
   net = tf.matmul(rows.outputs_transform(), net)
   net = tf.reshape(net, [batch, rows.size * rate, columns.size * rate, outputs_depth])
   return tf.ensure_shape(net[:, :height, :width], [*inputs.shape[:3], outputs_depth])
@@ -68,12 +70,11 @@ class _Lattice:
     self.padding = self.size * rate - length
     self.num_tiles = -(-self.size // TILE)
 
-  def inputs_transform(self, *, by_point=False):
-    """[5 * num_tiles, size], or [5, num_tiles, size]: the pixels of a lattice to its tiles' products. Outside is zero."""
+  def inputs_transform(self):
+    """[5 * num_tiles, size]: the pixels of a lattice to its tiles' products. Outside is zero."""
     # One-hot rows of places outside are all zeros.
     taken = tf.one_hot(TILE * tf.range(self.num_tiles)[:, tf.newaxis] + tf.range(-1, NUM_POINTS - 1), self.size)
-    transform = tf.einsum('pj,tjs->pts', _INPUTS, taken)
-    return transform if by_point else tf.reshape(transform, [-1, self.size])
+    return tf.reshape(tf.einsum('pj,tjs->pts', _INPUTS, taken), [-1, self.size])
 
   def outputs_transform(self):
     """[size, 5 * num_tiles]."""
