@@ -5,7 +5,7 @@ import sys
 import time
 
 from deeplab import flags
-from deeplab.errors import InputError
+from deeplab.errors import InputError, warn
 from deeplab.options import ComputeOptions, EvaluationOptions, ModelOptions, PredictionOptions
 
 DESCRIPTION = """Evaluates a trained network on TFRecords.
@@ -15,8 +15,7 @@ example: run_evaluator.py --filenames=val --ckpt_path=/tmp/deeplabv3 --class_nam
 
 def main(model_options, prediction_options, evaluation_options, compute_options):
   # Here and not above: these import TensorFlow, which --help and flag errors need not wait for.
-  from deeplab import checkpoints, color_map
-  from deeplab.devices import make_strategy
+  from deeplab import checkpoints, color_map, devices
   from deeplab.evaluation import evaluation_report
   from deeplab.evaluation.checkpoint_sequence import checkpoint_sequence
   from deeplab.prediction import image_padding, trained_network
@@ -24,7 +23,9 @@ def main(model_options, prediction_options, evaluation_options, compute_options)
   for stream in (sys.stdout, sys.stderr):
     stream.reconfigure(errors='surrogateescape')  # Names may hold bytes that are no text.
   colors = color_map.load_color_map(evaluation_options.colormap, flag='colormap')
-  strategy, _ = make_strategy()
+  _, warnings = devices.prepare(compute_options)
+  warn(warnings)
+  strategy = devices.make_strategy()
   evaluation, reports = None, []
   several = evaluation_options.all_checkpoints or evaluation_options.watch
   for prefix in checkpoint_sequence(
@@ -36,8 +37,7 @@ def main(model_options, prediction_options, evaluation_options, compute_options)
             prefix, model_options, given=flags.given(ModelOptions), compute_dtype=compute_options.compute_dtype,
             class_names=evaluation_options.class_names)
       print(*network.notes, sep='\n', end='\n' if network.notes else '', flush=True)
-      for line in image_padding.advice(network.options, prediction_options.pad_size):
-        print(f'warning: {line}', file=sys.stderr, flush=True)
+      warn(image_padding.advice(network.options, prediction_options.pad_size))
       evaluation = _Evaluation(network, strategy, prediction_options, evaluation_options, compute_options, colors)
     else:
       trained_network.restore(network.model, prefix)
@@ -100,8 +100,7 @@ class _Evaluation:
         boundary=boundary, settings={'filenames': list(self._options.filenames), **self._settings})
     print(*evaluation_report.table_lines(report), sep='\n', flush=True)
     print(f'{result.num_images / seconds:.2f} images/s', flush=True)
-    for line in evaluation_report.warnings(report):
-      print(f'warning: {line}', file=sys.stderr, flush=True)
+    warn(evaluation_report.warnings(report))
     if report_path:
       with prediction_files.explaining(report_path, flag='report_path'):
         evaluation_report.write(report_path, report, worst, self._colors, ignore_label=ignore_label)

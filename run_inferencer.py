@@ -5,7 +5,7 @@ import sys
 import time
 
 from deeplab import color_map, flags
-from deeplab.errors import InputError
+from deeplab.errors import InputError, warn
 from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import image_files, prediction_paths
 
@@ -18,6 +18,7 @@ example: run_inferencer.py --input=photos --ckpt_path=/tmp/deeplabv3 --output_pa
 
 def main(model_options, prediction_options, inference_options, compute_options):
   # Here and not above: these import TensorFlow, which --help and flag errors need not wait for.
+  from deeplab import devices
   from deeplab.inferencer import DeepLabV3Inferencer
   from deeplab.prediction import image_padding, prediction_files, trained_network
   from deeplab.prediction.prediction_run import PredictionRun
@@ -30,13 +31,14 @@ def main(model_options, prediction_options, inference_options, compute_options):
     return 0
   colors = color_map.load_color_map(inference_options.colormap, flag='colormap')
 
+  _, warnings = devices.prepare(compute_options)
+  warn(warnings)
   network = trained_network.load(
       inference_options.ckpt_path, model_options, given=flags.given(ModelOptions),
       compute_dtype=compute_options.compute_dtype, class_names=inference_options.class_names)
   for note in network.notes:
     print(note, flush=True)
-  for line in image_padding.advice(network.options, prediction_options.pad_size):
-    print(f'warning: {line}', file=sys.stderr, flush=True)
+  warn(image_padding.advice(network.options, prediction_options.pad_size))
   writer = prediction_files.PredictionWriter(color_map=colors, num_classes=network.options.num_classes)
   writer.check_types(inference_options.output_type)
   prediction_files.make_directory(inference_options.output_path)

@@ -8,6 +8,7 @@ import math
 
 import tensorflow as tf
 
+from deeplab.devices import has_gpu
 from deeplab.model.layers import interpolation_matrix, resize_bilinear
 
 # Below this probability the loss is computed from logarithms, lest it loses digits or overflows.
@@ -60,7 +61,7 @@ def resized_cross_entropy(logits, labels, *, align_corners):
   if logits.shape[1:3] == labels.shape[1:3] and logits.shape[1:3].is_fully_defined():
     return pixel_cross_entropy(logits, labels)
   known = logits.shape.is_fully_defined() and labels.shape.is_fully_defined()
-  if not known or tf.config.list_logical_devices('GPU'):  # A GPU's resize is fast, and its matrix products may be of 19 bits.
+  if not known or has_gpu():  # A GPU's resize is fast, and its matrix products may be of 19 bits.
     return pixel_cross_entropy(resize_bilinear(logits, tf.unstack(tf.shape(labels)[1:3]), align_corners=align_corners), labels)
   (batch, height, width, num_classes), (out_height, out_width) = logits.shape, labels.shape[1:3]
   across = interpolation_matrix(width, out_width, align_corners=align_corners)

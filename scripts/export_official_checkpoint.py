@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from deeplab import flags, output_places
-from deeplab.errors import InputError
+from deeplab.errors import InputError, warn
 from deeplab.options import ExportOptions
 
 
@@ -26,8 +26,7 @@ def main(options):
                      'known; export a checkpoint that this toolkit wrote')
   network = saved['model_options']
   tensors, left_out = official_checkpoints.to_official(checkpoints.Reader(prefix), network)
-  for warning in official_checkpoints.differences(network):
-    print(f'warning: {warning}', file=sys.stderr)
+  warn(official_checkpoints.differences(network))
   with output_places.new_directory(options.output_path, flag='output_path'):
     written = official_checkpoints.write_directory(options.output_path, tensors)
   print(f'Variables: {len(tensors)} written, {len(left_out)} others left out')

@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from deeplab import flags, output_places
 from deeplab.class_names import load_class_names
+from deeplab.errors import warn
 from deeplab.options import ImportOptions
 
 # What the user may say about the network.
@@ -70,7 +71,7 @@ def report(recognized):
   for unknown in recognized.unknown:
     print(f'  left out: {unknown}')
   if any('_quant/' in unknown for unknown in recognized.unknown):
-    print('warning: the weights were trained with simulated quantization, which this network does not do', file=sys.stderr)
+    warn(['the weights were trained with simulated quantization, which this network does not do'])
 
 
 if __name__ == '__main__':

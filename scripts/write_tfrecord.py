@@ -7,6 +7,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from deeplab import flags  # pylint: disable=wrong-import-position
+from deeplab.errors import warn  # pylint: disable=wrong-import-position
 from deeplab.options import ConversionOptions  # pylint: disable=wrong-import-position
 
 DESCRIPTION = """
@@ -27,7 +28,7 @@ def main(options):
   print(describe(summary, num_classes=options.num_classes), flush=True)
   warning = suspicious_values(summary) if options.num_classes is None else None
   if warning:
-    print(f'warning: {warning}', file=sys.stderr)
+    warn([warning])
 
 
 def describe(summary, *, num_classes):

@@ -27,6 +27,7 @@ def _load(command):
   return module
 
 
+_WITHOUT_GPU = pytest.mark.skipif(bool(tf.config.list_physical_devices('GPU')), reason='there is a GPU')
 run_evaluator, run_inferencer = _load('run_evaluator'), _load('run_inferencer')
 
 
@@ -121,6 +122,7 @@ def test_a_folder_with_bad_files(work, tmp_path):
     ({}, dict(model=dict(num_classes=5)), '--num_classes=5: the checkpoint was made with'),
     ({}, dict(prediction=dict(tile_size=16)), '--tile_size=16: must be greater than --output_stride=16'),
     ({}, dict(prediction=dict(tile_size=20, tile_overlap=10)), 'must be smaller than --tile_size=20 by at least'),
+    pytest.param({}, dict(compute=dict(compute_dtype='float16')), '--compute_dtype=float16: needs a GPU', marks=_WITHOUT_GPU),
 ])
 def test_mistakes_of_inference(work, monkeypatch, inference, others, words):
   monkeypatch.chdir(work)
@@ -152,6 +154,16 @@ def test_mistakes_of_evaluation(work, monkeypatch, evaluation, words):
     _call(run_evaluator, monkeypatch, options.EvaluationOptions(**evaluation))
 
 
+@_WITHOUT_GPU
+def test_what_the_devices_cannot_do(work, monkeypatch, capsys):
+  monkeypatch.chdir(work)
+  evaluation = options.EvaluationOptions(filenames=['val.tfrecord'], ckpt_path='model')
+  with pytest.raises(InputError, match='^--compute_dtype=float16: needs a GPU, and none was found; use bfloat16 or float32$'):
+    _call(run_evaluator, monkeypatch, evaluation, compute=dict(compute_dtype='float16'))
+  assert _call(run_evaluator, monkeypatch, evaluation, compute=dict(jit_compile=True)) == 0
+  assert capsys.readouterr().err.startswith('warning: --jit_compile: XLA is made for GPUs')
+
+
 def test_records_without_a_counted_pixel(work, monkeypatch, capsys):
   monkeypatch.chdir(work)
   record_makers.write('ignored.tfrecord', [record_makers.record(0, value=255), record_makers.record(1, value=255)])
@@ -174,8 +186,8 @@ def test_several_checkpoints(work, monkeypatch, capsys):
   assert sorted(os.listdir(work / 'reports')) == ['model.ckpt-20', 'model.ckpt-5']
 
 
-def _call(command, monkeypatch, command_options, *, model=None, prediction=None):
+def _call(command, monkeypatch, command_options, *, model=None, prediction=None, compute=None):
   """The command's main in this process, which saves importing TensorFlow again."""
   monkeypatch.setattr(flags, 'given', lambda option_class: frozenset(model or {}))
   return command.main(options.ModelOptions(**(model or {})), options.PredictionOptions(**(prediction or {})), command_options,
-                      options.ComputeOptions())
+                      options.ComputeOptions(**(compute or {})))

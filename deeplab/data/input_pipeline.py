@@ -9,7 +9,6 @@ mixes epochs: some records come twice before others come once.
 import dataclasses
 import os
 import random
-import sys
 
 import numpy as np
 import tensorflow as tf
@@ -20,7 +19,7 @@ from deeplab.data import decoding
 from deeplab.data import record_files
 from deeplab.data import tfrecord
 from deeplab.data.bad_records import explain_failure  # pylint: disable=unused-import
-from deeplab.errors import InputError
+from deeplab.errors import InputError, warn
 
 _ROWS_AT_ONCE = 64  # Rows of random numbers made in one go; a single row costs nearly as much as all.
 _MOST_REPORTED = 20
@@ -173,11 +172,9 @@ def _without_bad_records(files, options, *, num_classes):
   found = list(bad_records.find(files, num_classes=num_classes, ignore_label=options.ignore_label,
                                 max_image_pixels=options.max_image_pixels, num_threads=options.num_input_threads))
   num_records = sum(file.num_records for file in files)
-  for problem in found[:_MOST_REPORTED]:
-    print(f'warning: skipped: {problem}', file=sys.stderr)
+  warn(f'skipped: {problem}' for problem in found[:_MOST_REPORTED])
   if found:
-    print(f'warning: {len(found)} problems in {num_records} records; training goes on without these records',
-          file=sys.stderr, flush=True)
+    warn([f'{len(found)} problems in {num_records} records; training goes on without these records'])
   ends = {problem.path: problem.index for problem in found if problem.unreadable}
   files = [dataclasses.replace(file, num_records=ends.get(file.path, file.num_records)) for file in files]
   return files, [problem.name for problem in found if problem.name and not problem.unreadable]

@@ -11,6 +11,7 @@ import functools
 
 import tensorflow as tf
 
+from deeplab.devices import has_gpu
 from deeplab.model import minimal_filtering
 
 # From these rates on, the CPU's kernels for dilations lose to the alternative: the 16-bit convolution, and the depthwise one.
@@ -57,7 +58,7 @@ def _conv2d_without_filtering(inputs, weights, rate):
 
 
 def _filtering_may_pay(inputs, weights):
-  return inputs.dtype == tf.float32 and min(weights.shape[2:]) >= _FILTERING_DEPTH and not _gpus()
+  return inputs.dtype == tf.float32 and min(weights.shape[2:]) >= _FILTERING_DEPTH and not has_gpu()
 
 
 def _conv2d_by_filtering(inputs, weights, rate):
@@ -110,12 +111,8 @@ def _only_the_centre_counts(inputs, rate):
   return height is not None and width is not None and max(height, width) <= rate
 
 
-def _gpus():
-  return tf.config.list_logical_devices('GPU')
-
-
 def _taps_are_faster(inputs, rate):
-  if rate == 1 or _gpus():
+  if rate == 1 or has_gpu():
     return False
   if inputs.dtype != tf.float32:
     return rate >= _LOW_PRECISION_RATE_LIMIT

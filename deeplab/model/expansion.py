@@ -7,6 +7,8 @@ more in the gradients. The numbers are the same; the variance is a sum of square
 """
 import tensorflow as tf
 
+from deeplab.devices import has_gpu
+
 # Below these ratios, measured on a processor with AVX-512, the covariance and its gradient cost what the passes do.
 _OUTPUTS_FOR_AN_INPUT = 4
 _PIXELS_FOR_AN_INPUT = 24
@@ -14,7 +16,7 @@ _PIXELS_FOR_AN_INPUT = 24
 
 def pays(inputs, num_outputs):
   """Whether `normalized_expansion` is the faster way for float [B, H, W, D] inputs here."""
-  if inputs.dtype != tf.float32 or not inputs.shape.is_fully_defined() or tf.config.list_logical_devices('GPU'):
+  if inputs.dtype != tf.float32 or not inputs.shape.is_fully_defined() or has_gpu():
     return False
   depth = inputs.shape[3]
   return num_outputs >= _OUTPUTS_FOR_AN_INPUT * depth and inputs.shape.num_elements() >= _PIXELS_FOR_AN_INPUT * depth ** 2

@@ -6,17 +6,19 @@ convolution's inputs takes 12 times as long in bfloat16 as in float32 there.
 """
 import tensorflow as tf
 
+from deeplab.devices import has_gpu
+
 _STRIDES = [1, 1, 1, 1]
 
 
 def pointwise_pays():
   """Whether `pointwise_conv2d` is the faster one here."""
-  return not tf.config.list_logical_devices('GPU')
+  return not has_gpu()
 
 
 def strided_depthwise_pays(dtype):
   """Whether `strided_depthwise_conv2d` is the faster one here for that dtype."""
-  return dtype != tf.float32 and not tf.config.list_logical_devices('GPU')
+  return dtype != tf.float32 and not has_gpu()
 
 
 def pointwise_conv2d(inputs, weights):

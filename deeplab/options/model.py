@@ -64,4 +64,4 @@ class ComputeOptions(CheckedOptions):
   compute_dtype: str = option(
       'float32', 'Type of activations and convolutions. Variables, statistics, softmax and loss stay float32. float16 needs a '
       'GPU.', choices=COMPUTE_DTYPES)
-  jit_compile: bool = option(False, 'Compile with XLA: a slower start for faster steps, most of all on a GPU.')
+  jit_compile: bool = option(False, 'Compile with XLA: a slower start for faster steps on a GPU; on a CPU the steps are slower.')

@@ -11,7 +11,7 @@ import tensorflow as tf
 from deeplab import checkpoints, devices, losses, saved_options
 from deeplab.class_names import load_class_names
 from deeplab.data import input_pipeline, record_files
-from deeplab.errors import InputError
+from deeplab.errors import InputError, warn
 from deeplab.model import backbones
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.trainer import DeepLabV3Trainer
@@ -55,16 +55,16 @@ def _train(directory, model_options, compute_options, input_options, training_op
   tf.random.set_seed(input_options.seed % (2 ** 31 - 2) + 1)
   if training_options.deterministic:
     tf.config.experimental.enable_op_determinism()
-  strategy, gpus = devices.make_strategy()
-  if compute_options.compute_dtype == 'float16' and not gpus:
-    raise InputError('--compute_dtype=float16: needs a GPU, and none was found; use bfloat16 or float32')
+  gpus, warnings = devices.prepare(compute_options)
+  strategy = devices.make_strategy()
+  warn(warnings)
   for line in [starting_report.device_line(strategy, gpus), starting_report.data_line('training data', files),
                *([starting_report.data_line('validation data', eval_files)] if eval_files else []),
                starting_report.changed_flags_line(*options), *notes]:
     _say(line)
   model, trainer = _build(
       model_options, compute_options, training_options, loss_options, input_options, strategy=strategy)
-  _warn(starting_report.warnings(model_options, input_options, training_options,
+  warn(starting_report.warnings(model_options, input_options, training_options,
                                  from_scratch=not run_options.load_ckpt_path))
   # The first batch comes before the old run goes: most of what can be wrong with the data shows by then.
   batches = _first_drawn(_explained(input_pipeline.training_batches(
@@ -98,7 +98,7 @@ def _newest_checkpoint(directory, options, run_options, *, given):
     return None
   directory.check_flags(*options, given=given)
   newest, unreadable = directory.newest_checkpoint()
-  _warn(unreadable)
+  warn(unreadable)
   return newest
 
 
@@ -205,7 +205,7 @@ def _start(trainer, model, directory, run_options, *, newest):
     if run_options.restore_from_seg_model and missing:
       raise InputError(f'--restore_from_seg_model: checkpoint {prefix} lacks {len(missing)} of the network\'s variables, the '
                        f'first is {missing[0]}; the model flags must be those it was trained with, or leave the flag out')
-    _warn(_contradictions(model.options, prefix))
+    warn(_contradictions(model.options, prefix))
     for line in starting_report.restore_lines(report):
       _say(line)
     if trainer.average is not None:
@@ -256,8 +256,3 @@ def _last_line(outcome, trainer, directory, validation, stop):
 
 def _say(line):
   print(line, flush=True)
-
-
-def _warn(lines):
-  for line in lines:
-    print(f'warning: {line}', file=sys.stderr, flush=True)
