@@ -1,25 +1,31 @@
 #!/usr/bin/env python3
 """Speed of the training input against the order of work of the 2019 reference, in one run on one machine.
 
+  benchmarks/input_pipeline.py
   benchmarks/input_pipeline.py --filenames=voc/
 
+Without records it draws scenes of 375 x 500 pixels.
 Each measurement has a process of its own, bound to 1 or to all cores. CPU-ms is the time that all threads of the process
 spend on an image; it hardly depends on what else runs on the machine, images/s does.
 """
 import dataclasses
+import io
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import machine  # pylint: disable=wrong-import-position
 from deeplab import flags  # pylint: disable=wrong-import-position
 from deeplab.errors import InputError  # pylint: disable=wrong-import-position
 from deeplab.options import CheckedOptions, TrainingInputOptions, option  # pylint: disable=wrong-import-position
 
 _BATCH_SIZE = 8
+_NUM_SCENES, _SCENE_SIZE = 48, (375, 500)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +34,12 @@ class BenchmarkOptions(CheckedOptions):
 
   group = 'Benchmark'
 
-  filenames: tuple[str, ...] = option((), 'TFRecord files: paths, globs or directories, repeated.', required=True)
+  filenames: tuple[str, ...] = option((), 'TFRecord files: paths, globs or directories, repeated. Default: drawn scenes.')
   crop_sizes: tuple[int, ...] = option((257, 513), 'Crop sizes.', minimum=1)
   num_classes: int = option(21, 'Number of classes, background included.', minimum=1)
   num_images: int = option(400, 'Images for a measurement; as many go before as a warm-up, up to 100.', minimum=8)
+  json: str = option(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'results', 'input_pipeline.json'),
+                     'Where to write the results.')
   one: str | None = option(None, 'A single measurement, in this process: PIPELINE,CROP_SIZE,CORES.')
 
 
@@ -41,15 +49,54 @@ def main(options):
     pipeline, crop_size, num_cores = options.one.split(',')
     print(json.dumps(measure(pipeline, options, crop_size=int(crop_size), num_cores=int(num_cores))))
     return
+  described = machine.describe()
+  print(machine.line(described))
+  with tempfile.TemporaryDirectory() as directory:
+    if not options.filenames:
+      options = dataclasses.replace(options, filenames=(draw_records(directory),))
+    results = measure_all(options)
+  os.makedirs(os.path.dirname(os.path.abspath(options.json)), exist_ok=True)
+  with open(options.json, 'w', encoding='utf-8') as file:
+    json.dump({'machine': described, 'num_images': options.num_images, 'results': results}, file, indent=1)
+    file.write('\n')
+
+
+def draw_records(directory):
+  """Writes records of drawn scenes into a directory and returns their path."""
+  import numpy as np  # pylint: disable=import-outside-toplevel
+  from PIL import Image  # pylint: disable=import-outside-toplevel
+  from deeplab import quiet_start, synthetic_scenes  # pylint: disable=import-outside-toplevel
+  quiet_start.import_tensorflow()
+  import tensorflow as tf  # pylint: disable=import-outside-toplevel
+  random = np.random.default_rng(0)
+
+  def encoded(array, kind):
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, kind)
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[file.getvalue()]))
+
+  path = os.path.join(directory, 'scenes.tfrecord')
+  with tf.io.TFRecordWriter(path) as writer:
+    for _ in range(_NUM_SCENES):
+      image, label = synthetic_scenes.draw_scene(random, height=_SCENE_SIZE[0], width=_SCENE_SIZE[1], num_objects=6)
+      writer.write(tf.train.Example(features=tf.train.Features(feature={
+          'image': encoded(image, 'JPEG'), 'label': encoded(label, 'PNG')})).SerializeToString())
+  return path
+
+
+def measure_all(options):
+  """Prints a table and returns its rows as dicts."""
   all_cores = len(os.sched_getaffinity(0))
-  print(f'{all_cores} cores, {_processor()}')
+  rows = []
   print(f'{"pipeline":<12}{"crop":>6}{"cores":>7}{"images/s":>11}{"CPU-ms/image":>14}', flush=True)
   for crop_size in options.crop_sizes:
     for pipeline in ('reference', 'this'):
       for num_cores in sorted({1, all_cores}):
         result = _measure_apart(options, f'{pipeline},{crop_size},{num_cores}')
+        rows.append({'pipeline': pipeline, 'crop_size': crop_size, 'cores': num_cores, **result})
         print(f'{pipeline:<12}{crop_size:>6}{num_cores:>7}{result["images_per_second"]:>11.1f}'
               f'{result["cpu_ms_per_image"]:>14.2f}', flush=True)
+  return rows
 
 
 def _measure_apart(options, one):
@@ -120,14 +167,6 @@ def reference_batches(patterns, *, crop_size):
 
   records = tf.data.TFRecordDataset(record_files.expand_filenames(patterns)).repeat().shuffle(10000)
   return records.map(example).batch(_BATCH_SIZE, drop_remainder=True).prefetch(1)
-
-
-def _processor():
-  try:
-    with open('/proc/cpuinfo', encoding='utf-8') as lines:
-      return next(line.partition(':')[2].strip() for line in lines if line.startswith('model name'))
-  except (OSError, StopIteration):
-    return 'unknown processor'
 
 
 if __name__ == '__main__':
