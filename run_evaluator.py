@@ -38,7 +38,8 @@ def main(model_options, prediction_options, evaluation_options, compute_options)
             class_names=evaluation_options.class_names)
       print(*network.notes, sep='\n', end='\n' if network.notes else '', flush=True)
       warn(image_padding.advice(network.options, prediction_options.pad_size))
-      evaluation = _Evaluation(network, strategy, prediction_options, evaluation_options, compute_options, colors)
+      evaluation = _Evaluation(network, strategy, prediction_options, evaluation_options, compute_options, colors,
+                               frozen=not several and strategy.num_replicas_in_sync == 1)
     else:
       trained_network.restore(network.model, prefix)
     if several:
@@ -57,7 +58,7 @@ def main(model_options, prediction_options, evaluation_options, compute_options)
 class _Evaluation:
   """One network and one set of records, evaluated with the weights of one checkpoint after the other."""
 
-  def __init__(self, network, strategy, prediction_options, evaluation_options, compute_options, colors):
+  def __init__(self, network, strategy, prediction_options, evaluation_options, compute_options, colors, *, frozen):
     from deeplab.prediction import prediction_files
     from deeplab.data import input_pipeline
     from deeplab.evaluator import DeepLabV3Evaluator
@@ -74,7 +75,7 @@ class _Evaluation:
     self._settings = {**vars(prediction_options), **vars(compute_options), **vars(network.options)}
     self._evaluator = DeepLabV3Evaluator(
         network.model, num_classes=num_classes, ignore_label=evaluation_options.ignore_label, options=prediction_options,
-        strategy=strategy, jit_compile=compute_options.jit_compile)
+        strategy=strategy, jit_compile=compute_options.jit_compile, frozen=frozen)
     self._dataset = input_pipeline.evaluation_examples(
         evaluation_options.filenames, num_classes=num_classes, ignore_label=evaluation_options.ignore_label)
 

@@ -50,9 +50,9 @@ class EvaluatedImage:
 
 
 class DeepLabV3Evaluator:
-  """Evaluates a network as often as asked; its weights may change in between, and nothing is traced twice."""
+  """Evaluates a network as often as asked, its weights may change in between if it is not frozen; nothing is traced twice."""
 
-  def __init__(self, model, *, num_classes, ignore_label=255, options=None, strategy=None, jit_compile=False):
+  def __init__(self, model, *, num_classes, ignore_label=255, options=None, strategy=None, jit_compile=False, frozen=False):
     """Prepares the evaluation.
 
     Args:
@@ -62,6 +62,7 @@ class DeepLabV3Evaluator:
       options: PredictionOptions; None for the network as it is, one image at a time.
       strategy: the tf.distribute strategy in whose scope `model` was made, or None. Every replica gets batches of its own.
       jit_compile: compile with XLA. A new image size then costs a compilation.
+      frozen: the weights keep the values they have at the first image, which is faster; with one replica only.
     """
     self._model = model
     self._num_classes = num_classes
@@ -69,8 +70,8 @@ class DeepLabV3Evaluator:
     self._options = options or PredictionOptions()
     self._options.check_against(model.options)
     self._strategy = strategy
-    self._tiles = TilePredictor(model, self._options, jit_compile=jit_compile)
-    self._logits = multi_scale.logits_function(model, self._options, jit_compile=jit_compile)
+    self._tiles = TilePredictor(model, self._options, jit_compile=jit_compile, frozen=frozen)
+    self._logits = multi_scale.logits_function(model, self._options, jit_compile=jit_compile, frozen=frozen)
     # Any size and any batch fit these, so nothing is traced for a new size.
     self._step = tf.function(self._evaluate_batch, autograph=False, input_signature=[
         tf.TensorSpec([None, None, None, 3], tf.uint8), tf.TensorSpec([None, None, None], tf.int32),

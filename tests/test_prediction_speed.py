@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.model import aspp, convolution, layers, prediction_model
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
@@ -90,6 +91,17 @@ def test_inferencer_predicts_the_largest_logit_whatever_it_prepares(options, way
   assert np.mean(labels != np.argmax(logits, axis=-1)) < 0.001
   if probabilities is not None:
     np.testing.assert_allclose(probabilities, tf.nn.softmax(logits), atol=1e-4)
+
+
+@pytest.mark.parametrize('options', [{}, {'tile_size': 33, 'tile_overlap': 8}, {'add_flipped_images': True}])
+def test_a_frozen_evaluator_measures_the_same(options):
+  model, random = make('mobilenet_v2'), np.random.default_rng(4)
+  examples = [{'image': random.integers(0, 256, [50, 40, 3], np.uint8), 'label': random.integers(0, 5, [50, 40], np.int32),
+               'name': b'noise'} for _ in range(2)]
+  results = [DeepLabV3Evaluator(model, num_classes=5, options=PredictionOptions(**options), frozen=frozen).evaluate(examples)
+             for frozen in (False, True)]
+  assert results[1].loss == pytest.approx(results[0].loss, rel=1e-5)
+  assert np.abs(results[1].confusion - results[0].confusion).sum() <= 4  # Two logits may be equal but for rounding.
 
 
 def test_folding_follows_the_weights_unless_frozen():
