@@ -51,13 +51,14 @@ def main(options):
     return
   described = machine.describe()
   print(machine.line(described))
+  records = list(options.filenames) or f'{_NUM_SCENES} drawn scenes, {_SCENE_SIZE[0]}x{_SCENE_SIZE[1]}'
   with tempfile.TemporaryDirectory() as directory:
     if not options.filenames:
       options = dataclasses.replace(options, filenames=(draw_records(directory),))
     results = measure_all(options)
   os.makedirs(os.path.dirname(os.path.abspath(options.json)), exist_ok=True)
   with open(options.json, 'w', encoding='utf-8') as file:
-    json.dump({'machine': described, 'num_images': options.num_images, 'results': results}, file, indent=1)
+    json.dump({'machine': described, 'records': records, 'num_images': options.num_images, 'results': results}, file, indent=1)
     file.write('\n')
 
 

@@ -62,7 +62,7 @@ class DeepLabV3Evaluator:
       options: PredictionOptions; None for the network as it is, one image at a time.
       strategy: the tf.distribute strategy in whose scope `model` was made, or None. Every replica gets batches of its own.
       jit_compile: compile with XLA. A new image size then costs a compilation.
-      frozen: the weights keep the values they have at the first image, which is faster; with one replica only.
+      frozen: the variables will not change any more after the first image, which is faster; with one replica only.
     """
     self._model = model
     self._num_classes = num_classes

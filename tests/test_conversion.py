@@ -162,7 +162,7 @@ def test_every_bad_file_is_listed(data, capsys):
   write_label(data, 'b', np.full([5, 6], 77, np.uint8))
   write_label(data, 'c', np.zeros([6, 5], np.uint8))
   text = problem_of(data, capsys, num_classes=21)
-  assert f'a: {data}/images/a.jpg is no image that can be read' in text
+  assert f'a: {data}/images/a.jpg is no picture that can be read (' in text
   assert f'b: {data}/labels/b.png: label value 77: allowed are 0 to 20 and ignore_label 255' in text
   assert f'c: {data}/images/c.jpg is 6x5 but {data}/labels/c.png is 5x6' in text
   assert '3 problems (listed above)' in text

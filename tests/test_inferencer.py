@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from deeplab.errors import InputError
 from deeplab.inferencer import DeepLabV3Inferencer
@@ -77,3 +78,19 @@ def test_fixed_padding_too_small():
   image, = _images((50, 37))
   with pytest.raises(InputError, match='height 50, width 37 is larger'):
     _inferencer(eval_pad='40x40').batch_key(image)
+
+
+class _PaddingModel(PixelModel):
+  """Class 2 everywhere if the last row is what zero_mean_unit_range normalizes to zero, else class 1."""
+
+  def predict(self, images):
+    is_filled = tf.reduce_all(tf.equal(tf.cast(images[:, -1], tf.float32), 127.5))
+    return tf.one_hot(tf.fill(tf.shape(images)[:3], 1 + tf.cast(is_filled, tf.int32)), 3)
+
+
+@pytest.mark.parametrize('with_probabilities', [False, True])
+def test_the_network_sees_padding_that_normalizes_to_zero(with_probabilities):
+  model = _PaddingModel(preprocess_images_option='zero_mean_unit_range')
+  for options, expected in (({}, 1), ({'eval_pad': 'stride'}, 2), ({'eval_pad': '40x40'}, 2)):
+    inferencer = _inferencer(model, with_probabilities=with_probabilities, **options)
+    assert np.all(inferencer.predict(_images((20, 20)))[0][0] == expected)

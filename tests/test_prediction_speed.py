@@ -43,22 +43,34 @@ def test_folded_weights_give_the_same_logits(variant, monkeypatch):
   np.testing.assert_allclose(frozen, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
 
 
-def test_labels_are_the_argmax_and_frozen_ones_keep_the_weights():
+def make_undecided(images):
+  """A network that finds all its classes in these images, so that a mistake changes some of them."""
   model = make('mobilenet_v2')
+  model.named_variables['logits/semantic/biases'].assign_sub(tf.reduce_mean(model.predict(images), axis=[0, 1, 2]))
+  assert len(np.unique(np.argmax(model.predict(images), axis=-1))) == 5
+  return model
+
+
+def test_labels_are_the_argmax():
   images = images_of(50)
-  frozen = DeepLabV3Inferencer(model)
-  image = tf.cast(images, tf.uint8).numpy()
-  images = tf.cast(image, tf.float32)
-  current = tf.function(model.predict_labels, autograph=False)
-  expected = np.argmax(model.predict(images), axis=-1)
-  assert np.mean(frozen.predict(list(image))[0][0] != expected[0]) < 0.001
-  np.testing.assert_array_equal(current(images), expected)
-  for name, variable in model.named_variables.items():
-    if name == 'logits/semantic/biases':
-      variable.assign([0.0, 0.0, 0.0, 1000.0, 0.0])
-    if name == 'aspp0/BatchNorm/beta':
-      variable.assign(variable * 0.0)
-  assert np.all(current(images).numpy() == 3)
+  model = make_undecided(images)
+  np.testing.assert_array_equal(
+      tf.function(model.predict_labels, autograph=False)(images), np.argmax(model.predict(images), axis=-1))
+
+
+@pytest.mark.parametrize('options', [{}, {'tile_size': 33, 'tile_overlap': 8}])
+@pytest.mark.parametrize('with_probabilities', [False, True])
+def test_inferencer_prepares_the_weights_once(options, with_probabilities):
+  """It would not notice that they change, which costs nothing in inference."""
+  images = images_of(50)
+  model = make_undecided(images)
+  inferencer = DeepLabV3Inferencer(model, options=PredictionOptions(**options), with_probabilities=with_probabilities)
+  image = tf.cast(images[0], tf.uint8).numpy()
+  before = inferencer.predict([image])[0][0]
+  model.named_variables['aspp0/BatchNorm/gamma'].assign(tf.zeros([256]))
+  np.testing.assert_array_equal(inferencer.predict([image])[0][0], before)
+  anew = DeepLabV3Inferencer(model, options=PredictionOptions(**options), with_probabilities=with_probabilities)
+  assert np.mean(anew.predict([image])[0][0] != before) > 0.1
 
 
 @pytest.mark.parametrize('options', [{}, {'use_decoder': False}, {'use_image_level_feature': False}, {'depth_multiplier': 0.5}])
@@ -81,23 +93,24 @@ def test_a_projection_is_merged_into_aspp_without_rates(options, compute_dtype, 
 def test_inferencer_predicts_the_largest_logit_whatever_it_prepares(options, way):
   if 'jit_compile' in way and options:
     pytest.skip('a compilation each; one is enough')
-  model, options = make('mobilenet_v2'), PredictionOptions(**options)
-  image = tf.cast(images_of(50), tf.uint8).numpy()
+  images, options = images_of(34), PredictionOptions(**options)
+  model = make_undecided(images)
+  image = tf.cast(images, tf.uint8).numpy()
   inferencer = DeepLabV3Inferencer(model, options=options, **way)
-  size = inferencer.batch_key(image[0])
-  padded = image_padding.stack_padded(list(image), size=size, value=0)
-  logits = multi_scale.predict_logits(model, padded, np.array([[50, 50]], np.int32), options)[0, :50, :50]
+  padded = image_padding.stack_padded(list(image), size=inferencer.batch_key(image[0]), value=0)
+  logits = multi_scale.predict_logits(model, padded, np.array([[34, 34]], np.int32), options)[0, :34, :34]
   labels, probabilities = inferencer.predict(list(image))[0]
-  assert np.mean(labels != np.argmax(logits, axis=-1)) < 0.001
+  assert np.sum(labels != np.argmax(logits, axis=-1)) <= 1  # Two logits may be equal but for rounding.
   if probabilities is not None:
     np.testing.assert_allclose(probabilities, tf.nn.softmax(logits), atol=1e-4)
 
 
 @pytest.mark.parametrize('options', [{}, {'tile_size': 33, 'tile_overlap': 8}, {'add_flipped_images': True}])
 def test_a_frozen_evaluator_measures_the_same(options):
-  model, random = make('mobilenet_v2'), np.random.default_rng(4)
-  examples = [{'image': random.integers(0, 256, [50, 40, 3], np.uint8), 'label': random.integers(0, 5, [50, 40], np.int32),
-               'name': b'noise'} for _ in range(2)]
+  images = images_of(50, batch_size=2)
+  model, labels = make_undecided(images), np.random.default_rng(4).integers(0, 5, [2, 50, 50], np.int32)
+  examples = [{'image': image, 'label': label, 'name': b'noise'}
+              for image, label in zip(tf.cast(images, tf.uint8).numpy(), labels)]
   results = [DeepLabV3Evaluator(model, num_classes=5, options=PredictionOptions(**options), frozen=frozen).evaluate(examples)
              for frozen in (False, True)]
   assert results[1].loss == pytest.approx(results[0].loss, rel=1e-5)

@@ -2,17 +2,16 @@
 import collections
 import concurrent.futures
 import dataclasses
-import io
 import os
 
 import numpy as np
-from PIL import Image
 import tensorflow as tf
 
 from deeplab.data import decoding
 from deeplab.data import labels
 from deeplab.data import record_files
 from deeplab.data import tfrecord
+from deeplab.data.encoded_pictures import open_picture
 from deeplab.errors import InputError
 
 DEFAULT_MAX_IMAGE_PIXELS = 100_000_000
@@ -194,7 +193,7 @@ def diagnose(serialized, *, num_classes, ignore_label, max_image_pixels=DEFAULT_
 
 def _image_size(encoded, *, max_image_pixels):
   """(height, width) of a whole JPEG or PNG; InputError says what is wrong."""
-  picture = _open('image', encoded, max_pixels=max_image_pixels)
+  picture = open_picture(encoded, name='the image', max_pixels=max_image_pixels)
   try:
     picture.load()
   except Exception as error:  # pylint: disable=broad-except
@@ -203,22 +202,8 @@ def _image_size(encoded, *, max_image_pixels):
 
 
 def _label(encoded, *, max_pixels):
-  _open('label', encoded, max_pixels=max_pixels)
+  open_picture(encoded, name='the label', max_pixels=max_pixels)
   try:
     return labels.read_png(encoded)[0]
   except InputError as error:
     raise InputError(f'the label {error}') from error
-
-
-def _open(what, encoded, *, max_pixels):
-  Image.MAX_IMAGE_PIXELS = None  # Ours is the limit that counts.
-  try:
-    picture = Image.open(io.BytesIO(encoded))
-  except Exception as error:  # pylint: disable=broad-except
-    raise InputError(f'the {what} is no picture ({len(encoded)} bytes)') from error
-  if picture.format not in ('JPEG', 'MPO', 'PNG'):
-    raise InputError(f'the {what} is {picture.format}; must be JPEG or PNG')
-  if picture.width * picture.height > max_pixels:
-    raise InputError(f'the {what} has {picture.width}x{picture.height} pixels (width x height), more than '
-                     f'--max_image_pixels={max_pixels}')
-  return picture

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from deeplab import color_map as color_maps
 from deeplab.data import labels
+from deeplab.data.encoded_pictures import open_picture
 from deeplab.errors import InputError
 
 _EXIF_ORIENTATION = 0x0112
@@ -153,16 +154,7 @@ def _read(path):
 def _read_image(path, *, max_pixels):
   """(bytes for the record, (height, width), encoded again?, (height, width) as stored)."""
   data = _read(path)
-  Image.MAX_IMAGE_PIXELS = None  # Ours is the limit that counts.
-  try:
-    picture = Image.open(io.BytesIO(data))
-  except Exception as error:  # pylint: disable=broad-except  # PIL raises many kinds.
-    raise InputError(f'{path} is no image that can be read') from error
-  if picture.format not in ('JPEG', 'MPO', 'PNG'):
-    raise InputError(f'{path} is {picture.format}; must be JPEG or PNG')
-  if picture.width * picture.height > max_pixels:
-    raise InputError(f'{path} has {picture.width}x{picture.height} pixels (width x height), more than '
-                     f'--max_image_pixels={max_pixels}')
+  picture = open_picture(data, name=path, max_pixels=max_pixels)
   try:
     picture.load()
   except Exception as error:  # pylint: disable=broad-except

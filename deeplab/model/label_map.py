@@ -5,12 +5,11 @@ images. So they are made and reduced to classes in bands of rows.
 """
 import tensorflow as tf
 
+from deeplab.devices import has_gpu
 from deeplab.model.layers import resize_bilinear
 
 # Larger bands are not faster; this is a photograph of 630 x 630 pixels with 21 classes.
 _BAND_BYTES = 32 * 2 ** 20
-# Two at a time, because TensorFlow's resize runs on one core.
-_BANDS_AT_ONCE = 2
 
 
 def resized_argmax(logits, size, *, align_corners):
@@ -28,7 +27,9 @@ def resized_argmax(logits, size, *, align_corners):
   height, width = size
   bytes_of_a_row = 4 * logits.shape[3] * tf.cast(batch * width, tf.int64)
   rows_of_a_band = tf.cast(tf.maximum(_BAND_BYTES // bytes_of_a_row, 1), tf.int32)
-  rows_of_a_band = tf.minimum(rows_of_a_band, -(-height // _BANDS_AT_ONCE))
+  # Two at a time on a CPU, because TensorFlow's resize runs on one core.
+  at_once = 1 if has_gpu() else 2
+  rows_of_a_band = tf.minimum(rows_of_a_band, -(-height // at_once))
   num_bands = -(-height // rows_of_a_band)
   labels = tf.TensorArray(tf.int32, size=num_bands, infer_shape=False, element_shape=[None, None, None])
 
@@ -39,7 +40,7 @@ def resized_argmax(logits, size, *, align_corners):
     # Rows first, for the bands to be put below each other.
     return index + 1, labels.write(index, tf.transpose(tf.argmax(band, axis=-1, output_type=tf.int32), [1, 0, 2]))
 
-  _, labels = tf.while_loop(lambda index, _: index < num_bands, add_band, (0, labels), parallel_iterations=_BANDS_AT_ONCE)
+  _, labels = tf.while_loop(lambda index, _: index < num_bands, add_band, (0, labels), parallel_iterations=at_once)
   labels = tf.transpose(labels.concat(), [1, 0, 2])
   known = [size if isinstance(size, int) else None for size in (height, width)]
   return tf.ensure_shape(labels, [logits.shape[0], *known])

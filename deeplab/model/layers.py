@@ -58,12 +58,17 @@ def conv2d(inputs, num_outputs, kernel_size, *, constant=None, stride=1, rate=1,
 
   Returns:
     [B, H', W', num_outputs] of the inputs' dtype.
+
+  Raises:
+    ValueError: `constant` or a Projection with another kernel or stride.
   """
+  is_pointwise = kernel_size == 1 and stride == 1
+  if not is_pointwise and (constant is not None or isinstance(inputs, projection.Projection)):
+    raise ValueError(f'{scope}: a constant or a Projection needs kernel_size 1 and stride 1')
   with variable_scope(scope):
     depth = inputs.shape[-1]
     all_depth = depth if constant is None else depth + constant.shape[-1]
     weights = get_variable('weights', [kernel_size, kernel_size, all_depth, num_outputs], initializer=weights_initializer)
-    is_pointwise = kernel_size == 1 and stride == 1
     if is_pointwise and normalizer_fn is batch_norm and constant is None and expansion.pays(inputs, num_outputs):
       outputs = expansion_batch_norm(inputs, weights)
       if outputs is not None:
@@ -269,14 +274,6 @@ def _prepare(weights, dtype, *, depth):
 
   with _once_if_frozen():
     return prepare()
-
-
-def _merged(first, weights, biases):
-  """(weights, biases) of a Projection followed by a pointwise convolution with these."""
-  first_weights, first_biases, weights = (tf.cast(each, tf.float32) for each in (first.weights, first.biases, weights))
-  merged = tf.matmul(first_weights, weights)  # Of the last two axes.
-  biases = tf.cast(biases, tf.float32) + tf.linalg.matvec(weights[0, 0], first_biases, transpose_a=True)
-  return tf.cast(merged, first.dtype), tf.cast(biases, first.dtype)
 
 
 def _once_if_frozen():

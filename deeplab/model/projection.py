@@ -13,7 +13,7 @@ _made = []
 
 
 class Projection(typing.NamedTuple):
-  """A pointwise convolution that was not carried out yet; `layers.conv2d` takes it for its inputs.
+  """A pointwise convolution that need not be carried out if nothing else reads it; `layers.conv2d` takes it for its inputs.
 
   Attributes:
     inputs: float [B, H, W, K].
@@ -43,7 +43,7 @@ class Projection(typing.NamedTuple):
 
 @contextlib.contextmanager
 def remembered():
-  """While open, `as_projection` knows what `remember` was told."""
+  """While open, `as_projection` knows what `remember` was told. For tracing: it keeps all those tensors."""
   _made.append({})
   try:
     yield

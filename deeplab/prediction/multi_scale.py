@@ -22,7 +22,7 @@ def logits_function(model, options, *, jit_compile=False, frozen=False):
     model: DeepLabV3PredictionModel.
     options: PredictionOptions.
     jit_compile: compile this part with XLA, once for every shape it meets. What is around it need not be compilable.
-    frozen: the weights keep the values they have while this is traced.
+    frozen: the variables will not change any more, so a single pass prepares the weights once, while this is traced.
   """
   # Every pass keeps prepared weights of its own: a single one may.
   frozen = frozen and is_single_pass(options)

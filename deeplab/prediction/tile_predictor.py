@@ -15,7 +15,7 @@ class TilePredictor:
       model: DeepLabV3PredictionModel.
       options: PredictionOptions.
       jit_compile: compile the network with XLA.
-      frozen: the weights keep the values they have at the first image.
+      frozen: the variables will not change any more after the first image.
     """
     self._model = model
     self._options = options

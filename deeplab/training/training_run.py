@@ -4,7 +4,6 @@ import itertools
 import os
 import random
 import shlex
-import sys
 
 import tensorflow as tf
 
@@ -65,7 +64,7 @@ def _train(directory, model_options, compute_options, input_options, training_op
   model, trainer = _build(
       model_options, compute_options, training_options, loss_options, input_options, strategy=strategy)
   warn(starting_report.warnings(model_options, input_options, training_options,
-                                 from_scratch=not run_options.load_ckpt_path))
+                                from_scratch=not run_options.load_ckpt_path))
   # The first batch comes before the old run goes: most of what can be wrong with the data shows by then.
   batches = _first_drawn(_explained(input_pipeline.training_batches(
       input_options, num_classes=model_options.num_classes,
