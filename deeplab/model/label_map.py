@@ -25,23 +25,24 @@ def resized_argmax(logits, size, *, align_corners):
   """
   batch, in_height = tf.unstack(tf.shape(logits)[:2])
   height, width = size
-  bytes_of_a_row = 4 * logits.shape[3] * tf.cast(batch * width, tf.int64)
+  bytes_of_a_row = 4 * logits.shape[3] * tf.cast(width, tf.int64)
   rows_of_a_band = tf.cast(tf.maximum(_BAND_BYTES // bytes_of_a_row, 1), tf.int32)
   # Two at a time on a CPU, because TensorFlow's resize runs on one core.
   at_once = 1 if has_gpu() else 2
   rows_of_a_band = tf.minimum(rows_of_a_band, -(-height // at_once))
-  num_bands = -(-height // rows_of_a_band)
-  labels = tf.TensorArray(tf.int32, size=num_bands, infer_shape=False, element_shape=[None, None, None])
+  bands_of_an_image = -(-height // rows_of_a_band)
+  num_bands = batch * bands_of_an_image
+  labels = tf.TensorArray(tf.int32, size=num_bands, infer_shape=False, element_shape=[None, None])
 
   def add_band(index, labels):
-    rows = tf.range(index * rows_of_a_band, tf.minimum((index + 1) * rows_of_a_band, height))
-    band = _resized_rows(logits, rows, height, in_height, align_corners=align_corners)
+    image, first = index // bands_of_an_image, index % bands_of_an_image * rows_of_a_band
+    rows = tf.range(first, tf.minimum(first + rows_of_a_band, height))
+    band = _resized_rows(logits[image:image + 1], rows, height, in_height, align_corners=align_corners)
     band = resize_bilinear(band, (tf.size(rows), width), align_corners=align_corners)
-    # Rows first, for the bands to be put below each other.
-    return index + 1, labels.write(index, tf.transpose(tf.argmax(band, axis=-1, output_type=tf.int32), [1, 0, 2]))
+    return index + 1, labels.write(index, tf.argmax(band[0], axis=-1, output_type=tf.int32))
 
   _, labels = tf.while_loop(lambda index, _: index < num_bands, add_band, (0, labels), parallel_iterations=at_once)
-  labels = tf.transpose(labels.concat(), [1, 0, 2])
+  labels = tf.reshape(labels.concat(), tf.stack([batch, height, width]))
   known = [size if isinstance(size, int) else None for size in (height, width)]
   return tf.ensure_shape(labels, [logits.shape[0], *known])
 
