@@ -20,8 +20,6 @@ def main(model_options, prediction_options, evaluation_options, compute_options)
   from deeplab.evaluation.checkpoint_sequence import checkpoint_sequence
   from deeplab.prediction import image_padding, trained_network
 
-  for stream in (sys.stdout, sys.stderr):
-    stream.reconfigure(errors='surrogateescape')  # Names may hold bytes that are no text.
   colors = color_map.load_color_map(evaluation_options.colormap, flag='colormap')
   _, warnings = devices.prepare(compute_options)
   warn(warnings)

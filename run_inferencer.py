@@ -23,9 +23,6 @@ def main(model_options, prediction_options, inference_options, compute_options):
   from deeplab.prediction import image_padding, prediction_files, trained_network
   from deeplab.prediction.prediction_run import PredictionRun
 
-  # A file name may hold bytes that are no text; its line holds the same bytes.
-  for stream in (sys.stdout, sys.stderr):
-    stream.reconfigure(errors='surrogateescape')
   planned = _plan(inference_options)
   if not planned:
     return 0

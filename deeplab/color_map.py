@@ -89,7 +89,7 @@ def read_entries(path, *, flag=None):
     what = f'--{flag}={path}' if flag else f'colour map {path!r}'
     raise InputError(f'{what}: not a file, and not one of {", ".join(NAMES)}')
   entries, seen = [], set()
-  with open(path, encoding='utf-8', errors='replace') as lines:
+  with open(path, encoding='utf-8-sig', errors='replace') as lines:
     for number, line in enumerate(lines, start=1):
       line = line.strip()
       if not line or line.startswith('#'):

@@ -1,4 +1,5 @@
 """What a command tells its user on stderr: the one exception that stands for a mistake, and warnings."""
+import codecs
 import sys
 
 
@@ -8,6 +9,21 @@ class InputError(ValueError):
   The message is one line that says what (file, record or flag), the value got, what is allowed, and the remedy.
   The commands print it after `error: ` and exit with status 1; a traceback is only for our own mistakes.
   """
+
+
+def print_any_name():
+  """From now on stdout and stderr take all file names: bytes that are no text as they are, characters they lack escaped."""
+  codecs.register_error('deeplab.any_name', _encode_any_name)
+  for stream in (sys.stdout, sys.stderr):
+    stream.reconfigure(errors='deeplab.any_name')
+
+
+def _encode_any_name(error):
+  # Python holds a byte of a name that is no text as a surrogate, U+DC80 to U+DCFF.
+  encoded = b''.join(
+      bytes([ord(character) - 0xdc00]) if '\udc80' <= character <= '\udcff'
+      else character.encode('ascii', 'backslashreplace') for character in error.object[error.start:error.end])
+  return encoded, error.end
 
 
 def warn(lines):

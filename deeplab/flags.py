@@ -12,7 +12,7 @@ import typing
 from absl import flags as absl_flags
 
 from deeplab import quiet_start
-from deeplab.errors import InputError
+from deeplab.errors import InputError, print_any_name
 
 FLAGS = absl_flags.FLAGS
 
@@ -50,6 +50,7 @@ def run(main, *option_classes, description, uses_tensorflow=True):
   for option_class in option_classes:
     define(option_class)
   command = os.path.basename(sys.argv[0])
+  print_any_name()
   if any(argument.lstrip('-') in ('help', 'helpfull', 'helpshort') or argument == '-h' for argument in sys.argv[1:]
          if argument.startswith('-')):
     print(help_text(command, description, option_classes))
@@ -58,6 +59,8 @@ def run(main, *option_classes, description, uses_tensorflow=True):
     rest = FLAGS(sys.argv)[1:]
   except absl_flags.Error as error:
     _fail(command, f'{_one_line(error)} (--help lists the flags)', status=2)
+  except UnicodeDecodeError as error:
+    _fail(command, f'--flagfile: not a text file ({error.reason}); it has one --flag=value a line', status=2)
   if rest:
     _fail(command, f'unexpected argument {rest[0]!r}: flags are written --name=value (--help lists them)', status=2)
   try:

@@ -2,10 +2,15 @@
 import numpy as np
 import tensorflow as tf
 
+from deeplab.errors import InputError
 from deeplab.model.layers import frozen_weights
 from deeplab.options import PredictionOptions
 from deeplab.prediction import image_padding, multi_scale
 from deeplab.prediction.tile_predictor import TilePredictor
+
+
+# Above this, an activation, up to 24 values a pixel, may have more than 2 ** 31 values, at which TensorFlow's CPU kernels crash.
+_MAX_PIXELS = 80_000_000
 
 
 class DeepLabV3Inferencer:
@@ -40,11 +45,16 @@ class DeepLabV3Inferencer:
     """Images uint8 [H, W, 3] with equal keys may be predicted together.
 
     Raises:
-      InputError: the image is larger than a fixed padding.
+      InputError: the image is larger than a fixed padding, or too large for the network at once.
     """
     height, width = image.shape[:2]
     if self._tiles.needs_tiles(image):
       return 'tiles', height, width
+    scale = max(1.0, *self._options.eval_scales)
+    if height * width * scale ** 2 > _MAX_PIXELS:
+      at = f' at scale {scale:g}' if scale > 1 else ''
+      raise InputError(f'height {height}, width {width}{at} is more than {_MAX_PIXELS} pixels, too many at once; give '
+                       '--tile_size, such as 1025')
     return image_padding.padded_size(
         height, width, pad_size=self._options.pad_size, output_stride=self._model.options.output_stride)
 

@@ -45,7 +45,14 @@ def read(prefix):
   try:
     with open(path, encoding='utf-8') as file:
       content = json.load(file)
-    return {**content, 'model_options': ModelOptions(**content['model_options'])}
+    names = content.get('class_names') or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+      raise ValueError('class_names must be a list of texts')
+    options = dict(content['model_options'])
+    for name in ('atrous_rates', 'multi_grid'):
+      if isinstance(options.get(name, ()), int):
+        raise ValueError(f'{name} must be a list of integers')
+    return {**content, 'model_options': ModelOptions(**options)}
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise InputError(f'{path}: not a file of model options ({error}); restore it, or remove it and give the model '
                      'flags') from error

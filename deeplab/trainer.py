@@ -121,7 +121,13 @@ class DeepLabV3Trainer:
         save()
         saved_step = self.global_step
         log.panel('training', zip(*self._as_pictures(result)), step=self.global_step, ignore_label=self._ignore_label)
-      if self._validate_if_due(validation, stop) and validation.give_up():
+      try:
+        validated = self._validate_if_due(validation, stop)
+      except InputError:  # Bad validation data; the steps since the last checkpoint are good.
+        if saved_step < self.global_step:
+          save()
+        raise
+      if validated and validation.give_up():
         save(final=True)
         return 'gave up'
     if self.global_step < self._options.num_steps:

@@ -51,6 +51,7 @@ def test_help_is_grouped_and_does_not_import_tensorflow():
     (['--batch_size=many'], 'flag --batch_size=many'),
     (['--atrous_rates=6,many'], 'flag --atrous_rates=many'),
     (['--flagfile=absent.txt'], 'error: Unable to open flagfile'),
+    (['--flagfile=/bin/sh'], '--flagfile: not a text file'),
     (['picture.jpg'], "unexpected argument 'picture.jpg'"),
 ])
 def test_wrong_flags_end_in_one_line_and_status_2(arguments, message):

@@ -117,6 +117,15 @@ def test_list_of_one_directory_has_bare_names(tmp_path):
   assert _paths(image_files.listed_images(str(list_path))) == ['one.jpg', 'two.jpg']
 
 
+def test_a_list_may_begin_with_a_byte_order_mark_but_be_no_image(tmp_path):
+  list_path = tmp_path / 'list.txt'
+  list_path.write_bytes(b'\xef\xbb\xbfone.jpg\r\ntwo.jpg\r\n')
+  assert _paths(image_files.listed_images(str(list_path))) == ['one.jpg', 'two.jpg']
+  list_path.write_bytes(b'\x89PNG\r\n\x1a\n\0\0\0')
+  with pytest.raises(InputError, match='is no text file; write one image path a line, or name an image with --input'):
+    image_files.listed_images(str(list_path))
+
+
 @pytest.mark.parametrize('content', [b'', b'\n  \n\r\n'])
 def test_empty_list(tmp_path, content):
   list_path = tmp_path / 'list.txt'

@@ -3,7 +3,9 @@ import os
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 
+from deeplab import inferencer
 from deeplab.color_map import pascal_voc_color_map
 from deeplab.errors import InputError
 from deeplab.inferencer import DeepLabV3Inferencer
@@ -27,9 +29,9 @@ def photos(tmp_path):
 def _run(photos, output_path, *, types=('ids',), batch_size=1, sheets=None, **options):
   images, _ = image_files.find_images([str(photos)])
   planned = prediction_paths.plan(images, output_path=str(output_path), output_types=types)
-  inferencer = DeepLabV3Inferencer(PixelModel(), options=PredictionOptions(batch_size=batch_size, **options))
+  predictor = DeepLabV3Inferencer(PixelModel(), options=PredictionOptions(batch_size=batch_size, **options))
   writer = prediction_files.PredictionWriter(color_map=pascal_voc_color_map(), num_classes=3)
-  return PredictionRun(inferencer, writer, batch_size=batch_size, sheets=sheets).run(planned)
+  return PredictionRun(predictor, writer, batch_size=batch_size, sheets=sheets).run(planned)
 
 
 @pytest.mark.parametrize('batch_size', [1, 2, 4])
@@ -59,6 +61,24 @@ def test_an_image_too_large_for_the_padding_is_a_bad_image(photos, tmp_path, cap
   summary = _run(photos, tmp_path / 'out', eval_pad='6x7')
   assert (summary.num_predicted, summary.num_bad) == (6, 3)
   assert f'{photos}/2.png: height 7, width 7 is larger than --eval_pad=6x7' in capsys.readouterr().err
+
+
+def test_an_image_too_large_for_the_memory_is_a_bad_image(photos, tmp_path, capsys, monkeypatch):
+  predict = DeepLabV3Inferencer.predict
+
+  def fail_for_some(self, images):
+    if images[0].shape[0] == 6:
+      raise tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating')
+    return predict(self, images)
+
+  monkeypatch.setattr(DeepLabV3Inferencer, 'predict', fail_for_some)
+  summary = _run(photos, tmp_path / 'out', batch_size=2)
+  assert (summary.num_predicted, summary.num_bad) == (6, 3)
+  assert f'warning: {photos}/4.png: out of memory for height 6, width 7; give --tile_size, a smaller' in capsys.readouterr().err
+  monkeypatch.setattr(inferencer, '_MAX_PIXELS', 40)
+  assert _run(photos, tmp_path / 'more', batch_size=2).num_bad == 6
+  assert f'{photos}/4.png: height 6, width 7 is more than 40 pixels, too many at once' in capsys.readouterr().err
+  assert _run(photos, tmp_path / 'tiles', eval_scales=(0.5, 2.0)).num_bad == 9
 
 
 def test_a_full_disk_ends_the_run(photos, tmp_path, monkeypatch):

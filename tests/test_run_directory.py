@@ -60,6 +60,10 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(run):
   newest, warnings = run.newest_checkpoint()
   assert newest == (run.file('model.ckpt-1'), 1)
   assert len(warnings) == 1 and 'model.ckpt-2' in warnings[0]
+  with open(run.file('model.ckpt-1.index'), 'wb') as file:
+    file.write(b'half')
+  with pytest.raises(InputError, match='^--resume: of 2 checkpoints in .*run none can be read; left out: .*model.ckpt-1'):
+    run.newest_checkpoint()
 
 
 def test_a_run_that_goes_on_leaves_no_model_ckpt(run):

@@ -49,8 +49,10 @@ def test_another_number_of_rates_is_refused(prefix):
     saved_options.resolve(ModelOptions(atrous_rates=(6,)), {'atrous_rates'}, prefix)
 
 
-def test_damaged_file_is_named(prefix, tmp_path):
-  (tmp_path / saved_options.FILE_NAME).write_text('{"model_options": {"num_classes": -3}}')
+@pytest.mark.parametrize('content', [
+    '{"model_options": {"num_classes": -3}}', '{"model_options": {"atrous_rates": 6}}', '{"model_options": {}, "class_names": [1]}'])
+def test_damaged_file_is_named(prefix, tmp_path, content):
+  (tmp_path / saved_options.FILE_NAME).write_text(content)
   with pytest.raises(InputError, match='model_options.json: not a file of model options'):
     saved_options.read(prefix)
 

@@ -183,6 +183,17 @@ class FakeValidation:
     return len(self.seen) >= self.patience
 
 
+def test_steps_before_a_validation_that_fails_are_saved(tmp_path):
+  class Failing(FakeValidation):
+    def validate(self, step, *, stop):
+      raise InputError('val.tfrecord: bad')
+
+  with pytest.raises(InputError, match='^val.tfrecord: bad$'):
+    train(tmp_path, tiny_model.batches(10), num_steps=10, run={'persist_per_steps': 100},
+          validation=lambda trainer, directory, log: Failing(log, 2))
+  assert names(tmp_path) == ['model.ckpt-2']
+
+
 def test_patience_ends_the_run(tmp_path):
   outcome, trainer = train(tmp_path, tiny_model.batches(10), num_steps=10,
                            validation=lambda trainer, directory, log: FakeValidation(log, 2))

@@ -79,7 +79,7 @@ def list_pairs(options):
 
 def _listed_names(options):
   try:
-    with open(options.list_path, encoding='utf-8') as file:
+    with open(options.list_path, encoding='utf-8-sig') as file:
       names = [line.strip() for line in file if line.strip()]
   except (OSError, UnicodeDecodeError) as error:
     raise InputError(f'--list_path={options.list_path}: cannot be read as text '

@@ -18,8 +18,10 @@ class TrainingInputOptions(CheckedOptions):
   max_rescale_factor: float = option(2.0, 'Largest random scale of an image.', above=0.0)
   rescale_step_size: float | None = option(
       None, 'Draw the scale from steps of this size instead of uniformly.', above=0.0)
-  crop_size_height: int = option(513, 'Height of the training crop; best is a multiple of the output stride plus 1.', minimum=1)
-  crop_size_width: int = option(513, 'Width of the training crop; best is a multiple of the output stride plus 1.', minimum=1)
+  crop_size_height: int = option(
+      513, 'Height of the training crop; best is a multiple of the output stride plus 1.', minimum=1, maximum=16385)
+  crop_size_width: int = option(
+      513, 'Width of the training crop; best is a multiple of the output stride plus 1.', minimum=1, maximum=16385)
   ignore_label: int = option(255, 'Label value that counts neither in the loss nor in the mIOU.', minimum=0, maximum=65535)
   pad_imagenet_mean: bool = option(
       False, 'Pad images with the ImageNet mean instead of 127.5. Use it with subtract_imagenet_mean.')

@@ -6,6 +6,7 @@ import re
 from deeplab.errors import InputError
 from deeplab.options.checks import CheckedOptions, option
 
+_MAX_PAD_SIZE = 16384
 OUTPUT_TYPES = ('color', 'ids', 'palette', 'overlay', 'probabilities', 'contact_sheet')
 
 
@@ -53,7 +54,11 @@ class PredictionOptions(CheckedOptions):
     match = re.fullmatch(r'([1-9]\d*)x([1-9]\d*)', self.eval_pad, flags=re.ASCII)
     if not match:
       raise InputError(f'--eval_pad={self.eval_pad}: must be none, stride, or HEIGHTxWIDTH such as 513x513')
-    return int(match.group(1)), int(match.group(2))
+    size = int(match.group(1)), int(match.group(2))
+    if max(size) > _MAX_PAD_SIZE:
+      raise InputError(f'--eval_pad={self.eval_pad}: must be at most {_MAX_PAD_SIZE}x{_MAX_PAD_SIZE}; larger images need '
+                       '--tile_size')
+    return size
 
   @property
   def overlap(self):

@@ -3,6 +3,7 @@
 Inputs are files, directories, globs or a list. Names may hold any byte the file system allows: they are Python's
 surrogate-escaped strings everywhere, and `shown` makes one printable line of them.
 """
+import codecs
 import dataclasses
 import glob
 import io
@@ -52,9 +53,13 @@ def listed_images(list_path):
   """
   try:
     with open(list_path, 'rb') as list_file:
-      lines = list_file.read().split(b'\n')
+      content = list_file.read().removeprefix(codecs.BOM_UTF8)  # Some editors begin a text with it.
   except OSError as error:
     raise InputError(f'--input_file_list={shown(list_path)}: {error.strerror}') from error
+  if b'\0' in content:
+    raise InputError(f'--input_file_list={shown(list_path)}: is no text file; write one image path a line, or name an image '
+                     'with --input')
+  lines = content.split(b'\n')
   paths = [_listed_path(os.fsdecode(line.rstrip(b'\r'))) for line in lines if line.strip()]
   if not paths:
     raise InputError(f'--input_file_list={shown(list_path)}: it is empty; write one image path a line')

@@ -6,6 +6,7 @@ import sys
 import time
 
 import numpy as np
+import tensorflow as tf
 from tqdm import tqdm
 
 from deeplab.errors import InputError
@@ -31,7 +32,7 @@ class RunSummary:
 
   Attributes:
     num_predicted: images predicted and written.
-    num_bad: images that could not be read.
+    num_bad: images that could not be read or predicted.
     seconds_to_first: from the start of the run to the first file written; None where there was none.
     seconds: from the start of the run to its end.
   """
@@ -86,7 +87,7 @@ class PredictionRun:
       batches = same_size_batches(
           self._decoded(planned, readers), lambda decoded: decoded.batch_key, batch_size=self._batch_size)
       for batch in batches:
-        for decoded, (labels, probabilities) in zip(batch, self._inferencer.predict([one.image for one in batch])):
+        for decoded, (labels, probabilities) in zip(batch, self._predicted(batch)):
           unwritten.append((decoded.planned, writers.submit(
               self._writer.write, decoded.planned.paths, image=decoded.image, labels=labels, probabilities=probabilities)))
           if self._sheets is not None:
@@ -105,6 +106,22 @@ class PredictionRun:
     self._summary.seconds = time.monotonic() - self._start
     return self._summary
 
+  def _predicted(self, batch):
+    """What the inferencer makes of a batch; nothing, but a warning for each image, where the memory does not suffice."""
+    try:
+      return self._inferencer.predict([one.image for one in batch])
+    except (tf.errors.ResourceExhaustedError, MemoryError):
+      for one in batch:
+        height, width = one.image.shape[:2]
+        self._leave_out(f'{shown(one.planned.image.path)}: out of memory for height {height}, width {width}; give --tile_size, a '
+                        'smaller --batch_size or smaller --eval_scales')
+      return []
+
+  def _leave_out(self, problem):
+    self._summary.num_bad += 1
+    self._progress.update()
+    tqdm.write(f'warning: {problem}', file=sys.stderr)
+
   def _decoded(self, planned, readers):
     """Yields the images that can be read, in order, with the next ones being decoded meanwhile."""
     remaining = iter(planned)
@@ -122,9 +139,7 @@ class PredictionRun:
         image = future.result()
         key = self._batch_key(one, image)
       except InputError as error:
-        self._summary.num_bad += 1
-        self._progress.update()
-        tqdm.write(f'warning: {error}', file=sys.stderr)
+        self._leave_out(error)
         continue
       yield _Decoded(planned=one, image=image, batch_key=key)
 

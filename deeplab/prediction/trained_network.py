@@ -56,6 +56,10 @@ def load(ckpt_path, model_options, *, given, compute_dtype='float32', class_name
   prefix = find_checkpoint(ckpt_path)
   options, notes = saved_options.resolve(model_options, given, prefix)
   names = _class_names(class_names, prefix, options.num_classes)
+  saved_names = (saved_options.read(prefix) or {}).get('class_names')
+  if not class_names and saved_names and len(saved_names) != options.num_classes:
+    notes = [*notes, f'{saved_options.path_beside(prefix)}: {len(saved_names)} class names for {options.num_classes} classes are '
+             'not used; give --class_names']
   model = DeepLabV3PredictionModel(options, compute_dtype=compute_dtype)
   restore(model, prefix)
   return TrainedNetwork(model=model, options=options, prefix=prefix, class_names=names, notes=tuple(notes))

@@ -117,7 +117,11 @@ class RunDirectory:
             if prefix == final or prefix == f'{final}-{checkpoints.step_of(prefix)}']
 
   def newest_checkpoint(self):
-    """(prefix, step) of the newest checkpoint that can be read, or None; and a warning line for each that cannot."""
+    """(prefix, step) of the newest checkpoint that can be read, or None without any; and a warning line for each that cannot.
+
+    Raises:
+      InputError: there are checkpoints, and none can be read.
+    """
     readable, warnings = [], []
     for prefix in self.checkpoints_of_run():
       try:
@@ -126,6 +130,9 @@ class RunDirectory:
           readable.append((reader.global_step, prefix))
       except InputError as error:
         warnings.append(f'left out: {error}')
+    if not readable and warnings:  # Going on from nothing would write over them.
+      raise InputError(f'--resume: of {len(warnings)} checkpoints in {self.path} none can be read; {warnings[0]}; restore one or '
+                       'make it readable, or give --overwrite instead of --resume to begin anew')
     if not readable:
       return None, warnings
     step, prefix = max(readable)

@@ -13,7 +13,7 @@ from deeplab.data import input_pipeline, record_files
 from deeplab.errors import InputError, warn
 from deeplab.model import backbones
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
-from deeplab.trainer import DeepLabV3Trainer
+from deeplab.trainer import MEMORY_REMEDIES, DeepLabV3Trainer
 from deeplab.training import class_balance, starting_report
 from deeplab.training.run_directory import BEST_NAME, FLAGS_NAME, METRICS_NAME, RunDirectory
 from deeplab.training.stop_signals import StopSignals
@@ -65,6 +65,9 @@ def _train(directory, model_options, compute_options, input_options, training_op
       model_options, compute_options, training_options, loss_options, input_options, strategy=strategy)
   warn(starting_report.warnings(model_options, input_options, training_options,
                                 from_scratch=not run_options.load_ckpt_path))
+  if eval_files and validation_options.eval_per_steps > training_options.num_steps:
+    warn([f'--eval_per_steps={validation_options.eval_per_steps} is more than --num_steps={training_options.num_steps}: nothing '
+          'is validated'])
   # The first batch comes before the old run goes: most of what can be wrong with the data shows by then.
   batches = _first_drawn(_explained(input_pipeline.training_batches(
       input_options, num_classes=model_options.num_classes,
@@ -121,7 +124,8 @@ def _as_in_the_run(directory, input_options, run_options, *, given):
   seed = input_options.seed
   if run_options.resume:
     if not os.path.isdir(directory.path):
-      raise InputError(f'--resume: {directory.path} does not exist (in {os.getcwd()}); check --output_path, or leave --resume out to start a run')
+      raise InputError(f'--resume: {directory.path} does not exist (in {os.getcwd()}); check --output_path, or leave --resume out '
+                       'to start a run')
     saved = directory.saved_flags() or {}
     if seed is None and 'seed' in saved:
       seed = int(saved['seed'][0])
@@ -230,6 +234,8 @@ def _explained(batches, input_options, model_options):
   """The batches; a bad record is an InputError that names it."""
   try:
     yield from batches
+  except tf.errors.ResourceExhaustedError as error:
+    raise InputError(f'out of memory while the batches were made: {MEMORY_REMEDIES}') from error
   except tf.errors.OpError as error:
     raise input_pipeline.explain_failure(
         error, input_options.filenames, num_classes=model_options.num_classes, ignore_label=input_options.ignore_label,
