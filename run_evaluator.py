@@ -21,8 +21,7 @@ def main(model_options, prediction_options, evaluation_options, compute_options)
   from deeplab.prediction import image_padding, trained_network
 
   colors = color_map.load_color_map(evaluation_options.colormap, flag='colormap')
-  _, warnings = devices.prepare(compute_options)
-  warn(warnings)
+  devices.prepare(compute_options)
   strategy = devices.make_strategy()
   evaluation, reports = None, []
   several = evaluation_options.all_checkpoints or evaluation_options.watch

@@ -28,8 +28,7 @@ def main(model_options, prediction_options, inference_options, compute_options):
     return 0
   colors = color_map.load_color_map(inference_options.colormap, flag='colormap')
 
-  _, warnings = devices.prepare(compute_options)
-  warn(warnings)
+  devices.prepare(compute_options)
   network = trained_network.load(
       inference_options.ckpt_path, model_options, given=flags.given(ModelOptions),
       compute_dtype=compute_options.compute_dtype, class_names=inference_options.class_names)

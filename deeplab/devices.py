@@ -1,7 +1,7 @@
 """Which devices compute."""
 import tensorflow as tf
 
-from deeplab.errors import InputError
+from deeplab.errors import InputError, warn
 
 
 def has_gpu():
@@ -10,13 +10,13 @@ def has_gpu():
 
 
 def prepare(compute_options):
-  """Gets the devices ready for what a command was asked to do; call it before anything is computed.
+  """Gets the devices ready for what a command was asked to do, warns of what does not suit them; call it first of all.
 
   Args:
     compute_options: ComputeOptions.
 
   Returns:
-    (list of the names of the visible GPUs, lines of warning where the options do not suit the devices).
+    list of the names of the visible GPUs.
 
   Raises:
     InputError: the devices cannot compute in that dtype.
@@ -27,10 +27,9 @@ def prepare(compute_options):
     tf.config.experimental.set_memory_growth(gpu, True)
   if compute_options.compute_dtype == 'float16' and not gpus:
     raise InputError('--compute_dtype=float16: needs a GPU, and none was found; use bfloat16 or float32')
-  names = [tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name) for gpu in gpus]
   if compute_options.jit_compile and not gpus:
-    return names, ['--jit_compile: XLA is made for GPUs; on a CPU it is slower than without, MobileNetV2 about ten times']
-  return names, []
+    warn(['--jit_compile: XLA is made for GPUs; on a CPU it is slower than without, MobileNetV2 about ten times'])
+  return [tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name) for gpu in gpus]
 
 
 def make_strategy():

@@ -55,14 +55,10 @@ def load(ckpt_path, model_options, *, given, compute_dtype='float32', class_name
   """
   prefix = find_checkpoint(ckpt_path)
   options, notes = saved_options.resolve(model_options, given, prefix)
-  names = _class_names(class_names, prefix, options.num_classes)
-  saved_names = (saved_options.read(prefix) or {}).get('class_names')
-  if not class_names and saved_names and len(saved_names) != options.num_classes:
-    notes = [*notes, f'{saved_options.path_beside(prefix)}: {len(saved_names)} class names for {options.num_classes} classes are '
-             'not used; give --class_names']
+  names, notes_on_names = _class_names(class_names, prefix, options.num_classes)
   model = DeepLabV3PredictionModel(options, compute_dtype=compute_dtype)
   restore(model, prefix)
-  return TrainedNetwork(model=model, options=options, prefix=prefix, class_names=names, notes=tuple(notes))
+  return TrainedNetwork(model=model, options=options, prefix=prefix, class_names=names, notes=(*notes, *notes_on_names))
 
 
 def restore(model, prefix):
@@ -72,9 +68,12 @@ def restore(model, prefix):
 
 
 def _class_names(name_or_path, prefix, num_classes):
+  """(names of the classes, lines to print)."""
   if name_or_path:
-    return load_class_names(name_or_path, num_classes)
-  saved = saved_options.read(prefix)
-  if saved and saved.get('class_names') and len(saved['class_names']) == num_classes:
-    return tuple(saved['class_names'])
-  return tuple(f'class {index}' for index in range(num_classes))
+    return load_class_names(name_or_path, num_classes), []
+  saved = (saved_options.read(prefix) or {}).get('class_names') or ()
+  if len(saved) == num_classes:
+    return tuple(saved), []
+  names = tuple(f'class {index}' for index in range(num_classes))
+  return names, [f'{saved_options.path_beside(prefix)}: {len(saved)} class names for {num_classes} classes are not used; give '
+                 '--class_names'] if saved else []

@@ -54,9 +54,8 @@ def _train(directory, model_options, compute_options, input_options, training_op
   tf.random.set_seed(input_options.seed % (2 ** 31 - 2) + 1)
   if training_options.deterministic:
     tf.config.experimental.enable_op_determinism()
-  gpus, warnings = devices.prepare(compute_options)
+  gpus = devices.prepare(compute_options)
   strategy = devices.make_strategy()
-  warn(warnings)
   for line in [starting_report.device_line(strategy, gpus), starting_report.data_line('training data', files),
                *([starting_report.data_line('validation data', eval_files)] if eval_files else []),
                starting_report.changed_flags_line(*options), *notes]:
