@@ -9,7 +9,6 @@ Each measurement has a process of its own, bound to 1 or to all cores. CPU-ms is
 spend on an image; it hardly depends on what else runs on the machine, images/s does.
 """
 import dataclasses
-import io
 import json
 import os
 import subprocess
@@ -19,6 +18,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import drawn_records  # pylint: disable=wrong-import-position
 import machine  # pylint: disable=wrong-import-position
 from deeplab import flags  # pylint: disable=wrong-import-position
 from deeplab.errors import InputError  # pylint: disable=wrong-import-position
@@ -65,23 +65,13 @@ def main(options):
 def draw_records(directory):
   """Writes records of drawn scenes into a directory and returns their path."""
   import numpy as np  # pylint: disable=import-outside-toplevel
-  from PIL import Image  # pylint: disable=import-outside-toplevel
   from deeplab import quiet_start, synthetic_scenes  # pylint: disable=import-outside-toplevel
   quiet_start.import_tensorflow()
-  import tensorflow as tf  # pylint: disable=import-outside-toplevel
   random = np.random.default_rng(0)
-
-  def encoded(array, kind):
-    file = io.BytesIO()
-    Image.fromarray(array).save(file, kind)
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[file.getvalue()]))
-
   path = os.path.join(directory, 'scenes.tfrecord')
-  with tf.io.TFRecordWriter(path) as writer:
-    for _ in range(_NUM_SCENES):
-      image, label = synthetic_scenes.draw_scene(random, height=_SCENE_SIZE[0], width=_SCENE_SIZE[1], num_objects=6)
-      writer.write(tf.train.Example(features=tf.train.Features(feature={
-          'image': encoded(image, 'JPEG'), 'label': encoded(label, 'PNG')})).SerializeToString())
+  drawn_records.write(path, (
+      synthetic_scenes.draw_scene(random, height=_SCENE_SIZE[0], width=_SCENE_SIZE[1], num_objects=6)
+      for _ in range(_NUM_SCENES)))
   return path
 
 

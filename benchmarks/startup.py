@@ -14,6 +14,7 @@ import tempfile
 import time
 
 import contenders
+import drawn_records
 import machine
 
 ROOT = os.path.dirname(contenders.HERE)
@@ -74,25 +75,13 @@ def seconds_until(sign, command, directory):
 
 def write_images(directory, *, size):
   """train.tfrecord with a few pairs of noise and stripes, and image.jpg."""
-  import io  # pylint: disable=import-outside-toplevel
-
   import numpy as np  # pylint: disable=import-outside-toplevel
-  import tensorflow as tf  # pylint: disable=import-outside-toplevel
   from PIL import Image  # pylint: disable=import-outside-toplevel
   random = np.random.default_rng(0)
   label = np.repeat((np.arange(size) * 21 // size).astype(np.uint8)[:, np.newaxis], size, axis=1)
-
-  def encoded(array, kind):
-    file = io.BytesIO()
-    Image.fromarray(array).save(file, kind)
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[file.getvalue()]))
-
-  with tf.io.TFRecordWriter(os.path.join(directory, 'train.tfrecord')) as writer:
-    for _ in range(2):
-      image = random.integers(0, 256, [size, size, 3], np.uint8)
-      writer.write(tf.train.Example(features=tf.train.Features(feature={
-          'image': encoded(image, 'JPEG'), 'label': encoded(label, 'PNG')})).SerializeToString())
-  Image.fromarray(image).save(os.path.join(directory, 'image.jpg'))
+  images = [random.integers(0, 256, [size, size, 3], np.uint8) for _ in range(2)]
+  drawn_records.write(os.path.join(directory, 'train.tfrecord'), [(image, label) for image in images])
+  Image.fromarray(images[-1]).save(os.path.join(directory, 'image.jpg'))
 
 
 if __name__ == '__main__':
