@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The ways of computing a 3x3 convolution in float32, forward and with gradients, where `deeplab/model/convolution.py` decides.
 
-Milliseconds, medians of runs in turns; `chosen` is what the network takes. `error` is the largest difference of minimal filtering
-from the dilated convolution, forward and in the gradients, relative to the largest value.
+Milliseconds, medians of runs in turns; `tiles` and `block` are those of `deeplab/model/bilinear_algorithms.py`, `block` the
+cheapest of those that take the map as one block (- where it is too large for all); `chosen` is what the network takes. `error` is
+the largest difference of the chosen from the dilated convolution, forward and in the gradients, relative to the largest value.
 """
 import argparse
 import os
@@ -17,7 +18,8 @@ import machine  # pylint: disable=wrong-import-position
 # batch, side, depth, output depth, rate: units and branches of ResNet at 513x513 (one image) and 257x257 (four).
 _CASES = ((1, 33, 256, 256, 1), (1, 33, 512, 512, 2), (1, 33, 2048, 256, 6), (1, 33, 2048, 256, 12), (1, 33, 2048, 256, 18),
           (1, 65, 256, 256, 2), (1, 65, 512, 512, 4), (1, 65, 2048, 256, 12), (1, 65, 2048, 256, 24), (1, 65, 2048, 256, 36),
-          (4, 17, 256, 256, 1), (4, 17, 512, 512, 2), (4, 17, 2048, 256, 6), (4, 17, 2048, 256, 12), (4, 33, 128, 128, 1))
+          (1, 129, 304, 256, 1), (4, 17, 256, 256, 1), (4, 17, 512, 512, 2), (4, 17, 2048, 256, 6), (4, 17, 2048, 256, 12),
+          (4, 33, 2048, 256, 6), (4, 65, 304, 256, 1), (4, 33, 128, 128, 1))
 
 
 def main():
@@ -27,21 +29,30 @@ def main():
   from deeplab import quiet_start
   quiet_start.import_tensorflow()
   import tensorflow as tf
-  from deeplab.model import convolution, minimal_filtering
+  from deeplab.model import convolution
+  from deeplab.model.bilinear_algorithms import TILES
+
+  def block(inputs, weights, rate):
+    ways = [way for way in convolution._ways(inputs, weights, rate)
+            if isinstance(way, convolution._Filtering) and not way._algorithm.overlap]
+    return min(ways, key=lambda way: way.cost).carry_out()
+
   ways = {
       'space to batch': convolution.space_to_batch_conv2d,
       'dilated': lambda inputs, weights, rate: tf.nn.conv2d(inputs, weights, strides=1, padding='SAME', dilations=rate),
       'taps': lambda inputs, weights, rate: convolution._conv2d_by_taps(inputs, weights, rate),
-      'filtering': lambda inputs, weights, rate: minimal_filtering.conv2d(
-          inputs, minimal_filtering.transform_weights(weights), rate=rate),
+      'tiles': lambda inputs, weights, rate: convolution._Filtering(inputs, weights, rate, TILES, {}).carry_out(),
+      'block': block,
       'chosen': convolution.conv2d}
   print(machine.line(machine.describe()))
-  print(f'  {"case":<36}' + ''.join(f'{name:>24}' for name in ways) + f'{"error":>20}')
+  widths = {name: max(15, len(name) + 2) for name in ways}
+  print(f'  {"case":<36}' + ''.join(f'{name:>{width}}' for name, width in widths.items()) + f'{"error":>20}')
   for batch, side, depth, out_depth, rate in _CASES:
     inputs, weights = tf.random.normal([batch, side, side, depth]), tf.random.normal([3, 3, depth, out_depth])
     upstream = tf.random.normal([batch, side, side, out_depth])
-    runs = {name: (_forward(tf, way, rate), _with_gradients(tf, way, rate)) for name, way in ways.items()}
-    seconds = {name: ([], []) for name in ways}
+    runs = {name: (_forward(tf, way, rate), _with_gradients(tf, way, rate)) for name, way in ways.items()
+            if name != 'block' or side <= 6 * rate}
+    seconds = {name: ([], []) for name in runs}
     for round_number in range(flags.rounds + 1):
       for name, functions in runs.items():
         for function, measured in zip(functions, seconds[name]):
@@ -50,9 +61,10 @@ def main():
           if round_number:  # The first traces.
             measured.append(1e3 * (time.perf_counter() - started))
     errors = [float(tf.reduce_max(tf.abs(one - other)) / tf.reduce_max(tf.abs(other))) for one, other in zip(
-        runs['filtering'][1](inputs, weights, upstream), runs['dilated'][1](inputs, weights, upstream))]
+        runs['chosen'][1](inputs, weights, upstream), runs['dilated'][1](inputs, weights, upstream))]
     print(f'  {f"[{batch}, {side}, {side}, {depth}] to {out_depth}, rate {rate}":<36}' + ''.join(
-        f'{" / ".join(f"{statistics.median(one):.1f}" for one in measured):>24}' for measured in seconds.values())
+        f'{" / ".join(f"{statistics.median(one):.1f}" for one in seconds[name]) if name in seconds else "-":>{width}}'
+        for name, width in widths.items())
           + f'{errors[0]:>10.1e}{max(errors[1:]):>10.1e}', flush=True)
 
 

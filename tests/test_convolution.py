@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.model import convolution, minimal_filtering
+from deeplab.model import bilinear_algorithms, convolution, minimal_filtering
+from deeplab.model.bilinear_algorithms import FOUR_TILES, TILES, WHOLE
 
 SIZES_AND_RATES = [((7, 7), 2), ((8, 6), 2), ((9, 12), 4), ((17, 17), 6), ((10, 9), 6), ((17, 16), 12), ((5, 6), 8),
                    ((5, 12), 8), ((6, 5), 6), ((1, 1), 2)]
@@ -89,7 +90,7 @@ def test_minimal_filtering_at_full_depth():
   inputs, weights = random.normal(size=[2, 13, 13, 256]), random.normal(size=[3, 3, 256, 256])
   upstream = random.normal(size=inputs.shape)
   filtered = minimal_filtering.conv2d(
-      tf.cast(inputs, tf.float32), minimal_filtering.transform_weights(tf.cast(weights, tf.float32)), rate=2)
+      tf.cast(inputs, tf.float32), minimal_filtering.transform_weights(tf.cast(weights, tf.float32), TILES), TILES, rate=2)
   expected = numpy_atrous(inputs, weights, 2)
   np.testing.assert_allclose(filtered, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
   expected = expected, *numpy_atrous_gradients(inputs, weights, 2, upstream)

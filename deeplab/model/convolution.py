@@ -2,8 +2,8 @@
 
 TensorFlow 1's way with an atrous rate (and `tf.nn.depthwise_conv2d`'s still) splits the map into rate * rate smaller ones
 (space to batch), convolves, and puts them together again. A dilated convolution reads the same taps in place, which is several
-times faster. Minimal filtering needs fewer multiplications where a map is large and deep, and products tap by tap need fewer
-where most taps fall into the padding. The numbers are the same.
+times faster. Minimal filtering needs fewer multiplications where a map is deep, and products tap by tap need fewest where most
+taps fall into the padding. The numbers are the same.
 """
 import concurrent.futures
 import contextlib
@@ -13,15 +13,18 @@ import tensorflow as tf
 
 from deeplab.devices import has_gpu
 from deeplab.model import minimal_filtering
+from deeplab.model.bilinear_algorithms import FOUR_TILES, TILES, WHOLE
 
 # From these rates on, the CPU's kernels for dilations lose to the alternative: the 16-bit convolution, and the depthwise one.
 # Measured on a processor with AVX-512 and AMX.
 _LOW_PRECISION_RATE_LIMIT = 6
 _DEPTHWISE_RATE_LIMIT = 8
-# Below this depth the transforms of minimal filtering cost as much as it saves, and so they do on maps of fewer pixels than a
-# tile for each rate. Measured on processors with AVX-512.
+# Below this depth the transforms of minimal filtering cost as much as it saves. Measured on processors with AVX-512.
 _FILTERING_DEPTH = 256
-# No map is worth a decision at run time up to this rate: those that are too small for minimal filtering take no time.
+# Reading one weight takes as long as that many products with it. Measured on a processor with AVX-512.
+_COST_OF_WEIGHTS = 30
+_NEVER = 2 ** 31 - 1
+# No map is worth a decision at run time up to this rate: those that are too small for tiles take no time.
 _SMALL_RATE = 4
 
 
@@ -42,18 +45,23 @@ def conv2d(inputs, weights, *, rate=1):
     return space_to_batch_conv2d(inputs, weights, rate=rate)
   if not _filtering_may_pay(inputs, weights):
     return _conv2d_without_filtering(inputs, weights, rate)
-  if None in inputs.shape[1:3] and rate > _SMALL_RATE:
-    filtered = functools.partial(_conv2d_by_filtering, inputs, weights, rate)
-    return tf.cond(tf.reduce_min(tf.shape(inputs)[1:3]) > (minimal_filtering.TILE - 1) * rate, filtered,
-                   lambda: _conv2d_by_taps(inputs, weights, rate))
-  if None in inputs.shape[1:3] or min(inputs.shape[1:3]) > (minimal_filtering.TILE - 1) * rate:
-    return _conv2d_by_filtering(inputs, weights, rate)
-  return _conv2d_without_filtering(inputs, weights, rate)
+  if None not in inputs.shape[1:3]:
+    return min(_ways(inputs, weights, rate), key=lambda way: way.cost).carry_out()
+  if rate <= _SMALL_RATE:
+    return _Filtering(inputs, weights, rate, TILES, {}).carry_out()
+  ways = [way for way in _ways(inputs, weights, rate) if way.needs_no_shape]
+  outputs = tf.switch_case(tf.argmin(tf.stack([way.cost for way in ways]), output_type=tf.int32),
+                           [way.carry_out for way in ways])
+  return tf.ensure_shape(outputs, [*inputs.shape[:3], weights.shape[3]])
 
 
 def _conv2d_without_filtering(inputs, weights, rate):
   if _taps_are_faster(inputs, rate):
     return _conv2d_by_taps(inputs, weights, rate)
+  return _dilated_conv2d(inputs, weights, rate)
+
+
+def _dilated_conv2d(inputs, weights, rate):
   return tf.nn.conv2d(inputs, weights, strides=1, padding='SAME', dilations=rate)
 
 
@@ -61,12 +69,87 @@ def _filtering_may_pay(inputs, weights):
   return inputs.dtype == tf.float32 and min(weights.shape[2:]) >= _FILTERING_DEPTH and not has_gpu()
 
 
-def _conv2d_by_filtering(inputs, weights, rate):
-  weights = tf.convert_to_tensor(weights)  # Of a variable too: its value here is none of the moment of tracing.
-  # Weights that are values already while this is traced are transformed then, once.
-  with contextlib.nullcontext() if tf.executing_eagerly() or tf.is_symbolic_tensor(weights) else tf.init_scope():
-    transformed = minimal_filtering.transform_weights(weights)
-  return minimal_filtering.conv2d(inputs, transformed, rate=rate)
+def _ways(inputs, weights, rate):
+  """All ways of a deep convolution in float32 on a CPU."""
+  transformed = {}
+  return [_Dilated(inputs, weights, rate), _Taps(inputs, weights, rate),
+          *(_Filtering(inputs, weights, rate, algorithm, transformed) for algorithm in (TILES, FOUR_TILES, *WHOLE.values()))]
+
+
+class _Way:
+  """One way of a convolution.
+
+  Attributes:
+    cost: int, or a scalar where the size is unknown: products for each pair of channels, counting what reads the weights too.
+    needs_no_shape: whether it may stand beside others in the graph for maps of unknown size.
+  """
+  needs_no_shape = True
+
+  def __init__(self, inputs, weights, rate):
+    self._inputs, self._weights, self._rate = inputs, weights, rate
+    self._batch, self._height, self._width = minimal_filtering.sizes(inputs)
+    if None not in inputs.shape[1:3] and inputs.shape[0] is None:
+      self._batch = 1  # What is best for one is good for more.
+
+
+class _Dilated(_Way):
+  needs_no_shape = False  # Never much better than the next.
+
+  @property
+  def cost(self):
+    return 9 * (self._batch * self._height * self._width + _COST_OF_WEIGHTS)
+
+  def carry_out(self):
+    return _dilated_conv2d(self._inputs, self._weights, self._rate)
+
+
+class _Taps(_Way):
+
+  @property
+  def cost(self):
+    rows, columns = (length + 2 * _maximum(length - self._rate, 0) for length in (self._height, self._width))
+    return self._batch * rows * columns + 9 * _COST_OF_WEIGHTS
+
+  def carry_out(self):
+    return _conv2d_by_taps(self._inputs, self._weights, self._rate)
+
+
+class _Filtering(_Way):
+
+  def __init__(self, inputs, weights, rate, algorithm, transformed):
+    """`transformed` is common to all ways of a convolution, and keeps what they do with weights that are values already."""
+    super().__init__(inputs, weights, rate)
+    self._algorithm, self._transformed = algorithm, transformed
+    # The weights of the others are many: each would be kept for maps that may never come.
+    self.needs_no_shape = algorithm.num_weights <= TILES.num_weights
+
+  @property
+  def cost(self):
+    rows, columns = (minimal_filtering.num_blocks(length, self._rate, self._algorithm) for length in (self._height, self._width))
+    cost = self._batch * rows * columns * self._rate ** 2 * self._algorithm.num_products
+    cost += self._algorithm.num_weights * _COST_OF_WEIGHTS
+    return cost if self._algorithm.overlap else _where(_maximum(rows, columns) == 1, cost, _NEVER)
+
+  def carry_out(self):
+    return minimal_filtering.conv2d(self._inputs, self._transform_weights(), self._algorithm, rate=self._rate)
+
+  def _transform_weights(self):
+    weights = tf.convert_to_tensor(self._weights)  # Of a variable too: its value here is none of the moment of tracing.
+    if tf.executing_eagerly() or tf.is_symbolic_tensor(weights):
+      return minimal_filtering.transform_weights(weights, self._algorithm)
+    key = id(self._algorithm.weights)
+    if key not in self._transformed:
+      with tf.init_scope():  # Once, while this is traced.
+        self._transformed[key] = minimal_filtering.transform_weights(weights, self._algorithm)
+    return self._transformed[key]
+
+
+def _maximum(one, other):
+  return max(one, other) if isinstance(one, int) and isinstance(other, int) else tf.maximum(one, other)
+
+
+def _where(condition, one, other):
+  return (one if condition else other) if isinstance(condition, bool) else tf.where(condition, one, other)
 
 
 def depthwise_conv2d(inputs, weights, *, rate):
