@@ -1,4 +1,6 @@
 """Which devices compute."""
+import time
+
 import tensorflow as tf
 
 from deeplab.errors import InputError, warn
@@ -29,6 +31,11 @@ def prepare(compute_options):
     raise InputError('--compute_dtype=float16: needs a GPU, and none was found; use bfloat16 or float32')
   if compute_options.jit_compile and not gpus:
     warn(['--jit_compile: XLA is made for GPUs; on a CPU it is slower than without, MobileNetV2 about ten times'])
+  if compute_options.compute_dtype == 'bfloat16' and not gpus:
+    slowdown = _seconds_of_a_product(tf.bfloat16) / _seconds_of_a_product(tf.float32)
+    if slowdown > 1.2:
+      warn([f'--compute_dtype=bfloat16: this processor multiplies {slowdown:.1f} times slower in it than in float32; it needs '
+            'less memory, but --compute_dtype=float32 will be faster'])
   return [tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name) for gpu in gpus]
 
 
@@ -37,3 +44,14 @@ def make_strategy():
   if len(tf.config.list_physical_devices('GPU')) > 1:
     return tf.distribute.MirroredStrategy()
   return tf.distribute.get_strategy()
+
+
+def _seconds_of_a_product(dtype):
+  """Of two matrices, large enough for the full speed of a processor: the least of some, as other programs only add to it."""
+  matrix = tf.ones([512, 512], dtype)
+  seconds = []
+  for _ in range(8):
+    started = time.perf_counter()
+    tf.matmul(matrix, matrix)[0, 0].numpy()
+    seconds.append(time.perf_counter() - started)
+  return min(seconds)

@@ -84,6 +84,46 @@ def test_minimal_filtering_and_gradients(size, rate, known_size, monkeypatch):
       known_size=known_size), expected)
 
 
+@pytest.mark.parametrize('known_size', [True, False])
+@pytest.mark.parametrize('algorithm, size, rate', [
+    (TILES, (7, 11), 2), (TILES, (3, 2), 1), (TILES, (9, 9), 1), (FOUR_TILES, (6, 4), 1), (FOUR_TILES, (10, 12), 2),
+    *((algorithm, (side * rate, side * rate - rate // 2), rate) for side, algorithm in WHOLE.items() for rate in (1, 5))])
+def test_each_algorithm(algorithm, size, rate, known_size):
+  inputs, weights, upstream = random_case(size, 4, 3)
+  expected = numpy_atrous(inputs, weights, rate), *numpy_atrous_gradients(inputs, weights, rate, upstream)
+  assert_close(value_and_gradients(
+      lambda inputs, weights: minimal_filtering.conv2d(
+          inputs, minimal_filtering.transform_weights(weights, algorithm), algorithm, rate=rate),
+      inputs, weights, upstream, known_size=known_size), expected)
+
+
+@pytest.mark.parametrize('batch, side, rate, way', [
+    (1, 33, 1, TILES), (1, 33, 6, FOUR_TILES), (4, 33, 6, WHOLE[6]), (1, 33, 12, WHOLE[3]), (1, 33, 18, WHOLE[2]),
+    (4, 17, 12, convolution._Taps), (1, 3, 1, convolution._Dilated)])
+def test_the_cheapest_way(batch, side, rate, way):
+  inputs, weights = tf.zeros([batch, side, side, 256]), tf.zeros([3, 3, 256, 256])
+  chosen = min(convolution._ways(inputs, weights, rate), key=lambda way: way.cost)
+  assert (chosen._algorithm is way) if isinstance(way, bilinear_algorithms.Algorithm) else isinstance(chosen, way)
+
+
+@pytest.mark.parametrize('jit_compile', [False, True])
+def test_one_trace_for_all_sizes(jit_compile, monkeypatch):
+  """Where the size is unknown, each map takes the way that suits it, XLA or not; the others must do no harm."""
+  monkeypatch.setattr(convolution, '_FILTERING_DEPTH', 1)
+  weights = np.random.default_rng(1).normal(size=[3, 3, 4, 3])
+  traced = []
+
+  @tf.function(autograph=False, jit_compile=jit_compile, input_signature=[tf.TensorSpec([None, None, None, 4])])
+  def convolve(inputs):
+    traced.append(True)
+    return convolution.conv2d(inputs, tf.constant(weights, tf.float32), rate=6)
+
+  for size in ((5, 4), (7, 7), (11, 12), (18, 13), (20, 24), (33, 36), (37, 20), (50, 49)):
+    inputs = np.random.default_rng(2).normal(size=[2, *size, 4])
+    assert_close([convolve(tf.cast(inputs, tf.float32)).numpy()], [numpy_atrous(inputs, weights, 6)])
+  assert len(traced) == 1
+
+
 def test_minimal_filtering_at_full_depth():
   """The depth that sums over many channels have, and a batch of several images."""
   random = np.random.default_rng(7)

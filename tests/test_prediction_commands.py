@@ -12,7 +12,7 @@ import pytest
 import record_makers
 import tensorflow as tf
 
-from deeplab import checkpoints, flags, metrics, options, saved_options
+from deeplab import checkpoints, devices, flags, metrics, options, saved_options
 from deeplab.errors import InputError
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 
@@ -162,6 +162,11 @@ def test_what_the_devices_cannot_do(work, monkeypatch, capsys):
     _call(run_evaluator, monkeypatch, evaluation, compute=dict(compute_dtype='float16'))
   assert _call(run_evaluator, monkeypatch, evaluation, compute=dict(jit_compile=True)) == 0
   assert capsys.readouterr().err.startswith('warning: --jit_compile: XLA is made for GPUs')
+  for slowdown in (1.0, 3.0):
+    monkeypatch.setattr(devices, '_seconds_of_a_product', {tf.bfloat16: slowdown, tf.float32: 1.0}.get)
+    assert _call(run_evaluator, monkeypatch, evaluation, compute=dict(compute_dtype='bfloat16')) == 0
+    warned = 'warning: --compute_dtype=bfloat16: this processor multiplies 3.0 times slower' in capsys.readouterr().err
+    assert warned == (slowdown == 3.0)
 
 
 def test_records_without_a_counted_pixel(work, monkeypatch, capsys):

@@ -72,8 +72,9 @@ def _filtering_may_pay(inputs, weights):
 def _ways(inputs, weights, rate):
   """All ways of a deep convolution in float32 on a CPU."""
   transformed = {}
-  return [_Dilated(inputs, weights, rate), _Taps(inputs, weights, rate),
-          *(_Filtering(inputs, weights, rate, algorithm, transformed) for algorithm in (TILES, FOUR_TILES, *WHOLE.values()))]
+  # The last for equal cost: it copies pixels.
+  return [_Dilated(inputs, weights, rate), *([_Taps(inputs, weights, rate)] if rate > 1 else []),
+          *(_Filtering(inputs, weights, rate, algorithm, transformed) for algorithm in (*WHOLE.values(), FOUR_TILES, TILES))]
 
 
 class _Way:
