@@ -29,7 +29,7 @@ def main():
   from deeplab import quiet_start
   quiet_start.import_tensorflow()
   import tensorflow as tf
-  from deeplab.model import convolution
+  from deeplab.model import convolution, tap_products
   from deeplab.model.bilinear_algorithms import TILES
 
   def block(inputs, weights, rate):
@@ -40,7 +40,7 @@ def main():
   ways = {
       'space to batch': convolution.space_to_batch_conv2d,
       'dilated': lambda inputs, weights, rate: tf.nn.conv2d(inputs, weights, strides=1, padding='SAME', dilations=rate),
-      'taps': lambda inputs, weights, rate: convolution._conv2d_by_taps(inputs, weights, rate),
+      'taps': lambda inputs, weights, rate: tap_products.conv2d(inputs, weights, rate=rate),
       'tiles': lambda inputs, weights, rate: convolution._Filtering(inputs, weights, rate, TILES, {}).carry_out(),
       'block': block,
       'chosen': convolution.conv2d}

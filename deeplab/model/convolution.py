@@ -6,13 +6,12 @@ times faster. Minimal filtering needs fewer multiplications where a map is deep,
 taps fall into the padding. The numbers are the same.
 """
 import concurrent.futures
-import contextlib
 import functools
 
 import tensorflow as tf
 
 from deeplab.devices import has_gpu
-from deeplab.model import minimal_filtering
+from deeplab.model import minimal_filtering, tap_products
 from deeplab.model.bilinear_algorithms import FOUR_TILES, TILES, WHOLE
 
 # From these rates on, the CPU's kernels for dilations lose to the alternative: the 16-bit convolution, and the depthwise one.
@@ -49,7 +48,7 @@ def conv2d(inputs, weights, *, rate=1):
     return min(_ways(inputs, weights, rate), key=lambda way: way.cost).carry_out()
   if rate <= _SMALL_RATE:
     return _Filtering(inputs, weights, rate, TILES, {}).carry_out()
-  ways = [way for way in _ways(inputs, weights, rate) if way.needs_no_shape]
+  ways = [way for way in _ways(inputs, weights, rate) if way.suits_unknown_sizes]
   outputs = tf.switch_case(tf.argmin(tf.stack([way.cost for way in ways]), output_type=tf.int32),
                            [way.carry_out for way in ways])
   return tf.ensure_shape(outputs, [*inputs.shape[:3], weights.shape[3]])
@@ -57,7 +56,7 @@ def conv2d(inputs, weights, *, rate=1):
 
 def _conv2d_without_filtering(inputs, weights, rate):
   if _taps_are_faster(inputs, rate):
-    return _conv2d_by_taps(inputs, weights, rate)
+    return tap_products.conv2d(inputs, weights, rate=rate)
   return _dilated_conv2d(inputs, weights, rate)
 
 
@@ -82,9 +81,9 @@ class _Way:
 
   Attributes:
     cost: int, or a scalar where the size is unknown: products for each pair of channels, counting what reads the weights too.
-    needs_no_shape: whether it may stand beside others in the graph for maps of unknown size.
+    suits_unknown_sizes: whether it may stand beside others in the graph for maps of unknown size.
   """
-  needs_no_shape = True
+  suits_unknown_sizes = True
 
   def __init__(self, inputs, weights, rate):
     self._inputs, self._weights, self._rate = inputs, weights, rate
@@ -94,7 +93,7 @@ class _Way:
 
 
 class _Dilated(_Way):
-  needs_no_shape = False  # Never much better than the next.
+  suits_unknown_sizes = False  # Never much better than the next.
 
   @property
   def cost(self):
@@ -112,7 +111,7 @@ class _Taps(_Way):
     return self._batch * rows * columns + 9 * _COST_OF_WEIGHTS
 
   def carry_out(self):
-    return _conv2d_by_taps(self._inputs, self._weights, self._rate)
+    return tap_products.conv2d(self._inputs, self._weights, rate=self._rate)
 
 
 class _Filtering(_Way):
@@ -122,7 +121,7 @@ class _Filtering(_Way):
     super().__init__(inputs, weights, rate)
     self._algorithm, self._transformed = algorithm, transformed
     # The weights of the others are many: each would be kept for maps that may never come.
-    self.needs_no_shape = algorithm.num_weights <= TILES.num_weights
+    self.suits_unknown_sizes = algorithm.num_weights <= TILES.num_weights
 
   @property
   def cost(self):
@@ -202,83 +201,6 @@ def _taps_are_faster(inputs, rate):
     return rate >= _LOW_PRECISION_RATE_LIMIT
   height, width = inputs.shape[1:3]
   return height is not None and width is not None and max(height, width) <= 2 * rate
-
-
-def _conv2d_by_taps(inputs, weights, rate):
-  """One product for each tap, over the part of the map where the tap does not fall into the padding.
-
-  The gradient of the weights is computed in the same way; that of the inputs is fastest as a dilated convolution.
-  """
-
-  @tf.custom_gradient
-  def convolve(inputs, weights):
-    taps = [_Tap(inputs, row, column, rate) for row in (-1, 0, 1) for column in (-1, 0, 1)]
-
-    def gradient(upstream):
-      inputs_gradient = tf.raw_ops.Conv2DBackpropInput(
-          input_sizes=tf.shape(inputs), filter=weights, out_backprop=upstream, strides=[1, 1, 1, 1], padding='SAME',
-          dilations=[1, rate, rate, 1])
-      return inputs_gradient, tf.reshape(
-          tf.stack([tap.weights_gradient(inputs, upstream) for tap in taps]), weights.shape)
-
-    outputs = tf.add_n([tap.product(inputs, weights) for tap in taps if not tap.is_empty])
-    return tf.ensure_shape(outputs, [*inputs.shape[:3], weights.shape[3]]), gradient
-
-  return convolve(inputs, weights)
-
-
-class _Tap:
-  """One of the nine taps: where it reads inside the map, and for which outputs."""
-
-  def __init__(self, inputs, row, column, rate):
-    self._row, self._column = row + 1, column + 1
-    self._rows = _Overlap(inputs, axis=1, offset=row * rate)
-    self._columns = _Overlap(inputs, axis=2, offset=column * rate)
-    # A size that is unknown while tracing may still turn out empty; the operations below then do nothing.
-    self.is_empty = self._rows.is_empty or self._columns.is_empty
-
-  def product(self, inputs, weights):
-    """What the tap adds to the outputs."""
-    read = inputs[:, self._rows.read, self._columns.read]
-    # Not a convolution: of an empty tensor, that has the wrong depth on a CPU.
-    product = tf.reshape(tf.matmul(_as_matrix(read), weights[self._row, self._column]),
-                         tf.concat([tf.shape(read)[:3], weights.shape[3:]], axis=0))
-    return tf.pad(product, [[0, 0], self._rows.padding, self._columns.padding, [0, 0]])
-
-  def weights_gradient(self, inputs, upstream):
-    """The gradient of the tap's weights, [D, D']."""
-    if self.is_empty:
-      return tf.zeros([inputs.shape[3], upstream.shape[3]], inputs.dtype)
-    read, written = inputs[:, self._rows.read, self._columns.read], upstream[:, self._rows.written, self._columns.written]
-    return tf.matmul(_as_matrix(read), _as_matrix(written), transpose_a=True)
-
-
-class _Overlap:
-  """Along one axis: output i reads input i + offset where both are inside the map.
-
-  Attributes:
-    read: slice of the inputs.
-    written: slice of the outputs.
-    padding: how many outputs before and after `written` lack an input.
-    is_empty: known to be empty.
-  """
-
-  def __init__(self, inputs, *, axis, offset):
-    size = inputs.shape[axis]
-    self.is_empty = size is not None and abs(offset) >= size
-    if size is None:
-      size = tf.shape(inputs)[axis]
-      missing = tf.minimum(abs(offset), size)
-    else:
-      missing = min(abs(offset), size)
-    late, early = slice(missing, None), slice(None, size - missing)
-    self.read, self.written = (late, early) if offset > 0 else (early, late)
-    self.padding = [0, missing] if offset > 0 else [missing, 0]
-
-
-def _as_matrix(tensor):
-  # Not reshape(..., [-1, depth]): that fails for an empty tensor.
-  return tf.reshape(tensor, tf.stack([tf.reduce_prod(tf.shape(tensor)[:3]), tensor.shape[3]]))
 
 
 def _dilated_depthwise_conv2d(inputs, weights, rate):
