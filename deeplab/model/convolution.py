@@ -13,6 +13,7 @@ import tensorflow as tf
 from deeplab.devices import has_gpu
 from deeplab.model import minimal_filtering, tap_products
 from deeplab.model.bilinear_algorithms import FOUR_TILES, TILES, WHOLE
+from deeplab.model.sizes import batch_and_spatial_size
 
 # From these rates on, the CPU's kernels for dilations lose to the alternative: the 16-bit convolution, and the depthwise one.
 # Measured on a processor with AVX-512 and AMX.
@@ -87,7 +88,7 @@ class _Way:
 
   def __init__(self, inputs, weights, rate):
     self._inputs, self._weights, self._rate = inputs, weights, rate
-    self._batch, self._height, self._width = minimal_filtering.sizes(inputs)
+    self._batch, self._height, self._width = batch_and_spatial_size(inputs)
     if None not in inputs.shape[1:3] and inputs.shape[0] is None:
       self._batch = 1  # What is best for one is good for more.
 

@@ -1,7 +1,8 @@
 """The decoder of DeepLabv3+ (arXiv:1802.02611, section 3.1)."""
 import tensorflow as tf
 
-from deeplab.model.layers import conv2d, resize_bilinear, separable_conv2d, spatial_size
+from deeplab.model.layers import conv2d, resize_bilinear, separable_conv2d
+from deeplab.model.sizes import spatial_size
 from deeplab.model.slim_bridge import variable_scope
 
 DEPTH = 256

@@ -250,12 +250,6 @@ def interpolation_matrix(size, out_size, *, align_corners):
   return matrix
 
 
-def spatial_size(inputs):
-  """(height, width) of [B, H, W, D]: ints where they are known while tracing, else int32 scalars."""
-  dynamic = tf.shape(inputs)
-  return [inputs.shape[axis] if inputs.shape[axis] is not None else dynamic[axis] for axis in (1, 2)]
-
-
 def _prepare(weights, dtype, *, depth):
   """(weights, biases) to compute with: batch norm of that depth folded in, where there is one with stored statistics.
 

@@ -6,6 +6,8 @@ matrices, gradients included. In float32 results are within 5e-6 of the largest.
 """
 import tensorflow as tf
 
+from deeplab.model.sizes import batch_and_spatial_size
+
 
 def transform_weights(weights, algorithm):
   """float32 weights [3, 3, D, D'] as `conv2d` takes them with that Algorithm: [P, D, D']."""
@@ -24,14 +26,12 @@ def conv2d(inputs, transformed_weights, algorithm, *, rate):
   Returns:
     float32 [B, H, W, D'].
   """
-  batch, height, width = sizes(inputs)
+  batch, height, width = batch_and_spatial_size(inputs)
   depth, outputs_depth = transformed_weights.shape[1:]
   side = algorithm.side
   rows, columns = (num_blocks(length, rate, algorithm) for length in (height, width))
   all_height, all_width = rows * side * rate, columns * side * rate
-  net = inputs
-  if not (isinstance(all_height, int) and isinstance(all_width, int) and (all_height, all_width) == (height, width)):
-    net = tf.pad(net, [[0, 0], [0, all_height - height], [0, all_width - width], [0, 0]])
+  net = tf.pad(inputs, [[0, 0], [0, all_height - height], [0, all_width - width], [0, 0]])
   # A pixel's row and column in its block come first: then each transform is one product of matrices.
   net = tf.reshape(net, [batch, rows, side, rate, columns, side, rate, depth])
   net = tf.transpose(net, [2, 5, 0, 1, 3, 4, 6, 7])
@@ -40,18 +40,12 @@ def conv2d(inputs, transformed_weights, algorithm, *, rate):
     net = _with_neighbours(net, [side + 2, side, batch * rows * rate, columns, rate * depth])
   net = tf.matmul(algorithm.inputs, tf.reshape(net, [algorithm.inputs.shape[1], -1]))
   # Not split for each block: products with the same weights are one product.
-  net = tf.matmul(tf.reshape(net, [len(algorithm.weights), -1, depth]), transformed_weights)
+  net = tf.matmul(tf.reshape(net, [algorithm.num_weights, -1, depth]), transformed_weights)
   net = tf.matmul(algorithm.outputs, tf.reshape(net, [algorithm.num_products, -1]))
   net = tf.reshape(net, [side, side, batch, rows, rate, columns, rate, outputs_depth])
   net = tf.reshape(tf.transpose(net, [2, 3, 0, 4, 5, 1, 6, 7]), [batch, all_height, all_width, outputs_depth])
   # Not a strided slice: the gradient of that one takes five times as long.
   return tf.ensure_shape(tf.slice(net, [0, 0, 0, 0], [-1, height, width, -1]), [*inputs.shape[:3], outputs_depth])
-
-
-def sizes(inputs):
-  """Batch, height and width: ints where they are known while tracing, else scalars."""
-  dynamic = tf.shape(inputs)
-  return [dynamic[axis] if size is None else size for axis, size in enumerate(inputs.shape[:3])]
 
 
 def num_blocks(length, rate, algorithm):

@@ -7,10 +7,11 @@ from deeplab.model import arg_scopes
 from deeplab.model.aspp import DROPOUT_RATE, atrous_spatial_pyramid_pooling
 from deeplab.model.backbones import build_backbone
 from deeplab.model.decoder import decoder
-from deeplab.model.layers import conv2d, resize_bilinear, spatial_size
+from deeplab.model.layers import conv2d, resize_bilinear
 from deeplab.model.label_map import resized_argmax
 from deeplab.model.normalization import normalize
 from deeplab.model.recomputation import maybe_recompute
+from deeplab.model.sizes import spatial_size
 from deeplab.model.slim_bridge import create_variables, slim, variable_scope, variables_from
 
 

@@ -1,0 +1,16 @@
+"""Sizes of maps, as far as they are known while tracing."""
+import tensorflow as tf
+
+
+def batch_and_spatial_size(inputs):
+  """[batch, height, width] of [B, H, W, D]: ints where they are known while tracing, else int32 scalars."""
+  known = list(inputs.shape[:3])
+  if None not in known:
+    return known
+  dynamic = tf.shape(inputs)
+  return [dynamic[axis] if size is None else size for axis, size in enumerate(known)]
+
+
+def spatial_size(inputs):
+  """[height, width] of [B, H, W, D] in the same way."""
+  return batch_and_spatial_size(inputs)[1:]
