@@ -10,22 +10,24 @@ from deeplab.options import ModelOptions
 RANDOM = np.random.default_rng(8)
 
 
-def separately(inputs, weights, gamma, beta, *, epsilon):
+def separately(inputs, weights, gamma, beta, *, epsilon, activation_fn):
   outputs = tf.nn.conv2d(inputs, weights, strides=1, padding='SAME')
-  return tf.compat.v1.nn.fused_batch_norm(outputs, gamma, beta, epsilon=epsilon)
+  outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(outputs, gamma, beta, epsilon=epsilon)
+  return outputs if activation_fn is None else activation_fn(outputs), mean, variance
 
 
+@pytest.mark.parametrize('activation_fn', [None, tf.nn.relu6])
 @pytest.mark.parametrize('mean', [0.0, 3.0, 100.0])
-def test_is_convolution_and_batch_norm(mean):
+def test_is_convolution_and_batch_norm(mean, activation_fn):
   """Also far from zero, where a variance as mean of squares less square of mean would lose all digits."""
   inputs = tf.constant(mean + RANDOM.normal(size=[2, 9, 7, 4]), tf.float32)
-  weights, gamma = tf.constant(RANDOM.normal(size=[1, 1, 4, 16]), tf.float32), tf.constant(RANDOM.uniform(0.5, 2, 16), tf.float32)
+  weights, gamma = tf.constant(RANDOM.normal(size=[1, 1, 4, 16]), tf.float32), tf.constant(RANDOM.uniform(0.5, 5, 16), tf.float32)
   beta, upstream = tf.constant(RANDOM.normal(size=16), tf.float32), RANDOM.normal(size=[2, 9, 7, 16])
   results = []
   for function in (expansion.normalized_expansion, separately):
     with tf.GradientTape() as tape:
       tape.watch([inputs, weights, gamma, beta])
-      outputs, batch_mean, variance = function(inputs, weights, gamma, beta, epsilon=1e-3)
+      outputs, batch_mean, variance = function(inputs, weights, gamma, beta, epsilon=1e-3, activation_fn=activation_fn)
     gradients = tape.gradient(outputs, [inputs, weights, gamma, beta], output_gradients=tf.constant(upstream, tf.float32))
     results.append([outputs, batch_mean, variance, *gradients])
   tolerance = 1e-5 * max(1.0, mean)  # TensorFlow's own result loses digits with the mean.

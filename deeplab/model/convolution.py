@@ -11,7 +11,7 @@ import functools
 import tensorflow as tf
 
 from deeplab.devices import has_gpu
-from deeplab.model import minimal_filtering, tap_products
+from deeplab.model import lattices, minimal_filtering, tap_products
 from deeplab.model.bilinear_algorithms import FOUR_TILES, TILES, WHOLE
 from deeplab.model.sizes import batch_and_spatial_size
 
@@ -19,6 +19,8 @@ from deeplab.model.sizes import batch_and_spatial_size
 # Measured on a processor with AVX-512 and AMX.
 _LOW_PRECISION_RATE_LIMIT = 6
 _DEPTHWISE_RATE_LIMIT = 8
+# On smaller maps than that many pixels a side, the kernel for the gradient of depthwise weights is slow. Measured with AVX-512.
+_PIXELS_OF_A_LATTICE = 5
 # Below this depth the transforms of minimal filtering cost as much as it saves. Measured on processors with AVX-512.
 _FILTERING_DEPTH = 256
 # Reading one weight takes as long as that many products with it. Measured on a processor with AVX-512.
@@ -212,6 +214,8 @@ def _dilated_depthwise_conv2d(inputs, weights, rate):
     def gradient(upstream):
       # The rate keeps the taps apart, so the adjoint is the same convolution with the taps mirrored.
       inputs_gradient = _raw_depthwise(upstream, weights[::-1, ::-1], rate)
+      if inputs.shape.is_fully_defined() and min(inputs.shape[1:3]) >= _PIXELS_OF_A_LATTICE * rate:
+        return inputs_gradient, lattices.depthwise_weights_gradient(inputs, upstream, rate=rate)
       with tf.GradientTape() as tape:
         tape.watch(weights)
         outputs = space_to_batch_depthwise_conv2d(inputs, weights, rate=rate)

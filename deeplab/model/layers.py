@@ -70,9 +70,9 @@ def conv2d(inputs, num_outputs, kernel_size, *, constant=None, stride=1, rate=1,
     all_depth = depth if constant is None else depth + constant.shape[-1]
     weights = get_variable('weights', [kernel_size, kernel_size, all_depth, num_outputs], initializer=weights_initializer)
     if is_pointwise and normalizer_fn is batch_norm and constant is None and expansion.pays(inputs, num_outputs):
-      outputs = expansion_batch_norm(inputs, weights)
+      outputs = expansion_batch_norm(inputs, weights, activation_fn=activation_fn)
       if outputs is not None:
-        return outputs if activation_fn is None else activation_fn(outputs)
+        return outputs
     # In float32 TensorFlow's own optimizer fuses the two.
     foldable = normalizer_fn is batch_norm and (inputs.dtype != tf.float32 or _weights_are_frozen[-1])
     weights, biases = _prepare(weights, inputs.dtype, depth=num_outputs if foldable else None)
@@ -181,13 +181,14 @@ def affine_batch_norm(depth, *, decay, epsilon, is_training, scope='BatchNorm'):
 
 
 @slim.add_arg_scope
-def expansion_batch_norm(inputs, weights, *, decay, epsilon, is_training, scope='BatchNorm'):
-  """Pointwise convolution with `batch_norm`, computed as in expansion.py, with its variables; None without `is_training`."""
+def expansion_batch_norm(inputs, weights, *, decay, epsilon, is_training, activation_fn=None, scope='BatchNorm'):
+  """Pointwise convolution with `batch_norm` and activation, computed as in expansion.py; None without `is_training`."""
   if not is_training:
     return None
   with variable_scope(scope):
     gamma, beta, moving_mean, moving_variance = _batch_norm_variables(weights.shape[3])
-    outputs, mean, variance = expansion.normalized_expansion(inputs, weights, gamma, beta, epsilon=epsilon)
+    outputs, mean, variance = expansion.normalized_expansion(
+        inputs, weights, gamma, beta, epsilon=epsilon, activation_fn=activation_fn)
     _update_statistics(moving_mean, moving_variance, mean, variance, decay)
     return outputs
 
