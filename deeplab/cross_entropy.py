@@ -69,7 +69,9 @@ def resized_cross_entropy(logits, labels, *, align_corners):
   losses = []
   for first, last in _bands(out_height, bytes_of_a_row=4 * batch * out_width * num_classes):
     top, bottom = _columns_used(down[first:last])
-    band = tf.reshape(logits[:, top:bottom], [batch * (bottom - top), width, num_classes])
+    # Not indexing: its gradient is written element by element.
+    band = tf.slice(logits, [0, top, 0, 0], [batch, bottom - top, width, num_classes])
+    band = tf.reshape(band, [batch * (bottom - top), width, num_classes])
     band = tf.reshape(tf.matmul(across, band), [batch, bottom - top, -1])
     band = tf.matmul(down[first:last, top:bottom], band)
     losses.append(pixel_cross_entropy(

@@ -82,7 +82,8 @@ def conv2d(inputs, num_outputs, kernel_size, *, constant=None, stride=1, rate=1,
       inputs = inputs.inputs
     if constant is not None:
       with _once_if_frozen():
-        weights, weights_of_constant = weights[:, :, :depth], weights[:, :, depth:]
+        # Not slices: their gradient is written element by element.
+        weights, weights_of_constant = tf.split(weights, [depth, all_depth - depth], axis=2)
       constant = tf.nn.conv2d(constant, weights_of_constant, strides=1, padding='SAME')
     if kernel_size == 3 and stride == 1 and padding == 'SAME':
       outputs = convolution.conv2d(inputs, weights, rate=rate)
