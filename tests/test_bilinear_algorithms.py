@@ -2,10 +2,10 @@
 import numpy as np
 import pytest
 
-from deeplab.model.bilinear_algorithms import FOUR_TILES, TILES, WHOLE
+from deeplab.model.bilinear_algorithms import FOUR_TILES, PAIR, TILES, WHOLE
 
 
-@pytest.mark.parametrize('algorithm', [TILES, FOUR_TILES, *WHOLE.values()])
+@pytest.mark.parametrize('algorithm', [TILES, FOUR_TILES, PAIR, *WHOLE.values()])
 def test_matrices(algorithm):
   side, overlap = algorithm.side, algorithm.overlap
   tiles = algorithm.num_products // algorithm.num_weights
@@ -23,4 +23,5 @@ def test_matrices(algorithm):
 
 def test_numbers_of_products():
   assert TILES.num_products == 25 and FOUR_TILES.num_products == 100
-  assert {side: algorithm.num_products for side, algorithm in WHOLE.items()} == {2: 9, 3: 16, 4: 37, 5: 52, 6: 73}
+  assert {side: algorithm.num_products for side, algorithm in WHOLE.items()} == {3: 16, 4: 37, 5: 52, 6: 73}
+  assert PAIR.num_products == 9

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.model import bilinear_algorithms, convolution, minimal_filtering
-from deeplab.model.bilinear_algorithms import FOUR_TILES, TILES, WHOLE
+from deeplab.model import bilinear_algorithms, convolution, minimal_filtering, pairs
+from deeplab.model.bilinear_algorithms import FOUR_TILES, PAIR, TILES, WHOLE
 
 SIZES_AND_RATES = [((7, 7), 2), ((11, 13), 2), ((8, 6), 2), ((9, 12), 4), ((17, 17), 6), ((10, 9), 6), ((17, 16), 12), ((5, 6), 8),
                    ((5, 12), 8), ((6, 5), 6), ((1, 1), 2)]
@@ -97,9 +97,19 @@ def test_each_algorithm(algorithm, size, rate, known_size):
       inputs, weights, upstream, known_size=known_size), expected)
 
 
+@pytest.mark.parametrize('known_size', [True, False])
+@pytest.mark.parametrize('size, rate', [((7, 7), 6), ((10, 12), 6), ((12, 9), 6), ((9, 4), 6), ((6, 8), 7), ((2, 2), 1), ((3, 3), 6)])
+def test_pairs(size, rate, known_size):
+  inputs, weights, upstream = random_case(size, 4, 3)
+  expected = numpy_atrous(inputs, weights, rate), *numpy_atrous_gradients(inputs, weights, rate, upstream)
+  assert_close(value_and_gradients(
+      lambda inputs, weights: pairs.conv2d(inputs, minimal_filtering.transform_weights(weights, PAIR), rate=rate),
+      inputs, weights, upstream, known_size=known_size), expected)
+
+
 @pytest.mark.parametrize('batch, side, rate, way', [
-    (1, 33, 1, TILES), (1, 33, 6, FOUR_TILES), (4, 33, 6, WHOLE[6]), (1, 33, 12, WHOLE[3]), (1, 33, 18, WHOLE[2]),
-    (4, 17, 12, convolution._Taps), (1, 3, 1, convolution._Dilated)])
+    (1, 33, 1, TILES), (1, 33, 6, FOUR_TILES), (4, 33, 6, WHOLE[6]), (1, 33, 12, WHOLE[3]), (1, 33, 18, convolution._Pairs),
+    (4, 17, 12, convolution._Pairs), (1, 13, 6, convolution._Taps), (1, 3, 1, convolution._Dilated)])
 def test_the_cheapest_way(batch, side, rate, way):
   inputs, weights = tf.zeros([batch, side, side, 256]), tf.zeros([3, 3, 256, 256])
   chosen = min(convolution._ways(inputs, weights, rate), key=lambda way: way.cost)

@@ -37,3 +37,16 @@ def test_strided_depthwise(dtype, tolerance):
       lambda inputs, weights: own_gradients.strided_depthwise_conv2d(inputs, weights, stride=2), weights, dtype)
   for one, other in zip(actual, expected, strict=True):
     np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * np.abs(other).max())
+
+
+@pytest.mark.parametrize('dtype, tolerance', [(tf.float32, 1e-5), (tf.bfloat16, 0.01)])
+def test_bias_gradient_does_not_drift(dtype, tolerance):
+  """Over thousands of pixels of one sign; TensorFlow's own is wrong by more than half there in bfloat16."""
+  upstream = tf.cast(RANDOM.uniform(0.5, 1.5, [2, 60, 50, 6]), dtype)
+  biases = tf.cast(RANDOM.normal(size=6), dtype)
+  with tf.GradientTape() as tape:
+    tape.watch(biases)
+    outputs = own_gradients.bias_add(tf.zeros_like(upstream), biases)
+  np.testing.assert_array_equal(tf.cast(outputs[1, 2, 3], tf.float32), tf.cast(biases, tf.float32))
+  expected = tf.reduce_sum(tf.cast(upstream, tf.float64), axis=[0, 1, 2])
+  np.testing.assert_allclose(tf.cast(tape.gradient(outputs, biases, output_gradients=upstream), tf.float64), expected, rtol=tolerance)

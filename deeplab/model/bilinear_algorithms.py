@@ -128,6 +128,7 @@ def _four(tiles):
 
 # Points that round little in float32, after Barabasz et al., 2018, arXiv:1803.10986; a third of what 0, 1, -1 and 2 do.
 TILES = _minimal_filtering([-5 / 4, -3 / 8, 3 / 8, 5 / 4])
-# Maps of one block, by the pixels along their longer side.
-WHOLE = {2: _pair(), 3: _triple(), **{side: _fourier(side) for side in (4, 5, 6)}}
+# Maps of one block, by the pixels along their longer side; of two pixels they have a way of their own, pairs.py.
+PAIR = _pair()
+WHOLE = {3: _triple(), **{side: _fourier(side) for side in (4, 5, 6)}}
 FOUR_TILES = _four(TILES)

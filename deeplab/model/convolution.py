@@ -11,8 +11,8 @@ import functools
 import tensorflow as tf
 
 from deeplab.devices import has_gpu
-from deeplab.model import lattices, minimal_filtering, tap_products
-from deeplab.model.bilinear_algorithms import FOUR_TILES, TILES, WHOLE
+from deeplab.model import lattices, minimal_filtering, pairs, tap_products
+from deeplab.model.bilinear_algorithms import FOUR_TILES, PAIR, TILES, WHOLE
 from deeplab.model.sizes import batch_and_spatial_size
 
 # From these rates on, the CPU's kernels for dilations lose to the alternative: the 16-bit convolution, and the depthwise one.
@@ -75,7 +75,7 @@ def _ways(inputs, weights, rate):
   """All ways of a deep convolution in float32 on a CPU."""
   transformed = {}
   # The last for equal cost: it copies pixels.
-  return [_Dilated(inputs, weights, rate), *([_Taps(inputs, weights, rate)] if rate > 1 else []),
+  return [_Dilated(inputs, weights, rate), *([_Taps(inputs, weights, rate), _Pairs(inputs, weights, rate)] if rate > 1 else []),
           *(_Filtering(inputs, weights, rate, algorithm, transformed) for algorithm in (*WHOLE.values(), FOUR_TILES, TILES))]
 
 
@@ -117,10 +117,23 @@ class _Taps(_Way):
     return tap_products.conv2d(self._inputs, self._weights, rate=self._rate)
 
 
+class _Pairs(_Way):
+
+  @property
+  def cost(self):
+    rows, columns = (_minimum(length, self._rate) + 2 * _maximum(length - self._rate, 0)
+                     for length in (self._height, self._width))
+    cost = self._batch * rows * columns + PAIR.num_weights * _COST_OF_WEIGHTS
+    return _where(_maximum(self._height, self._width) <= 2 * self._rate, cost, _NEVER)
+
+  def carry_out(self):
+    return pairs.conv2d(self._inputs, _transformed(self._weights, PAIR, {}), rate=self._rate)
+
+
 class _Filtering(_Way):
 
   def __init__(self, inputs, weights, rate, algorithm, transformed):
-    """`transformed` is common to all ways of a convolution, and keeps what they do with weights that are values already."""
+    """`transformed` is common to all ways of a convolution, for `_transformed`."""
     super().__init__(inputs, weights, rate)
     self._algorithm, self._transformed = algorithm, transformed
     # The weights of the others are many: each would be kept for maps that may never come.
@@ -134,21 +147,28 @@ class _Filtering(_Way):
     return cost if self._algorithm.overlap else _where(_maximum(rows, columns) == 1, cost, _NEVER)
 
   def carry_out(self):
-    return minimal_filtering.conv2d(self._inputs, self._transform_weights(), self._algorithm, rate=self._rate)
+    weights = _transformed(self._weights, self._algorithm, self._transformed)
+    return minimal_filtering.conv2d(self._inputs, weights, self._algorithm, rate=self._rate)
 
-  def _transform_weights(self):
-    weights = tf.convert_to_tensor(self._weights)  # Of a variable too: its value here is none of the moment of tracing.
-    if tf.executing_eagerly() or tf.is_symbolic_tensor(weights):
-      return minimal_filtering.transform_weights(weights, self._algorithm)
-    key = id(self._algorithm.weights)
-    if key not in self._transformed:
-      with tf.init_scope():  # Once, while this is traced.
-        self._transformed[key] = minimal_filtering.transform_weights(weights, self._algorithm)
-    return self._transformed[key]
+
+def _transformed(weights, algorithm, already):
+  """Weights for that Algorithm; if they are values already, `already` keeps the results, for algorithms with the same matrix."""
+  weights = tf.convert_to_tensor(weights)  # Of a variable too: its value here is none of the moment of tracing.
+  if tf.executing_eagerly() or tf.is_symbolic_tensor(weights):
+    return minimal_filtering.transform_weights(weights, algorithm)
+  key = id(algorithm.weights)
+  if key not in already:
+    with tf.init_scope():  # Once, while this is traced.
+      already[key] = minimal_filtering.transform_weights(weights, algorithm)
+  return already[key]
 
 
 def _maximum(one, other):
   return max(one, other) if isinstance(one, int) and isinstance(other, int) else tf.maximum(one, other)
+
+
+def _minimum(one, other):
+  return min(one, other) if isinstance(one, int) and isinstance(other, int) else tf.minimum(one, other)
 
 
 def _where(condition, one, other):

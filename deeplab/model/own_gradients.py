@@ -2,7 +2,8 @@
 
 Same numbers, up to rounding. The gradient of a pointwise convolution's weights is one product of matrices, which takes up to a
 third less time than the kernel, on a processor with AMX and in bfloat16 even two thirds. The gradient of a strided depthwise
-convolution's inputs takes 12 times as long in bfloat16 as in float32 there.
+convolution's inputs takes 12 times as long in bfloat16 as in float32 there. The gradient of biases is a product, too, which adds up
+in float32.
 """
 import tensorflow as tf
 
@@ -35,6 +36,20 @@ def pointwise_conv2d(inputs, weights):
     return tf.nn.conv2d(inputs, weights, strides=_STRIDES, padding='SAME'), gradient
 
   return convolve(inputs, weights)
+
+
+def bias_add(net, biases):
+  """Adds biases [D] to [B, H, W, D] as `tf.nn.bias_add`, whose gradient in bfloat16 adds up in bfloat16 on a CPU and drifts."""
+
+  @tf.custom_gradient
+  def add(net, biases):
+    def gradient(upstream):
+      matrix = _as_matrix(upstream)
+      return upstream, tf.matmul(tf.ones([1, tf.shape(matrix)[0]], matrix.dtype), matrix)[0]
+
+    return tf.nn.bias_add(net, biases), gradient
+
+  return add(net, biases)
 
 
 def strided_depthwise_conv2d(inputs, weights, *, stride):

@@ -8,6 +8,9 @@ import typing
 
 import tensorflow as tf
 
+from deeplab.devices import has_gpu
+from deeplab.model.sizes import batch_and_spatial_size
+
 # The projections made in the innermost open `remembered`, by their results.
 _made = []
 
@@ -79,4 +82,11 @@ def spatial_mean(net):
   if isinstance(net, Projection):
     return net._replace(inputs=spatial_mean(net.inputs))
   # Summed in float32: a low-precision mean over thousands of positions drifts.
-  return tf.cast(tf.reduce_mean(tf.cast(net, tf.float32), axis=[1, 2], keepdims=True), net.dtype)
+  exact = tf.cast(net, tf.float32)
+  if has_gpu():
+    return tf.cast(tf.reduce_mean(exact, axis=[1, 2], keepdims=True), net.dtype)
+  # As a product of matrices, which reads a large map several times faster.
+  batch, height, width = batch_and_spatial_size(net)
+  ones = tf.ones([batch, 1, height * width])
+  total = tf.matmul(ones, tf.reshape(exact, [batch, height * width, net.shape[3]]))
+  return tf.cast(total[:, tf.newaxis] / tf.cast(height * width, tf.float32), net.dtype)

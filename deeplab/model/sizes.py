@@ -14,3 +14,8 @@ def batch_and_spatial_size(inputs):
 def spatial_size(inputs):
   """[height, width] of [B, H, W, D] in the same way."""
   return batch_and_spatial_size(inputs)[1:]
+
+
+def as_matrix(net):
+  """[B, H, W, D] as [B * H * W, D], for empty maps too: a reshape to [-1, D] fails for them."""
+  return tf.reshape(net, tf.stack([tf.reduce_prod(tf.shape(net)[:3]), net.shape[3]]))

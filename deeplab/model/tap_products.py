@@ -4,6 +4,8 @@ The gradient of the weights is computed in the same way; that of the inputs is f
 """
 import tensorflow as tf
 
+from deeplab.model.sizes import as_matrix
+
 
 def conv2d(inputs, weights, *, rate):
   """Convolution with stride 1 and 'SAME' padding.
@@ -48,7 +50,7 @@ class _Tap:
     """What the tap adds to the outputs."""
     read = inputs[:, self._rows.read, self._columns.read]
     # Not a convolution: of an empty tensor, that has the wrong depth on a CPU.
-    product = tf.reshape(tf.matmul(_as_matrix(read), weights[self._row, self._column]),
+    product = tf.reshape(tf.matmul(as_matrix(read), weights[self._row, self._column]),
                          tf.concat([tf.shape(read)[:3], weights.shape[3:]], axis=0))
     return tf.pad(product, [[0, 0], self._rows.padding, self._columns.padding, [0, 0]])
 
@@ -57,7 +59,7 @@ class _Tap:
     if self.is_empty:
       return tf.zeros([inputs.shape[3], upstream.shape[3]], inputs.dtype)
     read, written = inputs[:, self._rows.read, self._columns.read], upstream[:, self._rows.written, self._columns.written]
-    return tf.matmul(_as_matrix(read), _as_matrix(written), transpose_a=True)
+    return tf.matmul(as_matrix(read), as_matrix(written), transpose_a=True)
 
 
 class _Overlap:
@@ -81,8 +83,3 @@ class _Overlap:
     late, early = slice(missing, None), slice(None, size - missing)
     self.read, self.written = (late, early) if offset > 0 else (early, late)
     self.padding = [0, missing] if offset > 0 else [missing, 0]
-
-
-def _as_matrix(tensor):
-  # Not reshape(..., [-1, depth]): that fails for an empty tensor.
-  return tf.reshape(tensor, tf.stack([tf.reduce_prod(tf.shape(tensor)[:3]), tensor.shape[3]]))
