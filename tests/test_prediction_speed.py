@@ -1,4 +1,5 @@
 """The faster ways to the same numbers: folding, frozen weights, bfloat16, recomputation, XLA."""
+import functools
 import itertools
 
 import numpy as np
@@ -7,7 +8,7 @@ import tensorflow as tf
 
 from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.inferencer import DeepLabV3Inferencer
-from deeplab.model import aspp, convolution, layers, prediction_model
+from deeplab.model import aspp, convolution, expansion, layers, own_gradients, pairs, prediction_model, projection
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions, PredictionOptions
 from deeplab.prediction import image_padding, multi_scale
@@ -190,6 +191,29 @@ def test_training_step_compiles_with_xla(variant, monkeypatch):
   plain = step_of(make(variant, batch_norm_decay=0.5))(images_of(33, batch_size=2))
   compiled = step_of(make(variant, batch_norm_decay=0.5), jit_compile=True)(images_of(33, batch_size=2))
   assert_same_step(compiled, plain, tolerance=0.1)
+
+
+@pytest.mark.parametrize('function, shapes', [
+    (own_gradients.bias_add, [[2, 33, 33, 16], [16]]),
+    (projection.spatial_mean, [[2, 33, 33, 16]]),
+    (lambda *args: expansion.normalized_expansion(*args, epsilon=1e-3, activation_fn=tf.nn.relu6)[0],
+     [[2, 33, 33, 16], [1, 1, 16, 96], [96], [96]]),
+    (functools.partial(pairs.conv2d, rate=20), [[2, 33, 33, 16], [9, 16, 8]])], ids=['biases', 'mean', 'expansion', 'pairs'])
+def test_pieces_of_a_step_compile_with_xla(function, shapes):
+  """Alone, where nothing amplifies rounding: values and gradients."""
+  random = np.random.default_rng(7)
+  arguments = [tf.constant(random.normal(size=shape), tf.float32) for shape in shapes]
+
+  def run(*arguments):
+    with tf.GradientTape() as tape:
+      tape.watch(arguments)
+      outputs = function(*arguments)
+      loss = tf.reduce_sum(tf.cos(outputs) * outputs)
+    return outputs, *tape.gradient(loss, arguments)
+
+  plain, compiled = (tf.function(run, autograph=False, jit_compile=each)(*arguments) for each in (None, True))
+  for one, other in zip(compiled, plain, strict=True):
+    np.testing.assert_allclose(one, other, rtol=0, atol=2e-5 * np.abs(other).max())
 
 
 def test_minimal_filtering_gives_the_same_logits(monkeypatch):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from deeplab.devices import has_gpu
 from deeplab.model import lattices, minimal_filtering, pairs, tap_products
 from deeplab.model.bilinear_algorithms import FOUR_TILES, PAIR, TILES, WHOLE
-from deeplab.model.sizes import batch_and_spatial_size
+from deeplab.model.sizes import batch_and_spatial_size, maximum, minimum
 
 # From these rates on, the CPU's kernels for dilations lose to the alternative: the 16-bit convolution, and the depthwise one.
 # Measured on a processor with AVX-512 and AMX.
@@ -110,7 +110,7 @@ class _Taps(_Way):
 
   @property
   def cost(self):
-    rows, columns = (length + 2 * _maximum(length - self._rate, 0) for length in (self._height, self._width))
+    rows, columns = (length + 2 * maximum(length - self._rate, 0) for length in (self._height, self._width))
     return self._batch * rows * columns + 9 * _COST_OF_WEIGHTS
 
   def carry_out(self):
@@ -121,10 +121,10 @@ class _Pairs(_Way):
 
   @property
   def cost(self):
-    rows, columns = (_minimum(length, self._rate) + 2 * _maximum(length - self._rate, 0)
+    rows, columns = (minimum(length, self._rate) + 2 * maximum(length - self._rate, 0)
                      for length in (self._height, self._width))
     cost = self._batch * rows * columns + PAIR.num_weights * _COST_OF_WEIGHTS
-    return _where(_maximum(self._height, self._width) <= 2 * self._rate, cost, _NEVER)
+    return _where(maximum(self._height, self._width) <= 2 * self._rate, cost, _NEVER)
 
   def carry_out(self):
     return pairs.conv2d(self._inputs, _transformed(self._weights, PAIR, {}), rate=self._rate)
@@ -144,7 +144,7 @@ class _Filtering(_Way):
     rows, columns = (minimal_filtering.num_blocks(length, self._rate, self._algorithm) for length in (self._height, self._width))
     cost = self._batch * rows * columns * self._rate ** 2 * self._algorithm.num_products
     cost += self._algorithm.num_weights * _COST_OF_WEIGHTS
-    return cost if self._algorithm.overlap else _where(_maximum(rows, columns) == 1, cost, _NEVER)
+    return cost if self._algorithm.overlap else _where(maximum(rows, columns) == 1, cost, _NEVER)
 
   def carry_out(self):
     weights = _transformed(self._weights, self._algorithm, self._transformed)
@@ -161,14 +161,6 @@ def _transformed(weights, algorithm, already):
     with tf.init_scope():  # Once, while this is traced.
       already[key] = minimal_filtering.transform_weights(weights, algorithm)
   return already[key]
-
-
-def _maximum(one, other):
-  return max(one, other) if isinstance(one, int) and isinstance(other, int) else tf.maximum(one, other)
-
-
-def _minimum(one, other):
-  return min(one, other) if isinstance(one, int) and isinstance(other, int) else tf.minimum(one, other)
 
 
 def _where(condition, one, other):

@@ -10,7 +10,6 @@ import contextlib
 import numpy as np
 import tensorflow as tf
 
-from deeplab.devices import has_gpu
 from deeplab.model import convolution, expansion, own_gradients, projection
 from deeplab.model.slim_bridge import get_variable, slim, variable_scope
 
@@ -279,12 +278,11 @@ def _once_if_frozen():
 
 
 def _normalize_and_activate(outputs, biases, normalizer_fn, activation_fn):
-  bias_add = tf.nn.bias_add if has_gpu() else own_gradients.bias_add
   if biases is not None:
-    outputs = bias_add(outputs, biases)
+    outputs = own_gradients.bias_add(outputs, biases)
   elif normalizer_fn is not None:
     outputs = normalizer_fn(outputs)
   else:
     biases = get_variable('biases', [outputs.shape[-1]], initializer=tf.compat.v1.zeros_initializer())
-    outputs = bias_add(outputs, tf.cast(biases, outputs.dtype))
+    outputs = own_gradients.bias_add(outputs, tf.cast(biases, outputs.dtype))
   return outputs if activation_fn is None else activation_fn(outputs)

@@ -8,6 +8,7 @@ in float32.
 import tensorflow as tf
 
 from deeplab.devices import has_gpu
+from deeplab.model.sizes import as_matrix
 
 _STRIDES = [1, 1, 1, 1]
 
@@ -30,7 +31,7 @@ def pointwise_conv2d(inputs, weights):
     def gradient(upstream):
       inputs_gradient = tf.raw_ops.Conv2DBackpropInput(
           input_sizes=tf.shape(inputs), filter=weights, out_backprop=upstream, strides=_STRIDES, padding='SAME')
-      weights_gradient = tf.matmul(_as_matrix(inputs), _as_matrix(upstream), transpose_a=True)
+      weights_gradient = tf.matmul(as_matrix(inputs), as_matrix(upstream), transpose_a=True)
       return inputs_gradient, tf.reshape(weights_gradient, weights.shape)
 
     return tf.nn.conv2d(inputs, weights, strides=_STRIDES, padding='SAME'), gradient
@@ -40,11 +41,13 @@ def pointwise_conv2d(inputs, weights):
 
 def bias_add(net, biases):
   """Adds biases [D] to [B, H, W, D] as `tf.nn.bias_add`, whose gradient in bfloat16 adds up in bfloat16 on a CPU and drifts."""
+  if has_gpu():
+    return tf.nn.bias_add(net, biases)
 
   @tf.custom_gradient
   def add(net, biases):
     def gradient(upstream):
-      matrix = _as_matrix(upstream)
+      matrix = as_matrix(upstream)
       return upstream, tf.matmul(tf.ones([1, tf.shape(matrix)[0]], matrix.dtype), matrix)[0]
 
     return tf.nn.bias_add(net, biases), gradient
@@ -69,7 +72,3 @@ def strided_depthwise_conv2d(inputs, weights, *, stride):
     return tf.nn.depthwise_conv2d(inputs, weights, **settings), gradient
 
   return convolve(inputs, weights)
-
-
-def _as_matrix(tensor):
-  return tf.reshape(tensor, [-1, tensor.shape[3]])

@@ -6,7 +6,7 @@ one is left for a pixel that is alone. Along both sides that makes nine products
 """
 import tensorflow as tf
 
-from deeplab.model.sizes import as_matrix, batch_and_spatial_size
+from deeplab.model.sizes import as_matrix, batch_and_spatial_size, maximum, minimum
 
 
 def conv2d(inputs, transformed_weights, *, rate):
@@ -64,10 +64,9 @@ class _Side:
   def __init__(self, size, axis, rate):
     self._axis = axis
     self._known = isinstance(size, int)
-    smaller, larger = (min, max) if self._known else (tf.minimum, tf.maximum)
-    self._lattices = smaller(size, rate)
+    self._lattices = minimum(size, rate)
     # Where sizes are unknown this is also built for maps that are too large, which it never runs for.
-    self._pairs = smaller(larger(size - rate, 0), rate)
+    self._pairs = minimum(maximum(size - rate, 0), rate)
     self._rest = size - self._lattices - self._pairs
 
   def take_apart(self, net, swapped):
