@@ -120,7 +120,7 @@ class DeepLabV3Trainer:
       if self.global_step % run_options.persist_per_steps == 0:
         save()
         saved_step = self.global_step
-        log.panel('training', zip(*self._as_pictures(result)), step=self.global_step, ignore_label=self._ignore_label)
+        log.panel('training', zip(*self._pictures()), step=self.global_step, ignore_label=self._ignore_label)
       try:
         validated = self._validate_if_due(validation, stop)
       except InputError:  # Bad validation data; the steps since the last checkpoint are good.
@@ -183,7 +183,6 @@ class DeepLabV3Trainer:
                          'checkpoint, which is whole. Try a lower --init_learning_rate, --warmup_steps or '
                          '--clip_gradient_norm')
 
-  @staticmethod
-  def _as_pictures(result):
-    images, labels, predictions = result.shown()
+  def _pictures(self):
+    images, labels, predictions = self._step.pictures()
     return np.clip(np.rint(images), 0, 255).astype(np.uint8), labels, predictions

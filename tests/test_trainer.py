@@ -1,6 +1,7 @@
 """The loop with a tiny network: exact continuation, what is saved when, and what stops it."""
 import json
 import os
+import weakref
 
 import numpy as np
 import pytest
@@ -91,6 +92,31 @@ def test_logged_loss_is_the_mean_since_the_last_line(tmp_path):
   each, pairs = ([json.loads(line)['loss'] for line in open(tmp_path / part / 'metrics.jsonl', encoding='utf-8')]
                  for part in ('each', 'pairs'))
   np.testing.assert_allclose(pairs, [(each[0] + each[1]) / 2, (each[2] + each[3]) / 2], rtol=1e-6)
+
+
+class FreshBatches:
+  """Batches that nobody else holds; `most_alive` is the most of them that were in memory when another one was asked for."""
+
+  def __init__(self):
+    self.most_alive, self._made = 0, []
+
+  def __getitem__(self, _):
+    return self._draw()
+
+  def _draw(self):
+    for seed in range(100):
+      batch, = tiny_model.batches(1, seed=seed)
+      self._made.append(weakref.ref(batch['images']))
+      yield batch
+      del batch
+      self.most_alive = max(self.most_alive, sum(made() is not None for made in self._made))
+
+
+@pytest.mark.parametrize('accumulate_steps', [1, 3])
+def test_a_log_line_far_away_holds_no_batches(tmp_path, accumulate_steps):
+  data = FreshBatches()
+  train(tmp_path, data, num_steps=10, accumulate_steps=accumulate_steps, run={'log_per_steps': 100, 'persist_per_steps': 4})
+  assert data.most_alive <= 2 * accumulate_steps  # Those of the last update while the next are drawn.
 
 
 def test_only_the_newest_are_kept(tmp_path):

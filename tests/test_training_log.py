@@ -14,7 +14,7 @@ from deeplab.training.training_step import StepResult
 
 def result(loss):
   return StepResult(total_loss=loss, parts={'cross_entropy': loss - 1.0, 'l2': 1.0}, gradient_norm=2 * loss, label_range=(0, 2),
-                    wrong_labels=0, gave_up=False, shown=None)
+                    wrong_labels=0, gave_up=False)
 
 
 def logging(path, *, start_step=0, log_per_steps=2):

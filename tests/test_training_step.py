@@ -152,14 +152,15 @@ def test_jit_compiles_to_the_same_numbers():
 def test_shown_pictures_are_those_of_the_batch():
   _, step = make()
   batch, = tiny_model.batches(1)
-  images, labels, predictions = step([batch], learning_rate=0.1, step=0).shown()
+  step([batch], learning_rate=0.1, step=0)
+  images, labels, predictions = step.pictures()
   np.testing.assert_array_equal(images, batch['images'][:3])
   np.testing.assert_array_equal(labels, batch['labels'][:3])
   assert predictions.shape == (3, 5, 5) and predictions.max() < 3
 
 
 _REPLICAS = '''
-import json, sys
+import gc, json, sys
 import numpy as np
 import tensorflow as tf
 import tiny_model
@@ -184,9 +185,13 @@ for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(['
   for index in range(3):
     result = step(batches[index * accumulate_steps:(index + 1) * accumulate_steps], learning_rate=0.1, step=index)
     numbers.append([result.total_loss, result.gradient_norm, *result.parts.values(), *result.label_range])
+  kept, maps_held = [], []
+  for index in range(3, 9):  # The results are kept, as a log keeps them; the batches are not.
+    kept.append(step(tiny_model.batches(accumulate_steps, seed=index), learning_rate=0.0, step=index))
+    maps_held.append(sum(isinstance(each, tf.Tensor) and each.shape.rank >= 3 for each in gc.get_objects()))
   variables = {name: np.asarray(value).ravel().tolist()
                for name, value in tiny_model.snapshot({**model.named_variables, **step.slots}).items()}
-  outputs.append({'replicas': strategy.num_replicas_in_sync, 'numbers': numbers, 'variables': variables})
+  outputs.append({'replicas': strategy.num_replicas_in_sync, 'numbers': numbers, 'variables': variables, 'maps_held': maps_held})
 print(json.dumps(outputs))
 '''
 
@@ -201,6 +206,8 @@ def test_two_replicas_equal_one(accumulate_steps, optimizer):
   assert (one['replicas'], two['replicas']) == (1, 2)
   np.testing.assert_allclose(one['numbers'], two['numbers'], rtol=1e-5)
   assert_same(one['variables'], two['variables'])
+  for outcome in (one, two):  # Neither batches nor shares of them nor logits are held on to from step to step.
+    assert outcome['maps_held'] == outcome['maps_held'][:1] * 6
 
 
 def _environment():

@@ -65,7 +65,11 @@ class TrainingLog:
       num_images: in its batches.
       waited: seconds it waited for input.
     """
-    self._results.append(result)
+    self._losses.append(result.total_loss)
+    for name, value in result.parts.items():
+      self._parts.setdefault(name, []).append(value)
+    if not result.gave_up:
+      self._norms.append(result.gradient_norm)
     self._num_images += num_images
     self._waited += waited
     seconds = max(time.monotonic() - self._since, 1e-9)
@@ -76,12 +80,11 @@ class TrainingLog:
       self._bar.update()
     if step % self._log_per_steps:
       return
-    loss = float(np.mean([each.total_loss for each in self._results]))
+    loss = float(np.mean(self._losses))
     self.line('step: %d, loss: %f' % (step, loss))
-    parts = {name: float(np.mean([each.parts[name] for each in self._results])) for name in result.parts}
-    norms = [each.gradient_norm for each in self._results if not each.gave_up]
+    parts = {name: float(np.mean(values)) for name, values in self._parts.items()}
     numbers = {
-        'learning_rate': learning_rate, 'gradient_norm': float(np.mean(norms)) if norms else 0.0,
+        'learning_rate': learning_rate, 'gradient_norm': float(np.mean(self._norms)) if self._norms else 0.0,
         'images_per_second': self._num_images / seconds, 'waiting_for_input': self._waited / seconds}
     self._write({'step': step, 'loss': loss, 'loss_parts': parts, **numbers})
     self._write_scalars(step, {'total_loss': loss, **{f'losses/{name}': value for name, value in parts.items()}, **numbers})
@@ -123,7 +126,8 @@ class TrainingLog:
                        '--output_path; the checkpoints are whole') from error
 
   def _start_interval(self):
-    self._results, self._num_images, self._waited, self._since = [], 0, 0.0, time.monotonic()
+    self._losses, self._parts, self._norms = [], {}, []
+    self._num_images, self._waited, self._since = 0, 0.0, time.monotonic()
 
   def _write(self, line):
     try:

@@ -14,7 +14,9 @@ _STEPS_TO_RAISE_SCALE = 2000
 
 @dataclasses.dataclass(frozen=True)
 class StepResult:
-  """What one update did; numbers are means over the whole batch, on all replicas and micro-batches.
+  """What one update did, numbers only; they are means over the whole batch, on all replicas and micro-batches.
+
+  A log keeps hundreds of these, so nothing here may hold on to images, labels or logits.
 
   Attributes:
     total_loss: loss with the L2 term, float.
@@ -23,7 +25,6 @@ class StepResult:
     label_range: (smallest, largest) label that is not ignored, ints, or None where all are.
     wrong_labels: number of pixels whose label is neither below num_classes nor ignored.
     gave_up: the float16 gradient overflowed: nothing was updated, and the loss scale was halved.
-    shown: callable that fetches arrays (images [n, h, w, 3], labels [n, h, w], predictions [n, h, w]) of a few images.
   """
   total_loss: float
   parts: dict
@@ -31,7 +32,6 @@ class StepResult:
   label_range: tuple | None
   wrong_labels: int
   gave_up: bool
-  shown: object
 
 
 class TrainingStep:
@@ -74,6 +74,7 @@ class TrainingStep:
     if jit_compile:
       self._gradients = tf.function(self._gradients, autograph=False, jit_compile=True)
     self._names = None
+    self._last_batch = None
 
   def __call__(self, batches, *, learning_rate, step):
     """Makes one update.
@@ -86,6 +87,7 @@ class TrainingStep:
     Returns:
       StepResult.
     """
+    self._last_batch = None  # Before anything is allocated for this update.
     images = [self._split(batch['images']) for batch in batches]
     labels = [self._split(batch['labels']) for batch in batches]
     rate, step = tf.constant(learning_rate, tf.float32), tf.constant(step, tf.int64)
@@ -96,21 +98,28 @@ class TrainingStep:
       for micro in range(len(batches)):
         logits = self._accumulate(images[micro], labels[micro], counts, step, tf.constant(micro, tf.int64))
       vector = self._finish(rate, step)
-    shown = lambda: (self._first(images[-1]), self._first(labels[-1]), self._predictions(logits, labels[-1]))
-    return self._result(vector.numpy(), shown)
+    self._last_batch = images[-1], labels[-1], logits
+    return self._result(vector.numpy())
 
-  def _predictions(self, logits, labels):
-    """int32 [n, h, w]: the argmax of logits resized to the size of the labels."""
-    return tf.argmax(self._model.upsample(logits, self._local(labels).shape[1:3]), axis=-1, output_type=tf.int32).numpy()
+  def pictures(self):
+    """A few images of the last update's (last) batch, for people.
 
-  def _result(self, vector, shown):
+    Returns:
+      arrays (images float32 [n, h, w, 3], labels int32 [n, h, w], predictions int32 [n, h, w]), the predictions those before
+      the update.
+    """
+    images, labels, logits = self._last_batch
+    resized = self._model.upsample(logits, self._local(labels).shape[1:3])
+    return self._first(images), self._first(labels), tf.argmax(resized, axis=-1, output_type=tf.int32).numpy()
+
+  def _result(self, vector):
     values = dict(zip(self._names, vector.tolist()))
     parts = {name: values[name] for name in self._part_names()}
     smallest, largest = int(values['smallest_label']), int(values['largest_label'])
     return StepResult(
         total_loss=float(np.sum(np.float32(list(parts.values())))), parts=parts, gradient_norm=values['gradient_norm'],
         label_range=(smallest, largest) if smallest <= largest else None, wrong_labels=int(values['wrong_labels']),
-        gave_up=self._loss_scale is not None and not np.isfinite(values['gradient_norm']), shown=shown)
+        gave_up=self._loss_scale is not None and not np.isfinite(values['gradient_norm']))
 
   # === Distribution of a batch ===
 
