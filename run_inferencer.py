@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Predicts the classes of every pixel of images and writes them as pictures."""
+
 import os
 import sys
 import time
@@ -13,7 +14,8 @@ _START = time.monotonic()  # Before TensorFlow is imported, which takes seconds.
 
 DESCRIPTION = """Predicts images with a trained network and writes one PNG for each.
 
-example: run_inferencer.py --input=photos --ckpt_path=/tmp/deeplabv3 --output_path=/tmp/predictions"""
+example:
+  run_inferencer.py --input=photos --ckpt_path=model --output_path=predictions"""
 
 
 def main(model_options, prediction_options, inference_options, compute_options):
@@ -30,29 +32,49 @@ def main(model_options, prediction_options, inference_options, compute_options):
 
   devices.prepare(compute_options)
   network = trained_network.load(
-      inference_options.ckpt_path, model_options, given=flags.given(ModelOptions),
-      compute_dtype=compute_options.compute_dtype, class_names=inference_options.class_names)
+    inference_options.ckpt_path,
+    model_options,
+    given=flags.given(ModelOptions),
+    compute_dtype=compute_options.compute_dtype,
+    class_names=inference_options.class_names,
+  )
   for note in network.notes:
     print(note, flush=True)
   warn(image_padding.advice(network.options, prediction_options.pad_size))
-  writer = prediction_files.PredictionWriter(color_map=colors, num_classes=network.options.num_classes)
+  writer = prediction_files.PredictionWriter(
+    color_map=colors, num_classes=network.options.num_classes
+  )
   writer.check_types(inference_options.output_type)
   prediction_files.make_directory(inference_options.output_path)
   print(f'predicting {len(planned)} images with {network.prefix}', flush=True)
 
   legend = list(zip(network.class_names, colors.tolist())) if inference_options.legend else ()
   if legend:
-    prediction_files.save_legend(legend, os.path.join(inference_options.output_path, prediction_paths.LEGEND_NAME))
+    prediction_files.save_legend(
+      legend, os.path.join(inference_options.output_path, prediction_paths.LEGEND_NAME)
+    )
   sheets = None
   if 'contact_sheet' in inference_options.output_type:
     sheets = prediction_files.ContactSheets(
-        inference_options.output_path, color_map=colors, legend=legend, keep_pages=inference_options.skip_existing)
+      inference_options.output_path,
+      color_map=colors,
+      legend=legend,
+      keep_pages=inference_options.skip_existing,
+    )
   inferencer = DeepLabV3Inferencer(
-      network.model, options=prediction_options, with_probabilities='probabilities' in inference_options.output_type,
-      jit_compile=compute_options.jit_compile)
+    network.model,
+    options=prediction_options,
+    with_probabilities='probabilities' in inference_options.output_type,
+    jit_compile=compute_options.jit_compile,
+  )
   run = PredictionRun(
-      inferencer, writer, batch_size=prediction_options.batch_size, sheets=sheets,
-      look_ahead=1 if prediction_options.tile_size else None)  # Images that need tiles are few and large.
+    inferencer,
+    writer,
+    batch_size=prediction_options.batch_size,
+    sheets=sheets,
+    # Images that need tiles are few and large.
+    look_ahead=1 if prediction_options.tile_size else None,
+  )
   before = time.monotonic() - _START
   return _report(run.run(planned), before=before, num_traces=inferencer.num_traces)
 
@@ -62,17 +84,27 @@ def _plan(options):
   if options.input_file_list:
     images, notes = image_files.listed_images(options.input_file_list), []
   else:
-    if os.path.realpath(options.output_path) in {os.path.realpath(one) for one in options.input if os.path.isdir(one)}:
-      raise InputError(f'--output_path={options.output_path}: is also --input, so the next run would take the predictions '
-                       'for images; choose another')
+    if os.path.realpath(options.output_path) in {
+      os.path.realpath(one) for one in options.input if os.path.isdir(one)
+    }:
+      raise InputError(
+        f'--output_path={options.output_path}: is also --input, so the next run would take the '
+        'predictions '
+        'for images; choose another'
+      )
     images, notes = image_files.find_images(
-        options.input, recursive=options.recursive, excluded_directory=options.output_path)
+      options.input, recursive=options.recursive, excluded_directory=options.output_path
+    )
   images, repeated = image_files.without_duplicates(images)
   if repeated:
     notes.append(f'{repeated} images are named more than once; each is predicted once')
   planned = prediction_paths.plan(
-      images, output_path=options.output_path, output_types=options.output_type, suffix=options.output_suffix,
-      keep_structure=options.keep_structure)
+    images,
+    output_path=options.output_path,
+    output_types=options.output_type,
+    suffix=options.output_suffix,
+    keep_structure=options.keep_structure,
+  )
   if options.skip_existing:
     missing = [one for one in planned if not one.exists]
     notes.append(f'{len(planned) - len(missing)} of {len(planned)} images have predictions already')
@@ -86,15 +118,26 @@ def _report(summary, *, before, num_traces):
   """Prints the totals; returns the exit status."""
   if summary.num_predicted:
     rate = summary.num_predicted / summary.seconds
-    print(f'{summary.num_predicted} images in {summary.seconds:.1f} s, {rate:.2f} images/s; first prediction '
-          f'{before + summary.seconds_to_first:.1f} s after the start, {summary.seconds_to_first:.1f} s after loading; '
-          f'network traced {num_traces} time{"s" if num_traces != 1 else ""}', flush=True)
+    print(
+      f'{summary.num_predicted} images in {summary.seconds:.1f} s, {rate:.2f} images/s; first '
+      'prediction '
+      f'{before + summary.seconds_to_first:.1f} s after the start, {summary.seconds_to_first:.1f} '
+      's after loading; '
+      f'network traced {num_traces} time{"s" if num_traces != 1 else ""}',
+      flush=True,
+    )
   if summary.num_bad:
     sys.stdout.flush()
-    print(f'run_inferencer.py: error: {summary.num_bad} of {summary.num_bad + summary.num_predicted} images could not be '
-          'predicted; they are named above', file=sys.stderr)
+    print(
+      f'run_inferencer.py: error: {summary.num_bad} of {summary.num_bad + summary.num_predicted} '
+      'images could not be '
+      'predicted; they are named above',
+      file=sys.stderr,
+    )
   return 1 if summary.num_bad else 0
 
 
 if __name__ == '__main__':
-  flags.run(main, ModelOptions, PredictionOptions, InferenceOptions, ComputeOptions, description=DESCRIPTION)
+  flags.run(
+    main, ModelOptions, PredictionOptions, InferenceOptions, ComputeOptions, description=DESCRIPTION
+  )

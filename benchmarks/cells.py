@@ -1,4 +1,7 @@
-"""Which contenders stand in which row of the speed tables, and the frame of the commands that print them."""
+"""Which contenders stand in which row of the speed tables, and the frame of the commands that print
+them.
+"""
+
 import argparse
 import json
 import os
@@ -13,38 +16,60 @@ MOBILENET = dict(model_variant='mobilenet_v2')
 
 
 def at_stride_8(model):
-  return dict(model, output_stride=8, atrous_rates=[2 * rate for rate in model.get('atrous_rates', ())])
+  return dict(
+    model, output_stride=8, atrous_rates=[2 * rate for rate in model.get('atrous_rates', ())]
+  )
 
 
 # name -> (model, size, the way of the peer there is: worker settings, or None)
 CELLS = {
-    'resnet_v2_50': (RESNET_50, None),
-    'resnet_v2_101': (RESNET_101, None),
-    'mobilenet_v2': (MOBILENET, dict(library='transformers')),
-    'resnet_v2_50_stride_8': (at_stride_8(RESNET_50), None),
-    'mobilenet_v2_stride_8': (at_stride_8(MOBILENET), None),
-    # As segmentation_models_pytorch has them: separable convolutions in ASPP and decoder; sizes a multiple of the stride.
-    'resnet_50_separable': (dict(RESNET_50, model_variant='resnet_v1_50', aspp_with_separable_conv=True),
-                            dict(library='smp', encoder='resnet50', more=dict(decoder_atrous_rates=[6, 12, 18]))),
-    'mobilenet_v2_rates': (dict(MOBILENET, atrous_rates=[6, 12, 18]),
-                           dict(library='smp', encoder='mobilenet_v2',
-                                more=dict(decoder_atrous_rates=[6, 12, 18], decoder_aspp_separable=False,
-                                          decoder_aspp_dropout=0.1))),
+  'resnet_v2_50': (RESNET_50, None),
+  'resnet_v2_101': (RESNET_101, None),
+  'mobilenet_v2': (MOBILENET, dict(library='transformers')),
+  'resnet_v2_50_stride_8': (at_stride_8(RESNET_50), None),
+  'mobilenet_v2_stride_8': (at_stride_8(MOBILENET), None),
+  # As segmentation_models_pytorch has them: separable convolutions in ASPP and decoder; sizes a
+  # multiple of the stride.
+  'resnet_50_separable': (
+    dict(RESNET_50, model_variant='resnet_v1_50', aspp_with_separable_conv=True),
+    dict(library='smp', encoder='resnet50', more=dict(decoder_atrous_rates=[6, 12, 18])),
+  ),
+  'mobilenet_v2_rates': (
+    dict(MOBILENET, atrous_rates=[6, 12, 18]),
+    dict(
+      library='smp',
+      encoder='mobilenet_v2',
+      more=dict(
+        decoder_atrous_rates=[6, 12, 18], decoder_aspp_separable=False, decoder_aspp_dropout=0.1
+      ),
+    ),
+  ),
 }
 
 
 def run(task, *, size, batch_size, description):
   """The command of one table: parses its flags, measures, prints, writes JSON."""
-  parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser = argparse.ArgumentParser(
+    description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
   parser.add_argument('--cells', default=','.join(CELLS), help=f'of {", ".join(CELLS)}')
-  parser.add_argument('--rounds', type=int, default=9, help='measured runs of each contender, in turns')
+  parser.add_argument(
+    '--rounds', type=int, default=9, help='measured runs of each contender, in turns'
+  )
   parser.add_argument('--size', type=int, default=size)
   parser.add_argument('--batch_size', type=int, default=batch_size)
   parser.add_argument('--compute_dtypes', default='float32,bfloat16')
   parser.add_argument('--jit_compile', action='store_true', help='one more row with XLA')
-  parser.add_argument('--reference_python', action='append', default=[],
-                      help='interpreter for the reference\'s way, such as one with TensorFlow 2.12; repeated. Default: this one')
-  parser.add_argument('--torch_python', default=sys.executable, help='interpreter with torch and its toolkits')
+  parser.add_argument(
+    '--reference_python',
+    action='append',
+    default=[],
+    help="interpreter for the reference's way, such as one with TensorFlow 2.12; repeated. "
+    'Default: this one',
+  )
+  parser.add_argument(
+    '--torch_python', default=sys.executable, help='interpreter with torch and its toolkits'
+  )
   parser.add_argument('--json', default=os.path.join(contenders.HERE, 'results', f'{task}.json'))
   flags = parser.parse_args()
   described = machine.describe()
@@ -53,12 +78,27 @@ def run(task, *, size, batch_size, description):
   for name in flags.cells.split(','):
     cells[name] = contenders.compare(_contenders(task, name, flags), rounds=flags.rounds)
     size = _size(name, flags.size)
-    contenders.print_results(f'{task} {name} {size}x{size}' + (f' batch {flags.batch_size}' if task == 'train' else ''),
-                             cells[name], items=flags.batch_size, unit='images')
+    contenders.print_results(
+      f'{task} {name} {size}x{size}' + (f' batch {flags.batch_size}' if task == 'train' else ''),
+      cells[name],
+      items=flags.batch_size,
+      unit='images',
+    )
     os.makedirs(os.path.dirname(flags.json), exist_ok=True)
-    with open(flags.json, 'w', encoding='utf-8') as file:  # After each cell: an interrupted run is not lost.
-      json.dump({'machine': described, 'task': task, 'size': flags.size, 'batch_size': flags.batch_size,
-                 'rounds': flags.rounds, 'cells': cells}, file, indent=1)
+    # After each cell: an interrupted run is not lost.
+    with open(flags.json, 'w', encoding='utf-8') as file:
+      json.dump(
+        {
+          'machine': described,
+          'task': task,
+          'size': flags.size,
+          'batch_size': flags.batch_size,
+          'rounds': flags.rounds,
+          'cells': cells,
+        },
+        file,
+        indent=1,
+      )
       file.write('\n')
 
 
@@ -70,20 +110,39 @@ def _contenders(task, name, flags):
   """[(name, script, settings, python)]; the first is what the ratios are taken to."""
   model, peer = CELLS[name]
   common = dict(task=task, model=model, size=_size(name, flags.size), batch_size=flags.batch_size)
-  rows = [(f'reference, {_tensorflow_version(python)}', 'reference_worker.py', common, python)
-          for python in flags.reference_python or [sys.executable]]
+  rows = [
+    (f'reference, {_tensorflow_version(python)}', 'reference_worker.py', common, python)
+    for python in flags.reference_python or [sys.executable]
+  ]
   for dtype in flags.compute_dtypes.split(','):
-    rows.append((f'this, {dtype}', 'this_worker.py', dict(common, compute_dtype=dtype), sys.executable))
+    rows.append(
+      (f'this, {dtype}', 'this_worker.py', dict(common, compute_dtype=dtype), sys.executable)
+    )
     if flags.jit_compile:
-      rows.append((f'this, {dtype}, XLA', 'this_worker.py', dict(common, compute_dtype=dtype, jit_compile=True), sys.executable))
+      rows.append(
+        (
+          f'this, {dtype}, XLA',
+          'this_worker.py',
+          dict(common, compute_dtype=dtype, jit_compile=True),
+          sys.executable,
+        )
+      )
   if peer:
-    rows += [(f'{peer["library"]}, {dtype}', 'torch_worker.py', dict(common, compute_dtype=dtype, **peer), flags.torch_python)
-             for dtype in flags.compute_dtypes.split(',')]
+    rows += [
+      (
+        f'{peer["library"]}, {dtype}',
+        'torch_worker.py',
+        dict(common, compute_dtype=dtype, **peer),
+        flags.torch_python,
+      )
+      for dtype in flags.compute_dtypes.split(',')
+    ]
   return rows
 
 
 def _tensorflow_version(python):
-  import subprocess  # pylint: disable=import-outside-toplevel
+  import subprocess
+
   code = 'import importlib.metadata as m; print(m.version("tensorflow"))'
   result = subprocess.run([python, '-c', code], capture_output=True, text=True, check=False)
   return 'TF ' + (result.stdout.strip() or '?')

@@ -1,4 +1,7 @@
-"""Runs contenders in processes of their own, in turns, so that whatever else the machine does hits all of them alike."""
+"""Runs contenders in processes of their own, in turns, so that whatever else the machine does hits
+all of them alike.
+"""
+
 import json
 import os
 import statistics
@@ -24,8 +27,13 @@ class Contender:
     self._errors = []
     environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL='3')
     self._process = subprocess.Popen(
-        [python, os.path.join(HERE, script), json.dumps(settings)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE if not os.environ.get('BENCHMARK_DEBUG') else None, text=True, env=environment)
+      [python, os.path.join(HERE, script), json.dumps(settings)],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE if not os.environ.get('BENCHMARK_DEBUG') else None,
+      text=True,
+      env=environment,
+    )
 
   def answer(self):
     """The next JSON line of the worker; None when it has ended."""
@@ -59,8 +67,10 @@ def compare(specifications, *, rounds):
     rounds: measured runs of each; the worker has made two before.
 
   Returns:
-    list of dicts: name, seconds (median), cpu_seconds (smallest: what the work costs when nothing disturbs it), all_seconds,
-    start (seconds to import, build and first run), peak_mib; or name and error for one that cannot run here.
+    list of dicts: name, seconds (median), cpu_seconds (smallest: what the work costs when nothing
+      disturbs it), all_seconds,
+    start (seconds to import, build and first run), peak_mib; or name and error for one that cannot
+    run here.
   """
   results, contenders = [], []
   for name, script, settings, python in specifications:
@@ -77,16 +87,21 @@ def compare(specifications, *, rounds):
   for contender, result in contenders:
     contender.close()
     runs = result.pop('runs')
-    result.update(seconds=statistics.median(run['seconds'] for run in runs),
-                  cpu_seconds=min(run['cpu_seconds'] for run in runs),
-                  all_seconds=[round(run['seconds'], 4) for run in runs], peak_mib=runs[-1]['peak_mib'])
+    result.update(
+      seconds=statistics.median(run['seconds'] for run in runs),
+      cpu_seconds=min(run['cpu_seconds'] for run in runs),
+      all_seconds=[round(run['seconds'], 4) for run in runs],
+      peak_mib=runs[-1]['peak_mib'],
+    )
   return results
 
 
 def print_results(title, results, *, items, unit):
   """Prints one table: speed in items / s, and both ratios to the first result that ran."""
   print(f'\n{title}')
-  print(f'  {"":<42}{unit + "/s":>12}{"s":>9}{"CPU-s":>9}{"peak MiB":>10}{"ratio":>8}{"CPU ratio":>11}')
+  print(
+    f'  {"":<42}{unit + "/s":>12}{"s":>9}{"CPU-s":>9}{"peak MiB":>10}{"ratio":>8}{"CPU ratio":>11}'
+  )
   first = next((result for result in results if 'seconds' in result), None)
   for result in results:
     if 'error' in result:
@@ -94,5 +109,9 @@ def print_results(title, results, *, items, unit):
       continue
     result['ratio'] = first['seconds'] / result['seconds']
     result['cpu_ratio'] = first['cpu_seconds'] / result['cpu_seconds']
-    print(f'  {result["name"]:<42}{items / result["seconds"]:>12.2f}{result["seconds"]:>9.3f}{result["cpu_seconds"]:>9.3f}'
-          f'{result["peak_mib"]:>10.0f}{result["ratio"]:>8.2f}{result["cpu_ratio"]:>11.2f}', flush=True)
+    print(
+      f'  {result["name"]:<42}{items / result["seconds"]:>12.2f}{result["seconds"]:>9.3f}'
+      f'{result["cpu_seconds"]:>9.3f}'
+      f'{result["peak_mib"]:>10.0f}{result["ratio"]:>8.2f}{result["cpu_ratio"]:>11.2f}',
+      flush=True,
+    )

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Kills a training run at random moments, resumes it each time, and compares the end with that of a run in peace.
+"""Kills a training run at random moments, resumes it each time, and compares the end with that of a
+run in peace.
 
     python benchmarks/killed_training.py --filenames=RECORDS --work_dir=DIR [--kills=20]
 
-A quarter of the kills (SIGKILL) come while the command starts, the others while it trains and writes checkpoints. Ends with exit status
-1 where a variable of the two final checkpoints differs by more than 1e-6 of its largest value.
+A quarter of the kills (SIGKILL) come while the command starts, the others while it trains and
+writes checkpoints. Ends with exit status 1 where a variable of the two final checkpoints differs by
+more than 1e-6 of its largest value.
 """
+
 import argparse
 import os
 import random
@@ -17,7 +20,9 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-_TRAINER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'run_trainer.py')
+_TRAINER = os.path.join(
+  os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'run_trainer.py'
+)
 
 
 def main():
@@ -43,7 +48,10 @@ def main():
     if made < options.kills:
       moment = kill(process, dice)
     status = process.wait()
-    began = next((line for line in process.lines if line.startswith('starting from')), 'killed before it started')
+    began = next(
+      (line for line in process.lines if line.startswith('starting from')),
+      'killed before it started',
+    )
     if status == 0:
       break
     if status != -signal.SIGKILL:
@@ -59,14 +67,31 @@ def start(options, output_path, mode):
   if mode == '--resume' and not os.path.isdir(output_path):
     mode = '--overwrite'  # Killed before it had made its directory.
   process = subprocess.Popen(
-      [sys.executable, _TRAINER, f'--filenames={options.filenames}', f'--output_path={output_path}', mode,
-       '--model_variant=mobilenet_v2', '--crop_size_height=65', '--crop_size_width=65', '--batch_size=2',
-       f'--num_steps={options.num_steps}', '--persist_per_steps=3', '--log_per_steps=1', '--seed=4'],
-      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    [
+      sys.executable,
+      _TRAINER,
+      f'--filenames={options.filenames}',
+      f'--output_path={output_path}',
+      mode,
+      '--model_variant=mobilenet_v2',
+      '--crop_size_height=65',
+      '--crop_size_width=65',
+      '--batch_size=2',
+      f'--num_steps={options.num_steps}',
+      '--persist_per_steps=3',
+      '--log_per_steps=1',
+      '--seed=4',
+    ],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
   process.lines = []
+
   def read():
     for line in process.stdout:
       process.lines.append(line.rstrip())
+
   threading.Thread(target=read, daemon=True).start()
   return process
 
@@ -78,27 +103,41 @@ def kill(process, dice):
     time.sleep(dice.uniform(0.0, 10.0))
   else:
     steps = dice.randint(1, 12)
-    while process.poll() is None and sum(line.startswith('step:') for line in process.lines) < steps:
+    while (
+      process.poll() is None and sum(line.startswith('step:') for line in process.lines) < steps
+    ):
       time.sleep(0.005)
     time.sleep(dice.uniform(0.0, 0.3))
   process.kill()
-  last = next((line.split(',')[0] for line in reversed(process.lines) if line.startswith('step:')), 'before its first step')
+  last = next(
+    (line.split(',')[0] for line in reversed(process.lines) if line.startswith('step:')),
+    'before its first step',
+  )
   return f'after {time.monotonic() - began:.1f} s, {last}'
 
 
 def compare(first, second):
   """Prints how two checkpoints differ; returns 0 where they do not."""
   import numpy as np
+
   from deeplab import checkpoints
+
   first, second = checkpoints.Reader(first), checkpoints.Reader(second)
   if first.shapes != second.shapes:
     print('the checkpoints hold different variables')
     return 1
   worst = max(
-      float(np.abs(first.get(name) - second.get(name)).max() / max(np.abs(first.get(name)).max(), 1e-30)) for name in first.shapes)
+    float(
+      np.abs(first.get(name) - second.get(name)).max() / max(np.abs(first.get(name)).max(), 1e-30)
+    )
+    for name in first.shapes
+  )
   equal = sum(np.array_equal(first.get(name), second.get(name)) for name in first.shapes)
-  print(f'step {first.global_step} and {second.global_step}: {equal} of {len(first.shapes)} variables are equal to the bit, the '
-        f'largest difference is {worst:.2g} of a variable\'s largest value')
+  print(
+    f'step {first.global_step} and {second.global_step}: {equal} of {len(first.shapes)} variables '
+    'are equal to the bit, the '
+    f"largest difference is {worst:.2g} of a variable's largest value"
+  )
   return int(worst > 1e-6)
 
 

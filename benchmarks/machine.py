@@ -1,4 +1,5 @@
 """What a benchmark ran on: every table and JSON file names it."""
+
 import importlib.metadata
 import os
 import platform
@@ -10,20 +11,29 @@ def describe():
   flags = (_first_value('/proc/cpuinfo', 'flags') or '').split()
   memory = _first_value('/proc/meminfo', 'MemTotal')
   return {
-      'processor': cpu,
-      'extensions': [flag for flag in ('avx2', 'avx512f', 'avx512_bf16', 'amx_bf16', 'avx512_fp16') if flag in flags],
-      'cores': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),
-      'memory_gib': round(int(memory.split()[0]) / 2**20) if memory else None,
-      'system': f'{platform.system()} {platform.release()}',
-      'python': platform.python_version(),
-      'versions': {name: version for name in ('tensorflow', 'tf-slim', 'numpy') if (version := _version(name))},
+    'processor': cpu,
+    'extensions': [
+      flag
+      for flag in ('avx2', 'avx512f', 'avx512_bf16', 'amx_bf16', 'avx512_fp16')
+      if flag in flags
+    ],
+    'cores': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),
+    'memory_gib': round(int(memory.split()[0]) / 2**20) if memory else None,
+    'system': f'{platform.system()} {platform.release()}',
+    'python': platform.python_version(),
+    'versions': {
+      name: version for name in ('tensorflow', 'tf-slim', 'numpy') if (version := _version(name))
+    },
   }
 
 
 def line(description):
   """The description as one line for a table's head."""
-  return (f'{description["processor"]} ({", ".join(description["extensions"])}), {description["cores"]} cores, '
-          f'{description["memory_gib"]} GiB; tensorflow {description["versions"].get("tensorflow")}')
+  return (
+    f'{description["processor"]} ({", ".join(description["extensions"])}), {description["cores"]} '
+    'cores, '
+    f'{description["memory_gib"]} GiB; tensorflow {description["versions"].get("tensorflow")}'
+  )
 
 
 def _version(name):

@@ -1,28 +1,49 @@
-"""Benchmark worker: the 2019 reference's way, built anew with slim's own layers in a TensorFlow 1 graph.
+"""Benchmark worker: the 2019 reference's way, built anew with slim's own layers in a TensorFlow 1
+graph.
 
-Atrous convolutions by space to batch, float32, a Session, one image a run, all logits at full size, then their argmax. It runs
-on the TensorFlow of its interpreter: 2.12 is the last that the reference can be made to run on, newer ones work as well.
+Atrous convolutions by space to batch, float32, a Session, one image a run, all logits at full size,
+then their argmax. It runs
+on the TensorFlow of its interpreter: 2.12 is the last that the reference can be made to run on,
+  newer ones work as well.
 """
+
 import os
 
 import worker_loop
 
 os.environ['TF_USE_LEGACY_KERAS'] = '0'
 
-import numpy as np  # pylint: disable=wrong-import-position
-import tensorflow as tf  # pylint: disable=wrong-import-position
-from tensorflow.python.framework import ops  # pylint: disable=wrong-import-position
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework import ops
 
 if not hasattr(ops, 'Tensor'):
   ops.Tensor = tf.Tensor
 
-import tf_slim as slim  # pylint: disable=wrong-import-position
-from tf_slim.nets import resnet_v1, resnet_v2  # pylint: disable=wrong-import-position
+import tf_slim as slim
+from tf_slim.nets import resnet_v1, resnet_v2
 
 tf1 = tf.compat.v1
 NUM_CLASSES = 21
-MOBILENET_BLOCKS = ((16, 1), (24, 2), (24, 1), (32, 2), (32, 1), (32, 1), (64, 2), (64, 1), (64, 1), (64, 1), (96, 1), (96, 1),
-                    (96, 1), (160, 2), (160, 1), (160, 1), (320, 1))
+MOBILENET_BLOCKS = (
+  (16, 1),
+  (24, 2),
+  (24, 1),
+  (32, 2),
+  (32, 1),
+  (32, 1),
+  (64, 2),
+  (64, 1),
+  (64, 1),
+  (64, 1),
+  (96, 1),
+  (96, 1),
+  (96, 1),
+  (160, 2),
+  (160, 1),
+  (160, 1),
+  (320, 1),
+)
 
 
 def main():
@@ -31,7 +52,9 @@ def main():
   size, random = settings['size'], np.random.default_rng(0)
   with tf.Graph().as_default(), tf1.Session() as session:
     batch_size = settings.get('batch_size', 1)
-    images = tf1.placeholder(tf.float32, [batch_size, size, size, 3] if is_training else [1, None, None, 3])
+    images = tf1.placeholder(
+      tf.float32, [batch_size, size, size, 3] if is_training else [1, None, None, 3]
+    )
     labels = tf1.placeholder(tf.int32, [batch_size, size, size])
     logits = network(images - tf.constant([122.68, 116.67, 104.01]), settings['model'], is_training)
     logits = tf1.image.resize_bilinear(logits, tf.shape(images)[1:3])
@@ -50,17 +73,28 @@ def training_step(logits, labels):
   """Mean cross entropy over valid pixels plus L2, and one momentum update of it."""
   weights = tf.cast(tf.not_equal(labels, 255), tf.float32)
   loss = tf1.losses.sparse_softmax_cross_entropy(labels, logits, weights)
-  loss += tf.add_n([5e-4 * tf.nn.l2_loss(v) for v in tf1.trainable_variables() if v.op.name.endswith('/weights')])
+  loss += tf.add_n(
+    [5e-4 * tf.nn.l2_loss(v) for v in tf1.trainable_variables() if v.op.name.endswith('/weights')]
+  )
   step = tf1.train.MomentumOptimizer(1e-4, 0.9).minimize(loss)
   with tf.control_dependencies([step]):
     return tf.identity(loss)
 
 
 def network(images, model, is_training):
-  batch_norm = dict(decay=0.9997, epsilon=1e-5, scale=True, updates_collections=None, is_training=is_training)
+  batch_norm = dict(
+    decay=0.9997, epsilon=1e-5, scale=True, updates_collections=None, is_training=is_training
+  )
   is_mobilenet = model['model_variant'] == 'mobilenet_v2'
-  with slim.arg_scope([slim.conv2d, slim.separable_conv2d], normalizer_fn=slim.batch_norm, normalizer_params=batch_norm), \
-      slim.arg_scope([slim.batch_norm], **batch_norm), slim.arg_scope([slim.max_pool2d], padding='SAME'):
+  with (
+    slim.arg_scope(
+      [slim.conv2d, slim.separable_conv2d],
+      normalizer_fn=slim.batch_norm,
+      normalizer_params=batch_norm,
+    ),
+    slim.arg_scope([slim.batch_norm], **batch_norm),
+    slim.arg_scope([slim.max_pool2d], padding='SAME'),
+  ):
     backbone = mobilenet_v2 if is_mobilenet else resnet
     net, low_level = backbone(images, model, is_training)
     net = aspp(net, model)
@@ -68,23 +102,36 @@ def network(images, model, is_training):
       net = tf1.nn.dropout(net, keep_prob=0.9)
     if model.get('use_decoder'):
       net = decoder(net, low_level)
-    return slim.conv2d(net, NUM_CLASSES, 1, activation_fn=None, normalizer_fn=None, scope='semantic')
+    return slim.conv2d(
+      net, NUM_CLASSES, 1, activation_fn=None, normalizer_fn=None, scope='semantic'
+    )
 
 
 def resnet(images, model, is_training):
   name = model['model_variant']
   build = getattr(resnet_v2 if '_v2_' in name else resnet_v1, name)
-  net, end_points = build(images, None, is_training=is_training, global_pool=False,
-                          output_stride=model.get('output_stride', 16))
-  low_level = next(value for key, value in end_points.items() if '/block1/unit_2/' in key and key.endswith('/conv3'))
+  net, end_points = build(
+    images,
+    None,
+    is_training=is_training,
+    global_pool=False,
+    output_stride=model.get('output_stride', 16),
+  )
+  low_level = next(
+    value
+    for key, value in end_points.items()
+    if '/block1/unit_2/' in key and key.endswith('/conv3')
+  )
   return net, low_level
 
 
 def mobilenet_v2(images, model, is_training):
   del is_training
   output_stride, current_stride, rate = model.get('output_stride', 16), 2, 1
-  with tf1.variable_scope('MobilenetV2'), slim.arg_scope(
-      [slim.conv2d, slim.separable_conv2d], activation_fn=tf.nn.relu6):
+  with (
+    tf1.variable_scope('MobilenetV2'),
+    slim.arg_scope([slim.conv2d, slim.separable_conv2d], activation_fn=tf.nn.relu6),
+  ):
     net = slim.conv2d(images, 32, 3, stride=2)
     for index, (depth, stride) in enumerate(MOBILENET_BLOCKS):
       inputs, block_rate = net, rate
@@ -107,7 +154,9 @@ def aspp(net, model):
   branches = [slim.conv2d(net, 256, 1)]
   for rate in model.get('atrous_rates', ()):
     if model.get('aspp_with_separable_conv'):
-      branches.append(slim.conv2d(slim.separable_conv2d(net, None, 3, depth_multiplier=1, rate=rate), 256, 1))
+      branches.append(
+        slim.conv2d(slim.separable_conv2d(net, None, 3, depth_multiplier=1, rate=rate), 256, 1)
+      )
     else:
       branches.append(slim.conv2d(net, 256, 3, rate=rate))
   pooled = slim.conv2d(tf.reduce_mean(net, axis=[1, 2], keepdims=True), 256, 1)

@@ -1,4 +1,7 @@
-"""Benchmark worker: segmentation_models_pytorch and transformers on PyTorch, the nearest architecture each of them has."""
+"""Benchmark worker: segmentation_models_pytorch and transformers on PyTorch, the nearest
+architecture each of them has.
+"""
+
 import contextlib
 
 import worker_loop
@@ -6,7 +9,8 @@ import worker_loop
 
 def main():
   settings = worker_loop.settings()
-  import torch  # pylint: disable=import-outside-toplevel
+  import torch
+
   torch.manual_seed(0)
   network = make(settings).to(memory_format=torch.channels_last)  # The faster layout on a CPU.
   size = settings['size']
@@ -49,14 +53,22 @@ def main():
 def make(settings):
   """The network of settings['library'], with random weights."""
   if settings['library'] == 'transformers':
-    import transformers  # pylint: disable=import-outside-toplevel
-    config = transformers.MobileNetV2Config(output_stride=16, num_labels=21, image_size=settings['size'],
-                                            finegrained_output=True)
+    import transformers
+
+    config = transformers.MobileNetV2Config(
+      output_stride=16, num_labels=21, image_size=settings['size'], finegrained_output=True
+    )
     return transformers.MobileNetV2ForSemanticSegmentation(config)
-  import segmentation_models_pytorch as smp  # pylint: disable=import-outside-toplevel
+  import segmentation_models_pytorch as smp
+
   build = smp.DeepLabV3Plus if settings['model'].get('use_decoder') else smp.DeepLabV3
-  return build(encoder_name=settings['encoder'], encoder_weights=None, classes=21, encoder_output_stride=16,
-               **settings.get('more', {}))
+  return build(
+    encoder_name=settings['encoder'],
+    encoder_weights=None,
+    classes=21,
+    encoder_output_stride=16,
+    **settings.get('more', {}),
+  )
 
 
 if __name__ == '__main__':

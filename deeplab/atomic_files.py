@@ -1,4 +1,5 @@
-"""Writing a file so that a kill at any moment leaves the old one or the new one, never half of one."""
+"""Writing a file so that a kill at any moment leaves the old or the new one, never half of one."""
+
 import contextlib
 import os
 import tempfile
@@ -6,15 +7,21 @@ import tempfile
 
 @contextlib.contextmanager
 def replacing(path):
-  """Yields a temporary path beside `path`; what is written there becomes `path` when the block ends without an error.
+  """Yields a temporary path beside `path`; what is written there becomes `path` when the block ends
+  without an error.
 
   Raises:
-    OSError: the directory is missing or not writable, or the disk is full. `path` is then as it was.
+    OSError: the directory is missing or not writable, or the disk is full. `path` is then as it
+      was.
   """
   path = os.path.abspath(path)
-  # Same directory: a rename is atomic only within one file system. The suffix stays, because writers choose a format by it.
+  # Same directory: a rename is atomic only within one file system. The suffix stays, because
+  # writers choose a format by it.
   directory, name = os.path.split(path)
-  descriptor, temporary = tempfile.mkstemp(dir=directory, prefix='.unfinished-', suffix='-' + name[-20:])  # Names may use all 255 bytes.
+  # Names may use all 255 bytes.
+  descriptor, temporary = tempfile.mkstemp(
+    dir=directory, prefix='.unfinished-', suffix='-' + name[-20:]
+  )
   os.close(descriptor)
   try:
     yield temporary

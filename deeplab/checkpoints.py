@@ -1,8 +1,10 @@
-"""Name-based checkpoints: found, read, restored into a model, and written so that a kill leaves no half of one.
+"""Name-based checkpoints: found, read, restored into a model, and written so that a kill leaves no
+half of one.
 
-The format is that of TensorFlow 1's Saver (V2: PREFIX.index and PREFIX.data-00000-of-00001; V1, one file, is read only), so
-TensorFlow 1 tools read ours and we read theirs.
+The format is that of TensorFlow 1's Saver (V2: PREFIX.index and PREFIX.data-00000-of-00001; V1, one
+file, is read only), so TensorFlow 1 tools read ours and we read theirs.
 """
+
 import contextlib
 import dataclasses
 import glob
@@ -29,8 +31,9 @@ def find(path):
   """The checkpoint prefix that a user's path means.
 
   Args:
-    path: a prefix (`run/model.ckpt-1000`), one of the files of a checkpoint, a V1 file, or a directory. Of a directory:
-      `model.ckpt` if it is there, else the checkpoint of the highest step, else the only one there is.
+    path: a prefix (`run/model.ckpt-1000`), one of the files of a checkpoint, a V1 file, or a
+      directory. Of a directory: `model.ckpt` if it is there, else the checkpoint of the highest
+      step, else the only one there is.
 
   Returns:
     the prefix, str.
@@ -41,7 +44,9 @@ def find(path):
   path = os.path.expanduser(path)
   if os.path.isdir(path):
     return _find_in_directory(path)
-  prefix = re.sub(r'\.(index|data-\d{5}-of-\d{5}|meta)$', '', path) if os.path.isfile(path) else path
+  prefix = (
+    re.sub(r'\.(index|data-\d{5}-of-\d{5}|meta)$', '', path) if os.path.isfile(path) else path
+  )
   if os.path.isfile(prefix + '.index'):
     _check_data_files(prefix)
     return prefix
@@ -50,7 +55,9 @@ def find(path):
   if os.path.isfile(prefix):
     return prefix
   if glob.glob(glob.escape(prefix) + '.data-*'):
-    raise InputError(f'checkpoint {prefix}: {prefix}.index is missing; copy it beside the data file')
+    raise InputError(
+      f'checkpoint {prefix}: {prefix}.index is missing; copy it beside the data file'
+    )
   directory = os.path.dirname(prefix) or '.'
   if not os.path.isdir(directory):
     raise InputError(f'checkpoint {path}: no such file or directory')
@@ -59,10 +66,14 @@ def find(path):
 
 
 def list_prefixes(directory):
-  """The prefixes of all complete V2 checkpoints in `directory`, by step, those without a step last."""
-  prefixes = [name[:-len('.index')] for name in glob.glob(os.path.join(glob.escape(directory), '*.index'))]
+  """The prefixes of all whole V2 checkpoints in `directory`, by step, those without one last."""
+  prefixes = [
+    name[: -len('.index')] for name in glob.glob(os.path.join(glob.escape(directory), '*.index'))
+  ]
   prefixes = [prefix for prefix in prefixes if not prefix.endswith(_PREVIOUS)]
-  return sorted(prefixes, key=lambda prefix: (step_of(prefix) is None, step_of(prefix) or 0, prefix))
+  return sorted(
+    prefixes, key=lambda prefix: (step_of(prefix) is None, step_of(prefix) or 0, prefix)
+  )
 
 
 def step_of(prefix):
@@ -81,20 +92,32 @@ def _find_in_directory(directory):
     return find(trained[-1])
   if len(prefixes) == 1:
     return find(prefixes[0])
-  v1_files = [name for name in glob.glob(os.path.join(glob.escape(directory), '*.ckpt')) if os.path.isfile(name)]
+  v1_files = [
+    name
+    for name in glob.glob(os.path.join(glob.escape(directory), '*.ckpt'))
+    if os.path.isfile(name)
+  ]
   if not prefixes and len(v1_files) == 1:
     return v1_files[0]
   names = ', '.join(os.path.basename(name) for name in prefixes + v1_files)
   if not names:
     raise InputError(f'checkpoint directory {directory}: holds no checkpoint (no *.index file)')
-  raise InputError(f'checkpoint directory {directory}: holds several checkpoints ({names}); name one')
+  raise InputError(
+    f'checkpoint directory {directory}: holds several checkpoints ({names}); name one'
+  )
 
 
 def _check_data_files(prefix):
-  parts = [part for part in glob.glob(glob.escape(prefix) + '.data-*') if re.search(r'\.data-\d{5}-of-\d{5}$', part)]
+  parts = [
+    part
+    for part in glob.glob(glob.escape(prefix) + '.data-*')
+    if re.search(r'\.data-\d{5}-of-\d{5}$', part)
+  ]
   counts = {part[-5:] for part in parts}
   if not parts:
-    raise InputError(f'checkpoint {prefix}: {prefix}.data-00000-of-00001 is missing; copy it beside the index')
+    raise InputError(
+      f'checkpoint {prefix}: {prefix}.data-00000-of-00001 is missing; copy it beside the index'
+    )
   for count in counts:
     for number in range(int(count)):
       part = f'{prefix}.data-{number:05d}-of-{count}'
@@ -117,16 +140,21 @@ class Reader:
       self._reader = tf.train.load_checkpoint(prefix)
       self.shapes = dict(self._reader.get_variable_to_shape_map())
     except _READ_ERRORS as error:
-      raise InputError(f'checkpoint {prefix}: cannot be read, it is damaged or no TensorFlow checkpoint '
-                       f'({_first_line(error)})') from error
+      raise InputError(
+        f'checkpoint {prefix}: cannot be read, it is damaged or no TensorFlow checkpoint '
+        f'({_first_line(error)})'
+      ) from error
 
   def get(self, name):
     """The value of variable `name` as ndarray. Raises InputError where the data is damaged."""
     try:
       return self._reader.get_tensor(name)
     except _READ_ERRORS as error:
-      raise InputError(f'checkpoint {self.prefix}: variable {name} cannot be read, the data file is damaged or truncated '
-                       f'({_first_line(error)})') from error
+      raise InputError(
+        f'checkpoint {self.prefix}: variable {name} cannot be read, the data file is damaged or '
+        'truncated '
+        f'({_first_line(error)})'
+      ) from error
 
   @property
   def global_step(self):
@@ -144,34 +172,44 @@ class RestoreReport:
     new: (name, reason) of the variables that keep their initial values.
     unused: names in the checkpoint that the model does not use.
   """
+
   prefix: str
   restored: tuple
   new: tuple
   unused: tuple
 
 
-def restore(named_variables, prefix, *, exclude_scopes=(), require_all=False, backbone_scope=None,
-            new_head_for_other_classes=False):
+def restore(
+  named_variables,
+  prefix,
+  *,
+  exclude_scopes=(),
+  require_all=False,
+  backbone_scope=None,
+  new_head_for_other_classes=False,
+):
   """Assigns to each variable the checkpoint's value of the same name.
 
   Args:
     named_variables: dict of name -> tf.Variable, a model's.
     prefix: a checkpoint prefix, from `find`.
     exclude_scopes: names or name prefixes of variables to leave new.
-    require_all: every variable must be in the checkpoint (evaluation, inference, continuing a segmentation model).
-    backbone_scope: variable scope of the backbone, such as 'resnet_v2_50'; less than half of it in the checkpoint is an
-      error, because then the checkpoint is of another backbone.
+    require_all: every variable must be in the checkpoint (evaluation, inference, continuing a
+      segmentation model).
+    backbone_scope: variable scope of the backbone, such as 'resnet_v2_50'; less than half of it in
+      the checkpoint is an error, because then the checkpoint is of another backbone.
     new_head_for_other_classes: leave `logits/` new where its shape differs, instead of raising.
 
   Returns:
     RestoreReport.
 
   Raises:
-    InputError: a shape differs (names variable and both shapes), a variable is missing that must not be, or nothing fits.
-      Nothing has been assigned then.
+    InputError: a shape differs (names variable and both shapes), a variable is missing that must
+      not be, or nothing fits. Nothing has been assigned then.
   """
   reader = Reader(prefix)
-  if backbone_scope:  # First: with another backbone every shape of the head differs too, which would mislead.
+  # First: with another backbone every shape of the head differs too, which would mislead.
+  if backbone_scope:
     _check_backbone(named_variables, reader, backbone_scope, exclude_scopes)
   restored, new = [], []
   for name, variable in named_variables.items():
@@ -187,23 +225,32 @@ def restore(named_variables, prefix, *, exclude_scopes=(), require_all=False, ba
     else:
       raise InputError(_shape_message(prefix, name, theirs=reader.shapes[name], ours=shape))
   if not restored:
-    raise InputError(f'checkpoint {prefix}: none of its {len(reader.shapes)} variables is one of this network\'s; '
-                     'check --model_variant')
+    raise InputError(
+      f"checkpoint {prefix}: none of its {len(reader.shapes)} variables is one of this network's; "
+      'check --model_variant'
+    )
   if require_all and new:
-    raise InputError(f'checkpoint {prefix}: lacks {len(new)} of the network\'s {len(named_variables)} variables, the first '
-                     f'is {new[0][0]}; the model flags must be those the checkpoint was trained with')
+    raise InputError(
+      f"checkpoint {prefix}: lacks {len(new)} of the network's {len(named_variables)} variables, "
+      'the first '
+      f'is {new[0][0]}; the model flags must be those the checkpoint was trained with'
+    )
   values = [reader.get(name) for name in restored]
   for name, value in zip(restored, values):
     named_variables[name].assign(value)
   unused = sorted(set(reader.shapes) - set(restored))
-  return RestoreReport(prefix=prefix, restored=tuple(restored), new=tuple(new), unused=tuple(unused))
+  return RestoreReport(
+    prefix=prefix, restored=tuple(restored), new=tuple(new), unused=tuple(unused)
+  )
 
 
 def _shape_message(prefix, name, *, theirs, ours):
   hint = 'the model flags must be those the checkpoint was trained with'
   if name.startswith('logits/'):
     hint = f'the checkpoint has {theirs[-1]} classes; check --num_classes'
-  return f'checkpoint {prefix}: variable {name} has shape {theirs}, the network needs {ours}; {hint}'
+  return (
+    f'checkpoint {prefix}: variable {name} has shape {theirs}, the network needs {ours}; {hint}'
+  )
 
 
 def _check_backbone(named_variables, reader, scope, exclude_scopes):
@@ -214,44 +261,58 @@ def _check_backbone(named_variables, reader, scope, exclude_scopes):
   if 2 * found >= len(ours):
     return
   scopes = sorted({name.split('/')[0] for name in reader.shapes if '/' in name})
-  raise InputError(f'checkpoint {reader.prefix}: has {found} of the {len(ours)} variables of the backbone {scope}; its '
-                   f'own scopes are {", ".join(scopes[:8]) or "none"}; check --model_variant')
+  raise InputError(
+    f'checkpoint {reader.prefix}: has {found} of the {len(ours)} variables of the backbone '
+    f'{scope}; its '
+    f'own scopes are {", ".join(scopes[:8]) or "none"}; check --model_variant'
+  )
 
 
 def write(prefix, tensors):
-  """Writes a V2 checkpoint: whole or not at all, and never over the good one of that name before it is whole.
+  """Writes a V2 checkpoint: whole or not at all, and never over the good one of that name before it
+  is whole.
 
   Args:
     prefix: path without `.index`.
     tensors: dict of name -> tf.Variable, tensor or ndarray.
 
   Raises:
-    InputError: the disk is full, or the directory is gone or not writable; older checkpoints are as they were.
+    InputError: the disk is full, or the directory is gone or not writable; older checkpoints are as
+      they were.
   """
   directory, name = os.path.split(os.path.abspath(prefix))
   try:
     os.makedirs(directory, exist_ok=True)
     aside = tempfile.mkdtemp(dir=directory, prefix='.unfinished-')
   except OSError as error:
-    raise InputError(f'checkpoint {prefix}: cannot be written ({error.strerror}); older checkpoints are whole') from error
+    raise InputError(
+      f'checkpoint {prefix}: cannot be written ({error.strerror}); older checkpoints are whole'
+    ) from error
   try:
     temporary = os.path.join(aside, name)
     names = sorted(tensors)
     values = [tf.convert_to_tensor(tensors[each]) for each in names]
     with tf.device('CPU'):
-      tf.raw_ops.SaveV2(prefix=temporary, tensor_names=names, shape_and_slices=[''] * len(names), tensors=values)
+      tf.raw_ops.SaveV2(
+        prefix=temporary, tensor_names=names, shape_and_slices=[''] * len(names), tensors=values
+      )
     _move_into_place(temporary, prefix)
   except (tf.errors.OpError, OSError) as error:
-    raise InputError(f'checkpoint {prefix}: cannot be written ({_first_line(error)}); older checkpoints are whole; free '
-                     'space or choose another --output_path') from error
+    raise InputError(
+      f'checkpoint {prefix}: cannot be written ({_first_line(error)}); older checkpoints are '
+      'whole; free '
+      'space or choose another --output_path'
+    ) from error
   finally:
     shutil.rmtree(aside, ignore_errors=True)
 
 
 def _move_into_place(temporary, prefix):
-  """Renames data and index; the index comes last and goes first, so an index always has its own data beside it.
+  """Renames data and index; the index comes last and goes first, so an index always has its own
+  data beside it.
 
-  Two files cannot be replaced in one stroke, so the old pair keeps a second name until the new one is whole: after a kill
+  Two files cannot be replaced in one stroke, so the old pair keeps a second name until the new one
+    is whole: after a kill
   in between, `find` takes that.
   """
   suffixes = ('.data-00000-of-00001', '.index')
@@ -260,7 +321,8 @@ def _move_into_place(temporary, prefix):
       os.fsync(written.fileno())
   if os.path.exists(prefix + '.index'):
     remove(prefix + _PREVIOUS)
-    with contextlib.suppress(OSError):  # Some file systems have no second names; the moment without one is short.
+    # Some file systems have no second names; the moment without one is short.
+    with contextlib.suppress(OSError):
       for suffix in suffixes:
         os.link(prefix + suffix, prefix + _PREVIOUS + suffix)
     os.remove(prefix + '.index')
@@ -270,11 +332,20 @@ def _move_into_place(temporary, prefix):
 
 
 def update_state(directory, prefixes):
-  """Writes the `checkpoint` file that TensorFlow tools read: `prefixes` from old to new, the last is the latest."""
-  # By hand, since TensorFlow's function changes names in relative directories. json.dumps quotes as text protos do.
+  """Writes the `checkpoint` file that TensorFlow tools read: `prefixes` from old to new, the last
+  is the latest.
+  """
+  # By hand, since TensorFlow's function changes names in relative directories. json.dumps quotes as
+  # text protos do.
   names = [json.dumps(os.path.basename(prefix)) for prefix in prefixes]
-  lines = [f'model_checkpoint_path: {names[-1]}', *(f'all_model_checkpoint_paths: {name}' for name in names)]
-  with replacing(os.path.join(directory, 'checkpoint')) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+  lines = [
+    f'model_checkpoint_path: {names[-1]}',
+    *(f'all_model_checkpoint_paths: {name}' for name in names),
+  ]
+  with (
+    replacing(os.path.join(directory, 'checkpoint')) as temporary,
+    open(temporary, 'w', encoding='utf-8') as file,
+  ):
     file.write('\n'.join(lines) + '\n')
 
 

@@ -1,34 +1,47 @@
 """Names of classes, for tables, legends and reports."""
+
 import os
 
 from deeplab import color_map
 from deeplab.errors import InputError
 
+# fmt: off
 VOC = (
-    'background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'diningtable',
-    'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor')
+  'background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair',
+  'cow', 'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa',
+  'train', 'tvmonitor',
+)
 
 # Training ids; 255 is ignored.
 CITYSCAPES = (
-    'road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light', 'traffic sign', 'vegetation', 'terrain',
-    'sky', 'person', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle')
+  'road', 'sidewalk', 'building', 'wall', 'fence', 'pole', 'traffic light', 'traffic sign',
+  'vegetation', 'terrain', 'sky', 'person', 'rider', 'car', 'truck', 'bus', 'train',
+  'motorcycle', 'bicycle',
+)
 
-# The scene parsing benchmark: 0 is whatever is none of the 150 classes, which the benchmark ignores.
+# The scene parsing benchmark: 0 is whatever is none of the 150 classes, which the benchmark
+# ignores.
 ADE20K = (
-    'other', 'wall', 'building', 'sky', 'floor', 'tree', 'ceiling', 'road', 'bed', 'windowpane', 'grass', 'cabinet',
-    'sidewalk', 'person', 'earth', 'door', 'table', 'mountain', 'plant', 'curtain', 'chair', 'car', 'water', 'painting',
-    'sofa', 'shelf', 'house', 'sea', 'mirror', 'rug', 'field', 'armchair', 'seat', 'fence', 'desk', 'rock', 'wardrobe',
-    'lamp', 'bathtub', 'railing', 'cushion', 'base', 'box', 'column', 'signboard', 'chest of drawers', 'counter', 'sand',
-    'sink', 'skyscraper', 'fireplace', 'refrigerator', 'grandstand', 'path', 'stairs', 'runway', 'case', 'pool table',
-    'pillow', 'screen door', 'stairway', 'river', 'bridge', 'bookcase', 'blind', 'coffee table', 'toilet', 'flower',
-    'book', 'hill', 'bench', 'countertop', 'stove', 'palm', 'kitchen island', 'computer', 'swivel chair', 'boat', 'bar',
-    'arcade machine', 'hovel', 'bus', 'towel', 'light', 'truck', 'tower', 'chandelier', 'awning', 'streetlight', 'booth',
-    'television', 'airplane', 'dirt track', 'apparel', 'pole', 'land', 'bannister', 'escalator', 'ottoman', 'bottle',
-    'buffet', 'poster', 'stage', 'van', 'ship', 'fountain', 'conveyer belt', 'canopy', 'washer', 'plaything',
-    'swimming pool', 'stool', 'barrel', 'basket', 'waterfall', 'tent', 'bag', 'minibike', 'cradle', 'oven', 'ball', 'food',
-    'step', 'tank', 'trade name', 'microwave', 'pot', 'animal', 'bicycle', 'lake', 'dishwasher', 'screen', 'blanket',
-    'sculpture', 'hood', 'sconce', 'vase', 'traffic light', 'tray', 'ashcan', 'fan', 'pier', 'crt screen', 'plate',
-    'monitor', 'bulletin board', 'shower', 'radiator', 'glass', 'clock', 'flag')
+  'other', 'wall', 'building', 'sky', 'floor', 'tree', 'ceiling', 'road', 'bed', 'windowpane',
+  'grass', 'cabinet', 'sidewalk', 'person', 'earth', 'door', 'table', 'mountain', 'plant',
+  'curtain', 'chair', 'car', 'water', 'painting', 'sofa', 'shelf', 'house', 'sea', 'mirror',
+  'rug', 'field', 'armchair', 'seat', 'fence', 'desk', 'rock', 'wardrobe', 'lamp', 'bathtub',
+  'railing', 'cushion', 'base', 'box', 'column', 'signboard', 'chest of drawers', 'counter',
+  'sand', 'sink', 'skyscraper', 'fireplace', 'refrigerator', 'grandstand', 'path', 'stairs',
+  'runway', 'case', 'pool table', 'pillow', 'screen door', 'stairway', 'river', 'bridge',
+  'bookcase', 'blind', 'coffee table', 'toilet', 'flower', 'book', 'hill', 'bench',
+  'countertop', 'stove', 'palm', 'kitchen island', 'computer', 'swivel chair', 'boat', 'bar',
+  'arcade machine', 'hovel', 'bus', 'towel', 'light', 'truck', 'tower', 'chandelier', 'awning',
+  'streetlight', 'booth', 'television', 'airplane', 'dirt track', 'apparel', 'pole', 'land',
+  'bannister', 'escalator', 'ottoman', 'bottle', 'buffet', 'poster', 'stage', 'van', 'ship',
+  'fountain', 'conveyer belt', 'canopy', 'washer', 'plaything', 'swimming pool', 'stool',
+  'barrel', 'basket', 'waterfall', 'tent', 'bag', 'minibike', 'cradle', 'oven', 'ball', 'food',
+  'step', 'tank', 'trade name', 'microwave', 'pot', 'animal', 'bicycle', 'lake', 'dishwasher',
+  'screen', 'blanket', 'sculpture', 'hood', 'sconce', 'vase', 'traffic light', 'tray', 'ashcan',
+  'fan', 'pier', 'crt screen', 'plate', 'monitor', 'bulletin board', 'shower', 'radiator',
+  'glass', 'clock', 'flag',
+)
+# fmt: on
 
 _DATA_SETS = {'voc': VOC, 'cityscapes': CITYSCAPES, 'ade20k': ADE20K}
 
@@ -37,8 +50,9 @@ def load_class_names(name_or_path, num_classes):
   """The names of classes 0 to num_classes - 1.
 
   Args:
-    name_or_path: 'voc', 'cityscapes', 'ade20k', or the path of a text file with one name a line, or of a colour-map file
-      (`index r g b name` lines, of which indices beyond num_classes, such as an ignore label, do not count).
+    name_or_path: 'voc', 'cityscapes', 'ade20k', or the path of a text file with one name a line, or
+      of a colour-map file (`index r g b name` lines, of which indices beyond num_classes, such as
+      an ignore label, do not count).
     num_classes: how many names are needed.
 
   Returns:
@@ -52,8 +66,11 @@ def load_class_names(name_or_path, num_classes):
   else:
     names = _read_names(name_or_path, num_classes)
   if len(names) != num_classes:
-    raise InputError(f'--class_names={name_or_path}: {len(names)} names for --num_classes={num_classes}; give one name for '
-                     'each class, class 0 first')
+    raise InputError(
+      f'--class_names={name_or_path}: {len(names)} names for --num_classes={num_classes}; give one '
+      'name for '
+      'each class, class 0 first'
+    )
   return tuple(names)
 
 
@@ -67,5 +84,8 @@ def _read_names(path, num_classes):
   named = {entry.index: entry.name for entry in color_map.read_entries(path)}
   missing = [index for index in range(num_classes) if not named.get(index)]
   if missing:
-    raise InputError(f'--class_names={path}: no name for class {missing[0]} of {num_classes}; write `index r g b name` lines')
+    raise InputError(
+      f'--class_names={path}: no name for class {missing[0]} of {num_classes}; write `index r g b '
+      'name` lines'
+    )
   return [named[index] for index in range(num_classes)]

@@ -1,4 +1,5 @@
 """Colour maps: which colour a class index is painted in."""
+
 import collections
 import os
 import re
@@ -9,33 +10,35 @@ from deeplab.errors import InputError
 
 # Colours of the 19 training ids of Cityscapes, in the order of class_names.CITYSCAPES.
 _CITYSCAPES = """
-    804080 f423e8 464646 66669c be9999 999999 faaa1e dcdc00 6b8e23 98fb98 4682b4 dc143c ff0000 00008e 000046
-    003c64 005064 0000e6 770b20"""
+    804080 f423e8 464646 66669c be9999 999999 faaa1e dcdc00 6b8e23 98fb98 4682b4 dc143c ff0000
+    00008e 000046 003c64 005064 0000e6 770b20"""
 
 # Colours of the ADE20K scene parsing benchmark, in the order of class_names.ADE20K.
 _ADE20K = """
-    000000 787878 b47878 06e6e6 503232 04c803 787850 8c8c8c cc05ff e6e6e6 04fa07 e005ff ebff07 96053d 787846
-    08ff33 ff0652 8fff8c ccff04 ff3307 cc4603 0066c8 3de6fa ff0633 0b66ff ff0747 ff09e0 0907e6 dcdcdc ff095c
-    7009ff 08ffd6 07ffe0 ffb806 0aff47 ff290a 07ffff e0ff08 6608ff ff3d06 ffc207 ff7a08 00ff14 ff0829 ff0599
-    0633ff eb0cff a09614 00a3ff 8c8c8c fa0a0f 14ff00 1fff00 ff1f00 ffe000 99ff00 0000ff ff4700 00ebff 00adff
-    1f00ff 0bc8c8 ff5200 00fff5 003dff 00ff70 00ff85 ff0000 ffa300 ff6600 c2ff00 008fff 33ff00 0052ff 00ff29
-    00ffad 0a00ff adff00 00ff99 ff5c00 ff00ff ff00f5 ff0066 ffad00 ff0014 ffb8b8 001fff 00ff3d 0047ff ff00cc
-    00ffc2 00ff52 000aff 0070ff 3300ff 00c2ff 007aff 00ffa3 ff9900 00ff0a ff7000 8fff00 5200ff a3ff00 ffeb00
-    08b8aa 8500ff 00ff5c b800ff ff001f 00b8ff 00d6ff ff0070 5cff00 00e0ff 70e0ff 46b8a0 a300ff 9900ff 47ff00
-    ff00a3 ffcc00 ff008f 00ffeb 85ff00 ff00eb f500ff ff007a fff500 0abed4 d6ff00 00ccff 1400ff ffff00 0099ff
-    0029ff 00ffcc 2900ff 29ff00 ad00ff 00f5ff 4700ff 7a00ff 00ffb8 005cff b8ff00 0085ff ffd600 19c2c2 66ff00
-    5c00ff"""
+    000000 787878 b47878 06e6e6 503232 04c803 787850 8c8c8c cc05ff e6e6e6 04fa07 e005ff ebff07
+    96053d 787846 08ff33 ff0652 8fff8c ccff04 ff3307 cc4603 0066c8 3de6fa ff0633 0b66ff ff0747
+    ff09e0 0907e6 dcdcdc ff095c 7009ff 08ffd6 07ffe0 ffb806 0aff47 ff290a 07ffff e0ff08 6608ff
+    ff3d06 ffc207 ff7a08 00ff14 ff0829 ff0599 0633ff eb0cff a09614 00a3ff 8c8c8c fa0a0f 14ff00
+    1fff00 ff1f00 ffe000 99ff00 0000ff ff4700 00ebff 00adff 1f00ff 0bc8c8 ff5200 00fff5 003dff
+    00ff70 00ff85 ff0000 ffa300 ff6600 c2ff00 008fff 33ff00 0052ff 00ff29 00ffad 0a00ff adff00
+    00ff99 ff5c00 ff00ff ff00f5 ff0066 ffad00 ff0014 ffb8b8 001fff 00ff3d 0047ff ff00cc 00ffc2
+    00ff52 000aff 0070ff 3300ff 00c2ff 007aff 00ffa3 ff9900 00ff0a ff7000 8fff00 5200ff a3ff00
+    ffeb00 08b8aa 8500ff 00ff5c b800ff ff001f 00b8ff 00d6ff ff0070 5cff00 00e0ff 70e0ff 46b8a0
+    a300ff 9900ff 47ff00 ff00a3 ffcc00 ff008f 00ffeb 85ff00 ff00eb f500ff ff007a fff500 0abed4
+    d6ff00 00ccff 1400ff ffff00 0099ff 0029ff 00ffcc 2900ff 29ff00 ad00ff 00f5ff 4700ff 7a00ff
+    00ffb8 005cff b8ff00 0085ff ffd600 19c2c2 66ff00 5c00ff"""
 
 NAMES = ('voc', 'cityscapes', 'ade20k')
 
-ColorMapEntry = collections.namedtuple('ColorMapEntry', ['index', 'color', 'name'])  # color (r, g, b); name may be ''.
+# color (r, g, b); name may be ''.
+ColorMapEntry = collections.namedtuple('ColorMapEntry', ['index', 'color', 'name'])
 
 
 def pascal_voc_color_map(num_colors=256):
   """The colour map of PASCAL VOC, which gives any number of classes distinct colours.
 
-  The three lowest bits of an index become the highest bits of red, green and blue, the next three bits the
-  second-highest, and so on: neighbours in number are far apart in colour.
+  The three lowest bits of an index become the highest bits of red, green and blue, the next three
+  bits the second-highest, and so on: neighbours in number are far apart in colour.
 
   Args:
     num_colors: number of entries, 1 to 2 ** 24.
@@ -46,7 +49,8 @@ def pascal_voc_color_map(num_colors=256):
   indices = np.arange(num_colors)
   colors = np.zeros([num_colors, 3], np.uint8)
   for bit in range(24):
-    # Bit 0 goes to bit 7 of red, bit 1 to bit 7 of green, bit 2 to bit 7 of blue, bit 3 to bit 6 of red.
+    # Bit 0 goes to bit 7 of red, bit 1 to bit 7 of green, bit 2 to bit 7 of blue, bit 3 to bit 6 of
+    # red.
     colors[:, bit % 3] |= ((indices >> bit & 1) << (7 - bit // 3)).astype(np.uint8)
   return colors
 
@@ -55,8 +59,9 @@ def load_color_map(name_or_path, *, flag=None):
   """The colour map of a data set, or one read from a file.
 
   Args:
-    name_or_path: 'voc' (256 entries), 'cityscapes' (19 training ids), 'ade20k' (151, class 0 is black), or the path of a
-      text file with lines `index r g b [name]`. Indices that the file leaves out are black.
+    name_or_path: 'voc' (256 entries), 'cityscapes' (19 training ids), 'ade20k' (151, class 0 is
+      black), or the path of a text file with lines `index r g b [name]`. Indices that the file
+      leaves out are black.
     flag: name of the flag that chose it, for messages.
 
   Returns:
@@ -78,7 +83,8 @@ def load_color_map(name_or_path, *, flag=None):
 
 
 def read_entries(path, *, flag=None):
-  """The lines `index r g b [name]` of a colour-map file, as a list of ColorMapEntry in the order of the file.
+  """The lines `index r g b [name]` of a colour-map file, as a list of ColorMapEntry in the order of
+  the file.
 
   Fields are separated by blanks or commas; empty lines and lines that begin with # do not count.
 
@@ -96,10 +102,15 @@ def read_entries(path, *, flag=None):
         continue
       entry = parse_entry(line)
       if entry is None:
-        raise InputError(f'{path}, line {number}: {line[:60]!r} is not `index r g b [name]` with an index up to 65535 and '
-                         'colours from 0 to 255')
+        raise InputError(
+          f'{path}, line {number}: {line[:60]!r} is not `index r g b [name]` with an index up to '
+          '65535 and '
+          'colours from 0 to 255'
+        )
       if entry.index in seen:
-        raise InputError(f'{path}, line {number}: index {entry.index} appears twice; give each class one line')
+        raise InputError(
+          f'{path}, line {number}: index {entry.index} appears twice; give each class one line'
+        )
       seen.add(entry.index)
       entries.append(entry)
   if not entries:
@@ -109,7 +120,9 @@ def read_entries(path, *, flag=None):
 
 def parse_entry(line):
   """The ColorMapEntry of one line `index r g b [name]`, or None where the line is not one."""
-  match = re.fullmatch(r'(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+)(?:[\s,]+(\S.*))?', line.strip(), flags=re.ASCII)
+  match = re.fullmatch(
+    r'(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+)(?:[\s,]+(\S.*))?', line.strip(), flags=re.ASCII
+  )
   if not match:
     return None
   index, *color = (int(group) for group in match.groups()[:4])
@@ -129,7 +142,8 @@ def colorize(labels, color_map):
     uint8 [height, width, 3], RGB.
   """
   labels = np.asarray(labels)
-  # A spare black entry at the end takes whatever the map does not know; unsigned labels need no test for negatives.
+  # A spare black entry at the end takes whatever the map does not know; unsigned labels need no
+  # test for negatives.
   table = np.concatenate([np.asarray(color_map, np.uint8), np.zeros([1, 3], np.uint8)])
   spare = len(table) - 1
   if labels.dtype == np.uint8 and spare < 256:

@@ -1,9 +1,12 @@
-"""Softmax cross entropy of every pixel, from logits of its own or from coarser logits that are resized on the way.
+"""Softmax cross entropy of every pixel, from logits of its own or from coarser logits that are
+resized on the way.
 
-TensorFlow's sparse cross entropy takes six times as long as its softmax on a CPU, and its bilinear resize and the gradient of
-that run on one core. So the loss here is read off the softmax, and the resize is two products with interpolation matrices. That
-is done in bands of rows, which stay in the processor's cache.
+TensorFlow's sparse cross entropy takes six times as long as its softmax on a CPU, and its bilinear
+resize and the gradient of that run on one core. So the loss here is read off the softmax, and the
+resize is two products with interpolation matrices. That is done in bands of rows, which stay in the
+processor's cache.
 """
+
 import math
 
 import tensorflow as tf
@@ -13,7 +16,7 @@ from deeplab.model.layers import interpolation_matrix, resize_bilinear
 
 # Below this probability the loss is computed from logarithms, lest it loses digits or overflows.
 _SMALL_PROBABILITY = 1e-30
-_BAND_BYTES = 8 * 2 ** 20
+_BAND_BYTES = 8 * 2**20
 _MAX_BANDS = 16
 
 
@@ -37,7 +40,11 @@ def pixel_cross_entropy(logits, labels):
       return -tf.gather(tf.nn.log_softmax(logits), labels, batch_dims=labels.shape.rank)
 
     # NaN is not above anything, so it takes the long way, and stays.
-    losses = tf.cond(tf.reduce_all(true_class > _SMALL_PROBABILITY), lambda: -tf.math.log(true_class), from_logarithms)
+    losses = tf.cond(
+      tf.reduce_all(true_class > _SMALL_PROBABILITY),
+      lambda: -tf.math.log(true_class),
+      from_logarithms,
+    )
 
     def gradient(upstream):
       return (probabilities - tf.one_hot(labels, logits.shape[-1])) * upstream[..., tf.newaxis]
@@ -48,7 +55,8 @@ def pixel_cross_entropy(logits, labels):
 
 
 def resized_cross_entropy(logits, labels, *, align_corners):
-  """Cross entropy of each pixel with logits that are resized to the labels' size, as `resize_bilinear` does it.
+  """Cross entropy of each pixel with logits that are resized to the labels' size, as
+  `resize_bilinear` does it.
 
   Args:
     logits: float32 [B, h, w, C].
@@ -62,7 +70,10 @@ def resized_cross_entropy(logits, labels, *, align_corners):
     return pixel_cross_entropy(logits, labels)
   known = logits.shape.is_fully_defined() and labels.shape.is_fully_defined()
   if not known or has_gpu():  # A GPU's resize is fast, and its matrix products may be of 19 bits.
-    return pixel_cross_entropy(resize_bilinear(logits, tf.unstack(tf.shape(labels)[1:3]), align_corners=align_corners), labels)
+    return pixel_cross_entropy(
+      resize_bilinear(logits, tf.unstack(tf.shape(labels)[1:3]), align_corners=align_corners),
+      labels,
+    )
   (batch, height, width, num_classes), (out_height, out_width) = logits.shape, labels.shape[1:3]
   across = interpolation_matrix(width, out_width, align_corners=align_corners)
   down = interpolation_matrix(height, out_height, align_corners=align_corners)
@@ -74,8 +85,11 @@ def resized_cross_entropy(logits, labels, *, align_corners):
     band = tf.reshape(band, [batch * (bottom - top), width, num_classes])
     band = tf.reshape(tf.matmul(across, band), [batch, bottom - top, -1])
     band = tf.matmul(down[first:last, top:bottom], band)
-    losses.append(pixel_cross_entropy(
-        tf.reshape(band, [batch, last - first, out_width, num_classes]), labels[:, first:last]))
+    losses.append(
+      pixel_cross_entropy(
+        tf.reshape(band, [batch, last - first, out_width, num_classes]), labels[:, first:last]
+      )
+    )
   return tf.concat(losses, axis=1)
 
 

@@ -1,4 +1,5 @@
 """Which devices compute."""
+
 import time
 
 import tensorflow as tf
@@ -12,7 +13,8 @@ def has_gpu():
 
 
 def prepare(compute_options):
-  """Gets the devices ready for what a command was asked to do, warns of what does not suit them; call it first of all.
+  """Gets the devices ready for what a command was asked to do, warns of what does not suit them;
+  call it first of all.
 
   Args:
     compute_options: ComputeOptions.
@@ -28,15 +30,29 @@ def prepare(compute_options):
     # Otherwise TensorFlow takes all memory at once, and other programs get none.
     tf.config.experimental.set_memory_growth(gpu, True)
   if compute_options.compute_dtype == 'float16' and not gpus:
-    raise InputError('--compute_dtype=float16: needs a GPU, and none was found; use bfloat16 or float32')
+    raise InputError(
+      '--compute_dtype=float16: needs a GPU, and none was found; use bfloat16 or float32'
+    )
   if compute_options.jit_compile and not gpus:
-    warn(['--jit_compile: XLA is made for GPUs; on a CPU it is slower than without, MobileNetV2 about ten times'])
+    warn(
+      [
+        '--jit_compile: XLA is made for GPUs; on a CPU it is slower than without, MobileNetV2 '
+        'about ten times'
+      ]
+    )
   if compute_options.compute_dtype == 'bfloat16' and not gpus:
     slowdown = _seconds_of_a_product(tf.bfloat16) / _seconds_of_a_product(tf.float32)
     if slowdown > 1.2:
-      warn([f'--compute_dtype=bfloat16: this processor multiplies {slowdown:.1f} times slower in it than in float32; it needs '
-            'less memory, but --compute_dtype=float32 will be faster'])
-  return [tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name) for gpu in gpus]
+      warn(
+        [
+          f'--compute_dtype=bfloat16: this processor multiplies {slowdown:.1f} times slower in it '
+          'than in float32; it needs '
+          'less memory, but --compute_dtype=float32 will be faster'
+        ]
+      )
+  return [
+    tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name) for gpu in gpus
+  ]
 
 
 def make_strategy():
@@ -47,7 +63,9 @@ def make_strategy():
 
 
 def _seconds_of_a_product(dtype):
-  """Of two matrices, large enough for the full speed of a processor: the least of some, as other programs only add to it."""
+  """Of two matrices, large enough for the full speed of a processor: the least of some, as other
+  programs only add to it.
+  """
   matrix = tf.ones([512, 512], dtype)
   seconds = []
   for _ in range(8):

@@ -1,4 +1,7 @@
-"""What a command tells its user on stderr: the one exception that stands for a mistake, and warnings."""
+"""What a command tells its user on stderr: the one exception that stands for a mistake, and
+warnings.
+"""
+
 import codecs
 import sys
 
@@ -6,13 +9,16 @@ import sys
 class InputError(ValueError):
   """Bad input from outside: a flag, a file, a record, a checkpoint.
 
-  The message is one line that says what (file, record or flag), the value got, what is allowed, and the remedy.
-  The commands print it after `error: ` and exit with status 1; a traceback is only for our own mistakes.
+  The message is one line that says what (file, record or flag), the value got, what is allowed, and
+  the remedy. The commands print it after `error: ` and exit with status 1; a traceback is only for
+  our own mistakes.
   """
 
 
 def print_any_name():
-  """From now on stdout and stderr take all file names: bytes that are no text as they are, characters they lack escaped."""
+  """From now on stdout and stderr take all file names: bytes that are no text as they are,
+  characters they lack escaped.
+  """
   codecs.register_error('deeplab.any_name', _encode_any_name)
   for stream in (sys.stdout, sys.stderr):
     stream.reconfigure(errors='deeplab.any_name')
@@ -21,8 +27,11 @@ def print_any_name():
 def _encode_any_name(error):
   # Python holds a byte of a name that is no text as a surrogate, U+DC80 to U+DCFF.
   encoded = b''.join(
-      bytes([ord(character) - 0xdc00]) if '\udc80' <= character <= '\udcff'
-      else character.encode('ascii', 'backslashreplace') for character in error.object[error.start:error.end])
+    bytes([ord(character) - 0xDC00])
+    if '\udc80' <= character <= '\udcff'
+    else character.encode('ascii', 'backslashreplace')
+    for character in error.object[error.start : error.end]
+  )
   return encoded, error.end
 
 

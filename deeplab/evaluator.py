@@ -1,4 +1,5 @@
 """Evaluation: records and a network to a confusion matrix and a loss."""
+
 import dataclasses
 
 import numpy as np
@@ -23,6 +24,7 @@ class EvaluationResult:
     confusion: int64 [C, C], rows the truth, columns the prediction.
     summary: metrics.Summary of `confusion`.
   """
+
   num_images: int
   loss: float
   confusion: np.ndarray
@@ -41,6 +43,7 @@ class EvaluatedImage:
     cross_entropy: float, mean over the pixels that are not ignored, 0 where there are none.
     confusion: int64 [C, C].
   """
+
   name: str
   image: np.ndarray
   label: np.ndarray
@@ -50,9 +53,21 @@ class EvaluatedImage:
 
 
 class DeepLabV3Evaluator:
-  """Evaluates a network as often as asked, its weights may change in between if it is not frozen; nothing is traced twice."""
+  """Evaluates a network as often as asked, its weights may change in between if it is not frozen;
+  nothing is traced twice.
+  """
 
-  def __init__(self, model, *, num_classes, ignore_label=255, options=None, strategy=None, jit_compile=False, frozen=False):
+  def __init__(
+    self,
+    model,
+    *,
+    num_classes,
+    ignore_label=255,
+    options=None,
+    strategy=None,
+    jit_compile=False,
+    frozen=False,
+  ):
     """Prepares the evaluation.
 
     Args:
@@ -60,9 +75,11 @@ class DeepLabV3Evaluator:
       num_classes: number of classes C.
       ignore_label: label value that counts neither in the loss nor in the confusion matrix.
       options: PredictionOptions; None for the network as it is, one image at a time.
-      strategy: the tf.distribute strategy in whose scope `model` was made, or None. Every replica gets batches of its own.
+      strategy: the tf.distribute strategy in whose scope `model` was made, or None. Every replica
+        gets batches of its own.
       jit_compile: compile with XLA. A new image size then costs a compilation.
-      frozen: the variables will not change any more after the first image, which is faster; with one replica only.
+      frozen: the variables will not change any more after the first image, which is faster; with
+        one replica only.
     """
     self._model = model
     self._num_classes = num_classes
@@ -71,11 +88,19 @@ class DeepLabV3Evaluator:
     self._options.check_against(model.options)
     self._strategy = strategy
     self._tiles = TilePredictor(model, self._options, jit_compile=jit_compile, frozen=frozen)
-    self._logits = multi_scale.logits_function(model, self._options, jit_compile=jit_compile, frozen=frozen)
+    self._logits = multi_scale.logits_function(
+      model, self._options, jit_compile=jit_compile, frozen=frozen
+    )
     # Any size and any batch fit these, so nothing is traced for a new size.
-    self._step = tf.function(self._evaluate_batch, autograph=False, input_signature=[
-        tf.TensorSpec([None, None, None, 3], tf.uint8), tf.TensorSpec([None, None, None], tf.int32),
-        tf.TensorSpec([None, 2], tf.int32)])
+    self._step = tf.function(
+      self._evaluate_batch,
+      autograph=False,
+      input_signature=[
+        tf.TensorSpec([None, None, None, 3], tf.uint8),
+        tf.TensorSpec([None, None, None], tf.int32),
+        tf.TensorSpec([None, 2], tf.int32),
+      ],
+    )
 
   @property
   def num_traces(self):
@@ -88,7 +113,8 @@ class DeepLabV3Evaluator:
     Args:
       dataset: iterable of dicts with image uint8 [H, W, 3], label int32 [H, W], name string, from
         `input_pipeline.evaluation_examples`.
-      on_image: called with the EvaluatedImage of each example, in no particular order when batches are larger than 1.
+      on_image: called with the EvaluatedImage of each example, in no particular order when batches
+        are larger than 1.
 
     Returns:
       EvaluationResult.
@@ -108,12 +134,17 @@ class DeepLabV3Evaluator:
     if not num_images:
       raise InputError('no image to evaluate: the records are empty')
     loss = cross_entropy / num_images + float(self._model.l2_loss())
-    return EvaluationResult(num_images=num_images, loss=loss, confusion=confusion, summary=metrics.summarize(confusion))
+    return EvaluationResult(
+      num_images=num_images, loss=loss, confusion=confusion, summary=metrics.summarize(confusion)
+    )
 
   def _evaluated_images(self, dataset):
     """Yields the EvaluatedImage of each example."""
     batches = same_size_batches(
-        (_as_arrays(example) for example in dataset), self._padded_size, batch_size=self._options.batch_size)
+      (_as_arrays(example) for example in dataset),
+      self._padded_size,
+      batch_size=self._options.batch_size,
+    )
     replicas = 1 if self._strategy is None else self._strategy.num_replicas_in_sync
     group = []
     for batch in batches:
@@ -133,7 +164,11 @@ class DeepLabV3Evaluator:
       return height, width
     try:
       return image_padding.padded_size(
-          height, width, pad_size=self._options.pad_size, output_stride=self._model.options.output_stride)
+        height,
+        width,
+        pad_size=self._options.pad_size,
+        output_stride=self._model.options.output_stride,
+      )
     except InputError as error:
       raise InputError(f'{example["name"]}: {error}') from error
 
@@ -143,22 +178,36 @@ class DeepLabV3Evaluator:
     if len(batches) == 1:
       outputs = [self._step(*inputs[0])]
     else:
-      per_replica = [self._strategy.experimental_distribute_values_from_function(
-          lambda context, index=index: tf.convert_to_tensor(inputs[context.replica_id_in_sync_group][index]))
-                     for index in range(3)]
+      per_replica = [
+        self._strategy.experimental_distribute_values_from_function(
+          lambda context, index=index: tf.convert_to_tensor(
+            inputs[context.replica_id_in_sync_group][index]
+          )
+        )
+        for index in range(3)
+      ]
       results = self._strategy.run(lambda *arguments: self._step(*arguments), args=per_replica)
-      outputs = list(zip(*(self._strategy.experimental_local_results(result) for result in results)))
+      outputs = list(
+        zip(*(self._strategy.experimental_local_results(result) for result in results))
+      )
     for batch, (cross_entropies, confusions, predictions) in zip(batches, outputs):
       for example, cross_entropy, confusion, prediction in zip(
-          batch, cross_entropies.numpy(), confusions.numpy(), predictions.numpy()):
+        batch, cross_entropies.numpy(), confusions.numpy(), predictions.numpy()
+      ):
         height, width = example['label'].shape
-        yield EvaluatedImage(prediction=prediction[:height, :width], cross_entropy=float(cross_entropy),
-                             confusion=confusion, **example)
+        yield EvaluatedImage(
+          prediction=prediction[:height, :width],
+          cross_entropy=float(cross_entropy),
+          confusion=confusion,
+          **example,
+        )
 
   def _stacked(self, batch):
     size = self._padded_size(batch[0])
     images = image_padding.stack_padded([example['image'] for example in batch], size=size, value=0)
-    labels = image_padding.stack_padded([example['label'] for example in batch], size=size, value=self._ignore_label)
+    labels = image_padding.stack_padded(
+      [example['label'] for example in batch], size=size, value=self._ignore_label
+    )
     return images, labels, np.array([example['label'].shape for example in batch], np.int32)
 
   def _evaluate_batch(self, images, labels, sizes):
@@ -171,11 +220,15 @@ class DeepLabV3Evaluator:
     cross_entropy = tf.where(valid, cross_entropy, tf.zeros_like(cross_entropy))
     weights = tf.cast(valid, tf.float32)
     means = tf.math.divide_no_nan(
-        tf.reduce_sum(cross_entropy, axis=[1, 2]), tf.reduce_sum(weights, axis=[1, 2]))
+      tf.reduce_sum(cross_entropy, axis=[1, 2]), tf.reduce_sum(weights, axis=[1, 2])
+    )
     confusions = tf.map_fn(
-        lambda pair: metrics.confusion_matrix(
-            pair[0], pair[1], num_classes=self._num_classes, ignore_label=self._ignore_label),
-        (labels, predictions), fn_output_signature=tf.int64)
+      lambda pair: metrics.confusion_matrix(
+        pair[0], pair[1], num_classes=self._num_classes, ignore_label=self._ignore_label
+      ),
+      (labels, predictions),
+      fn_output_signature=tf.int64,
+    )
     return means, confusions, predictions
 
   def _evaluate_by_tiles(self, example):
@@ -187,15 +240,25 @@ class DeepLabV3Evaluator:
       prediction[rows] = probabilities.argmax(axis=-1)
       label = example['label'][rows]
       valid = label != self._ignore_label
-      true_class = np.take_along_axis(probabilities, np.where(valid, label, 0)[..., np.newaxis], axis=-1)[..., 0]
+      true_class = np.take_along_axis(
+        probabilities, np.where(valid, label, 0)[..., np.newaxis], axis=-1
+      )[..., 0]
       total -= np.log(np.maximum(true_class[valid], 1e-37), dtype=np.float64).sum()
       count += valid.sum()
     confusion = metrics.confusion_matrix(
-        example['label'], prediction, num_classes=self._num_classes, ignore_label=self._ignore_label).numpy()
+      example['label'], prediction, num_classes=self._num_classes, ignore_label=self._ignore_label
+    ).numpy()
     return EvaluatedImage(
-        prediction=prediction, cross_entropy=float(total / count) if count else 0.0, confusion=confusion, **example)
+      prediction=prediction,
+      cross_entropy=float(total / count) if count else 0.0,
+      confusion=confusion,
+      **example,
+    )
 
 
 def _as_arrays(example):
-  return {'image': np.asarray(example['image']), 'label': np.asarray(example['label']),
-          'name': bytes(np.asarray(example['name']).item()).decode('utf-8', 'surrogateescape')}
+  return {
+    'image': np.asarray(example['image']),
+    'label': np.asarray(example['label']),
+    'name': bytes(np.asarray(example['name']).item()).decode('utf-8', 'surrogateescape'),
+  }

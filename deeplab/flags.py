@@ -1,7 +1,9 @@
 """Command-line flags made from the option classes, and the frame every command runs in.
 
-The only module beside the commands that knows absl. Nothing here imports TensorFlow, so `--help` and flag errors are quick.
+The only module beside the commands that knows absl. Nothing here imports TensorFlow, so `--help`
+and flag errors are quick.
 """
+
 import dataclasses
 import os
 import sys
@@ -18,7 +20,9 @@ FLAGS = absl_flags.FLAGS
 
 
 class _CommaOrRepeated(absl_flags.MultiFlag):
-  """A flag that takes `--rates=1 --rates=2` and `--rates=1,2` alike; not for paths, which may hold commas."""
+  """A flag that takes `--rates=1 --rates=2` and `--rates=1,2` alike; not for paths, which may hold
+  commas.
+  """
 
   def _parse(self, arguments):
     if isinstance(arguments, str):
@@ -36,23 +40,28 @@ class _CommaOrRepeated(absl_flags.MultiFlag):
 
 
 def run(main, *option_classes, description, uses_tensorflow=True):
-  """Parses the flags, runs `main` with one options object per class, and turns a user's mistake into one line.
+  """Parses the flags, runs `main` with one options object per class, and turns a user's mistake
+  into one line.
 
   Args:
-    main: called with an instance of each of `option_classes`, in their order; returns an exit status or None.
+    main: called with an instance of each of `option_classes`, in their order; returns an exit
+      status or None.
     *option_classes: classes of `deeplab.options`; each becomes a group of flags.
     description: the first lines of `--help`.
     uses_tensorflow: import it, quietly, before `main` runs.
 
-  Exits with 0, with the status that `main` returns, with 1 after an InputError or an operating-system error, with 2 after
-  a wrong flag, and with 130 after an interrupt.
+  Exits with 0, with the status that `main` returns, with 1 after an InputError or an
+  operating-system error, with 2 after a wrong flag, and with 130 after an interrupt.
   """
   for option_class in option_classes:
     define(option_class)
   command = os.path.basename(sys.argv[0])
   print_any_name()
-  if any(argument.lstrip('-') in ('help', 'helpfull', 'helpshort') or argument == '-h' for argument in sys.argv[1:]
-         if argument.startswith('-')):
+  if any(
+    argument.lstrip('-') in ('help', 'helpfull', 'helpshort') or argument == '-h'
+    for argument in sys.argv[1:]
+    if argument.startswith('-')
+  ):
     print(help_text(command, description, option_classes))
     sys.exit(0)
   try:
@@ -60,9 +69,17 @@ def run(main, *option_classes, description, uses_tensorflow=True):
   except absl_flags.Error as error:
     _fail(command, f'{_one_line(error)} (--help lists the flags)', status=2)
   except UnicodeDecodeError as error:
-    _fail(command, f'--flagfile: not a text file ({error.reason}); it has one --flag=value a line', status=2)
+    _fail(
+      command,
+      f'--flagfile: not a text file ({error.reason}); it has one --flag=value a line',
+      status=2,
+    )
   if rest:
-    _fail(command, f'unexpected argument {rest[0]!r}: flags are written --name=value (--help lists them)', status=2)
+    _fail(
+      command,
+      f'unexpected argument {rest[0]!r}: flags are written --name=value (--help lists them)',
+      status=2,
+    )
   try:
     options = [read(option_class) for option_class in option_classes]
     if uses_tensorflow:
@@ -88,13 +105,24 @@ def define(option_class):
       default = None if field.default is None else str(field.default)
       absl_flags.DEFINE_enum(name, default, [str(choice) for choice in choices], metadata['help'])
     else:
-      parser = {int: absl_flags.IntegerParser, float: absl_flags.FloatParser, str: absl_flags.ArgumentParser}[value_type]()
+      parser = {
+        int: absl_flags.IntegerParser,
+        float: absl_flags.FloatParser,
+        str: absl_flags.ArgumentParser,
+      }[value_type]()
       kind = absl_flags.Flag
       if repeated:
         kind = absl_flags.MultiFlag if value_type is str and not choices else _CommaOrRepeated
       default = list(field.default) if repeated and field.default is not None else field.default
-      absl_flags.DEFINE_flag(kind(
-          parser=parser, serializer=absl_flags.ArgumentSerializer(), name=name, default=default, help_string=metadata['help']))
+      absl_flags.DEFINE_flag(
+        kind(
+          parser=parser,
+          serializer=absl_flags.ArgumentSerializer(),
+          name=name,
+          default=default,
+          help_string=metadata['help'],
+        )
+      )
 
 
 def read(option_class):
@@ -111,7 +139,9 @@ def read(option_class):
 
 def given(option_class):
   """The names of the options of `option_class` that the user gave, as a frozenset."""
-  return frozenset(field.name for field in dataclasses.fields(option_class) if FLAGS[field.name].present)
+  return frozenset(
+    field.name for field in dataclasses.fields(option_class) if FLAGS[field.name].present
+  )
 
 
 def help_text(command, description, option_classes):
@@ -120,17 +150,28 @@ def help_text(command, description, option_classes):
   for option_class in option_classes:
     lines += [f'{option_class.group}:']
     for field in dataclasses.fields(option_class):
-      lines += [f'  --{_signature(option_class, field)}', *textwrap.wrap(
-          field.metadata['help'], 100, initial_indent='      ', subsequent_indent='      ')]
+      lines += [
+        f'  --{_signature(option_class, field)}',
+        *textwrap.wrap(
+          field.metadata['help'], 100, initial_indent='      ', subsequent_indent='      '
+        ),
+      ]
     lines += ['']
-  lines += ['Boolean flags: --name or --name=True, --noname or --name=False. --flagfile=FILE reads flags from a file.']
+  lines += [
+    'Boolean flags: --name or --name=True, --noname or --name=False. --flagfile=FILE reads flags '
+    'from a file.'
+  ]
   return '\n'.join(lines)
 
 
 def _signature(option_class, field):
   value_type, repeated = _value_type(option_class, field)
   choices = field.metadata['choices']
-  shown = '|'.join(map(str, choices)) if choices else {int: 'INT', float: 'FLOAT', str: 'TEXT', bool: 'True|False'}[value_type]
+  shown = (
+    '|'.join(map(str, choices))
+    if choices
+    else {int: 'INT', float: 'FLOAT', str: 'TEXT', bool: 'True|False'}[value_type]
+  )
   if field.metadata['required']:
     state = 'required'
   else:
@@ -140,7 +181,9 @@ def _signature(option_class, field):
 
 
 def _value_type(option_class, field):
-  """(type of one value, may it be repeated) of a field annotated `T`, `T | None` or `tuple[T, ...]`."""
+  """(type of one value, may it be repeated) of a field annotated `T`, `T | None` or `tuple[T,
+  ...]`.
+  """
   annotation = typing.get_type_hints(option_class)[field.name]
   if isinstance(annotation, types.UnionType):
     annotation = next(member for member in typing.get_args(annotation) if member is not type(None))

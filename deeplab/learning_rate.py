@@ -1,4 +1,5 @@
 """Learning rate schedules, as functions of the number of updates made so far."""
+
 import bisect
 import math
 
@@ -11,14 +12,15 @@ def learning_rate(options, step):
     step: number of updates made so far; 0 at the first.
 
   Returns:
-    A float. With init_learning_rate r, num_steps n, slow_start_step s and t = min(max(step - s, 0) / (n - s), 1):
+    A float. With init_learning_rate r, num_steps n, slow_start_step s and t = min(max(step - s, 0)
+    / (n - s), 1):
 
       poly     r * (1 - t) ** learning_power
       cosine   r * (1 + cos(pi * t)) / 2
       manual   r below boundaries[0], and rates[i] from boundaries[i] on, counted in all steps
 
-    During the first s steps it is slow_start_learning_rate (as in official DeepLab); with warmup_steps w, whatever it is
-    is multiplied by (step + 1) / w while that is below 1.
+    During the first s steps it is slow_start_learning_rate (as in official DeepLab); with
+    warmup_steps w, whatever it is is multiplied by (step + 1) / w while that is below 1.
   """
   slow = step < options.slow_start_step
   rate = options.slow_start_learning_rate if slow else _scheduled_rate(options, step)

@@ -1,8 +1,10 @@
-"""Losses between logits and labels, as sums that replicas and micro-batches can add before they divide.
+"""Losses between logits and labels, as sums that replicas and micro-batches can add before they
+divide.
 
-A loss here is a pair (sum, count): add the sums and the counts of all parts of a batch, then divide. Counts depend on the
-labels alone, so they are known before any gradient.
+A loss here is a pair (sum, count): add the sums and the counts of all parts of a batch, then
+divide. Counts depend on the labels alone, so they are known before any gradient.
 """
+
 import dataclasses
 
 import tensorflow as tf
@@ -10,7 +12,8 @@ import tensorflow as tf
 from deeplab.cross_entropy import resized_cross_entropy
 from deeplab.model.layers import resize_bilinear
 
-_DICE_SMOOTHING = 1.0  # Pixels added to both halves of the ratio; keeps it finite for a class of a few pixels.
+# Pixels added to both halves of the ratio; keeps it finite for a class of a few pixels.
+_DICE_SMOOTHING = 1.0
 
 
 def mean(total, count):
@@ -33,14 +36,17 @@ class SegmentationLoss:
   class_weights: tuple | None = None
 
   def counts(self, labels):
-    """{part: float32 scalar}, what the sum of each part is to be divided by, for int32 labels [B, H, W]."""
+    """{part: float32 scalar}, what the sum of each part is to be divided by, for int32 labels [B,
+    H, W].
+    """
     valid, _ = _valid_pixels(labels, self.ignore_label)
     counts = {}
     for part in self.parts:
       if part == 'dice':
         counts[part] = tf.reduce_sum(tf.reduce_max(valid, axis=[1, 2]))
       elif self.options.top_k_percent_pixels < 1.0:
-        counts[part] = tf.constant(1.0)  # Each replica and micro-batch mines its own pixels; their means are averaged.
+        # Each replica and micro-batch mines its own pixels; their means are averaged.
+        counts[part] = tf.constant(1.0)
       else:
         counts[part] = tf.reduce_sum(valid)
     return counts
@@ -49,7 +55,8 @@ class SegmentationLoss:
     """The sum of each part of the loss.
 
     Args:
-      logits: float32 [B, h, w, C], at the labels' size or coarser; then the loss is that of logits resized to it.
+      logits: float32 [B, h, w, C], at the labels' size or coarser; then the loss is that of logits
+        resized to it.
       labels: int32 [B, H, W].
       step: integer scalar, the updates made so far.
       align_corners: convention of the resize.
@@ -58,7 +65,8 @@ class SegmentationLoss:
       {part: float32 scalar}.
     """
     valid, labels = _valid_pixels(labels, self.ignore_label)
-    # A label out of range is an error on a CPU and NaN on a GPU; the trainer checks the range itself, alike on both.
+    # A label out of range is an error on a CPU and NaN on a GPU; the trainer checks the range
+    # itself, alike on both.
     in_range = tf.clip_by_value(labels, 0, logits.shape[-1] - 1)
     sums = {}
     for part in self.parts:
@@ -74,8 +82,12 @@ class SegmentationLoss:
       if self.class_weights is not None:
         pixel_losses *= tf.gather(tf.constant(self.class_weights, tf.float32), in_range)
       if self.options.top_k_percent_pixels < 1.0:
-        sums[part] = mean_of_hardest(pixel_losses, self.options.top_k_percent_pixels,
-                                     ramp_steps=self.options.hard_example_mining_step, step=step)
+        sums[part] = mean_of_hardest(
+          pixel_losses,
+          self.options.top_k_percent_pixels,
+          ramp_steps=self.options.hard_example_mining_step,
+          step=step,
+        )
       else:
         sums[part] = tf.reduce_sum(pixel_losses)
     return sums
@@ -83,20 +95,27 @@ class SegmentationLoss:
   @property
   def parts(self):
     """Names of the parts whose means are added."""
-    return ('cross_entropy', 'dice') if self.options.loss == 'cross_entropy_and_dice' else (self.options.loss,)
+    return (
+      ('cross_entropy', 'dice')
+      if self.options.loss == 'cross_entropy_and_dice'
+      else (self.options.loss,)
+    )
 
 
 def mean_of_hardest(pixel_losses, fraction, *, ramp_steps, step):
-  """Mean of the largest pixel losses: hard example mining as in official DeepLab (`top_k_percent_pixels`).
+  """Mean of the largest pixel losses: hard example mining as in official DeepLab
+  (`top_k_percent_pixels`).
 
   Args:
     pixel_losses: float32 tensor of any shape, 0 at ignored pixels.
     fraction: share of all pixels, ignored ones included, to keep; in (0, 1].
-    ramp_steps: the share falls linearly from 1 at step 0 to `fraction` at this step; 0: `fraction` from the start.
+    ramp_steps: the share falls linearly from 1 at step 0 to `fraction` at this step; 0: `fraction`
+      from the start.
     step: integer scalar, the updates made so far.
 
   Returns:
-    float32 scalar: sum of the kept losses / number of kept losses that are not 0; 0 when there is none.
+    float32 scalar: sum of the kept losses / number of kept losses that are not 0; 0 when there is
+      none.
   """
   pixel_losses = tf.reshape(pixel_losses, [-1])
   num_pixels = tf.cast(tf.size(pixel_losses), tf.float32)
@@ -110,19 +129,26 @@ def mean_of_hardest(pixel_losses, fraction, *, ramp_steps, step):
 
 
 def _valid_pixels(labels, ignore_label):
-  """(float32 1 where a pixel counts and 0 elsewhere, labels with 0 in place of what does not count)."""
+  """(float32 1 where a pixel counts and 0 elsewhere, labels with 0 in place of what does not
+  count).
+  """
   counted = tf.not_equal(labels, ignore_label)
   return tf.cast(counted, tf.float32), tf.where(counted, labels, tf.zeros_like(labels))
 
 
 def _focal_factor(pixel_losses, gamma):
-  """(1 - probability of the true class) ** gamma (Lin et al., 2017), of the cross entropy of each pixel."""
-  # -expm1(-x) is 1 - exp(-x) without cancellation; the floor keeps the power's derivative finite for gamma below 1.
+  """(1 - probability of the true class) ** gamma (Lin et al., 2017), of the cross entropy of each
+  pixel.
+  """
+  # -expm1(-x) is 1 - exp(-x) without cancellation; the floor keeps the power's derivative finite
+  # for gamma below 1.
   return tf.pow(tf.maximum(-tf.math.expm1(-pixel_losses), 1e-7), gamma)
 
 
 def _image_dice_losses(logits, labels, valid, class_weights):
-  """float32 [B]: 1 - soft Dice coefficient (Milletari et al., 2016), a mean over the classes each image's label holds."""
+  """float32 [B]: 1 - soft Dice coefficient (Milletari et al., 2016), a mean over the classes each
+  image's label holds.
+  """
   num_classes = logits.shape[-1]
   probabilities = tf.nn.softmax(tf.cast(logits, tf.float32)) * valid[..., tf.newaxis]
   truth = tf.one_hot(labels, num_classes) * valid[..., tf.newaxis]
@@ -133,4 +159,6 @@ def _image_dice_losses(logits, labels, valid, class_weights):
   weights = tf.cast(truth_size > 0, tf.float32)
   if class_weights is not None:
     weights *= tf.constant(class_weights, tf.float32)
-  return tf.math.divide_no_nan(tf.reduce_sum(weights * (1.0 - dice), axis=1), tf.reduce_sum(weights, axis=1))
+  return tf.math.divide_no_nan(
+    tf.reduce_sum(weights * (1.0 - dice), axis=1), tf.reduce_sum(weights, axis=1)
+  )

@@ -1,4 +1,5 @@
 """Confusion matrix and what is read off it: IoU per class, mean IoU, accuracies."""
+
 import dataclasses
 
 import numpy as np
@@ -15,7 +16,8 @@ def confusion_matrix(labels, predictions, *, num_classes, ignore_label):
     ignore_label: pixels with this label are not counted.
 
   Returns:
-    int64 tensor [C, C]: rows are the truth, columns the prediction. Matrices of several images may be added.
+    int64 tensor [C, C]: rows are the truth, columns the prediction. Matrices of several images may
+    be added.
 
   Raises:
     tf.errors.InvalidArgumentError: a label is neither in [0, num_classes) nor `ignore_label`.
@@ -26,8 +28,12 @@ def confusion_matrix(labels, predictions, *, num_classes, ignore_label):
   labels = tf.boolean_mask(labels, counted)
   predictions = tf.boolean_mask(predictions, counted)
   message = f'labels must be below num_classes={num_classes} or ignore_label={ignore_label}'
-  with tf.control_dependencies([tf.debugging.assert_less(labels, num_classes, message=message),
-                                tf.debugging.assert_non_negative(labels, message=message)]):
+  with tf.control_dependencies(
+    [
+      tf.debugging.assert_less(labels, num_classes, message=message),
+      tf.debugging.assert_non_negative(labels, message=message),
+    ]
+  ):
     cells = labels * num_classes + predictions
   size = num_classes * num_classes
   counts = tf.math.bincount(cells, minlength=size, maxlength=size, dtype=tf.int64)
@@ -36,7 +42,9 @@ def confusion_matrix(labels, predictions, *, num_classes, ignore_label):
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-  """Scores of one confusion matrix; arrays have one float64 or int64 entry a class, NaN where nothing is defined."""
+  """Scores of one confusion matrix; arrays have one float64 or int64 entry a class, NaN where
+  nothing is defined.
+  """
 
   iou: np.ndarray
   mean_iou: float
@@ -56,9 +64,10 @@ def summarize(confusion):
     confusion: integer array [C, C], rows the truth, columns the prediction.
 
   Returns:
-    A Summary. `iou` is NaN for a class that neither occurs nor is predicted, and such classes do not count in `mean_iou`;
-    a class that is predicted but never occurs has IoU 0 and counts. `accuracy` (recall) is NaN where a class does not
-    occur, `precision` where it is not predicted. Means over no class at all are NaN.
+    A Summary. `iou` is NaN for a class that neither occurs nor is predicted, and such classes do
+    not count in `mean_iou`; a class that is predicted but never occurs has IoU 0 and counts.
+    `accuracy` (recall) is NaN where a class does not occur, `precision` where it is not predicted.
+    Means over no class at all are NaN.
   """
   confusion = np.asarray(confusion, np.int64)
   correct = np.diag(confusion)
@@ -68,21 +77,24 @@ def summarize(confusion):
   iou = _divide(correct, truth_pixels + predicted_pixels - correct)
   accuracy = _divide(correct, truth_pixels)
   return Summary(
-      iou=iou,
-      mean_iou=_mean(iou),
-      accuracy=accuracy,
-      precision=_divide(correct, predicted_pixels),
-      pixel_accuracy=float(_divide(correct.sum(), total)),
-      mean_accuracy=_mean(accuracy),
-      frequency_weighted_iou=float(_divide(np.nansum(truth_pixels * iou), total)),
-      truth_pixels=truth_pixels,
-      predicted_pixels=predicted_pixels)
+    iou=iou,
+    mean_iou=_mean(iou),
+    accuracy=accuracy,
+    precision=_divide(correct, predicted_pixels),
+    pixel_accuracy=float(_divide(correct.sum(), total)),
+    mean_accuracy=_mean(accuracy),
+    frequency_weighted_iou=float(_divide(np.nansum(truth_pixels * iou), total)),
+    truth_pixels=truth_pixels,
+    predicted_pixels=predicted_pixels,
+  )
 
 
 def _divide(numerator, denominator):
   """numerator / denominator in float64, NaN where the denominator is 0."""
   numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
-  return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator != 0)
+  return np.divide(
+    numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator != 0
+  )
 
 
 def _mean(values):

@@ -1,4 +1,5 @@
 """Files and directories that a flag names, tried before the work whose result they are to take."""
+
 import contextlib
 import os
 import tempfile
@@ -9,7 +10,8 @@ from deeplab.errors import InputError
 
 @contextlib.contextmanager
 def new_directory(path, *, flag):
-  """Makes a directory and those above it, and tries to write there. An error in the block removes those made and left empty.
+  """Makes a directory and those above it, and tries to write there. An error in the block removes
+  those made and left empty.
 
   Args:
     path: the directory; it may be there already.
@@ -24,8 +26,11 @@ def new_directory(path, *, flag):
       os.makedirs(path, exist_ok=True)
       tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
-      raise InputError(f'--{flag}: the directory {path} cannot be {"made" if made else "written to"} ({_reason(error)}); '
-                       'choose another') from error
+      raise InputError(
+        f'--{flag}: the directory {path} cannot be {"made" if made else "written to"} '
+        f'({_reason(error)}); '
+        'choose another'
+      ) from error
     yield
   except BaseException:
     for one in made:
@@ -35,27 +40,39 @@ def new_directory(path, *, flag):
 
 
 def check_file(path, *, flag):
-  """Raises InputError where a file that `flag` names cannot be written: no such directory, itself a directory, no permission."""
+  """Raises InputError where a file that `flag` names cannot be written: no such directory, itself a
+  directory, no permission.
+  """
   where = os.path.dirname(path) or os.curdir
   if os.path.isdir(path) or not os.path.basename(path):
     raise InputError(f'--{flag}={path}: is a directory; give a file name')
   if not os.path.isdir(where):
-    what = f'{where} is not a directory' if os.path.lexists(where) else f'the directory {where} does not exist'
+    what = (
+      f'{where} is not a directory'
+      if os.path.lexists(where)
+      else f'the directory {where} does not exist'
+    )
     raise InputError(f'--{flag}={path}: {what}; make it, or choose another')
   try:
     tempfile.TemporaryFile(dir=where).close()
   except OSError as error:
-    raise InputError(f'--{flag}={path}: cannot be written ({_reason(error)}); choose another') from error
+    raise InputError(
+      f'--{flag}={path}: cannot be written ({_reason(error)}); choose another'
+    ) from error
 
 
 @contextlib.contextmanager
 def replacing_file(path, *, flag):
-  """`atomic_files.replacing` for a file that `flag` names: an operating-system error becomes the InputError that says so."""
+  """`atomic_files.replacing` for a file that `flag` names: an operating-system error becomes the
+  InputError that says so.
+  """
   try:
     with replacing(path) as temporary:
       yield temporary
   except OSError as error:
-    raise InputError(f'--{flag}={path}: cannot be written ({_reason(error)}); free space there or choose another') from error
+    raise InputError(
+      f'--{flag}={path}: cannot be written ({_reason(error)}); free space there or choose another'
+    ) from error
 
 
 def _missing(path):

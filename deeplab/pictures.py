@@ -1,4 +1,5 @@
-"""Pictures for people: a prediction laid over its image, sheets of pictures side by side, legends."""
+"""Pictures for people: a prediction laid over its image, sheets of pictures, legends."""
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -35,8 +36,8 @@ def contact_sheet(rows, *, column_titles=(), row_titles=(), legend=(), cell_size
   """Arranges pictures in a grid.
 
   Args:
-    rows: lists of pictures, uint8 [height, width, 3] each, of any size: each is scaled to fit its cell, with its shape
-      kept. Rows may differ in length.
+    rows: lists of pictures, uint8 [height, width, 3] each, of any size: each is scaled to fit its
+      cell, with its shape kept. Rows may differ in length.
     column_titles: texts above the columns, or ().
     row_titles: texts above each row's first picture, or ().
     legend: (name, (r, g, b)) pairs to list below the grid, or ().
@@ -54,7 +55,11 @@ def contact_sheet(rows, *, column_titles=(), row_titles=(), legend=(), cell_size
   top = _GAP + (line if column_titles else 0)
   title_line = line if row_titles else 0
   legend_image = _legend(legend, width=width) if legend else None
-  height = top + sum(height + title_line + _GAP for height in heights) + (legend_image.height if legend_image else 0)
+  height = (
+    top
+    + sum(height + title_line + _GAP for height in heights)
+    + (legend_image.height if legend_image else 0)
+  )
 
   sheet = Image.new('RGB', (width, height), _BACKGROUND)
   draw = ImageDraw.Draw(sheet)
@@ -63,7 +68,12 @@ def contact_sheet(rows, *, column_titles=(), row_titles=(), legend=(), cell_size
     draw.text((left, _GAP), _shorten(title, font, cell_size), fill=_TEXT_COLOR, font=font)
   for index, row in enumerate(cells):
     if index < len(row_titles):
-      draw.text((_GAP, top), _shorten(row_titles[index], font, width - 2 * _GAP), fill=_TEXT_COLOR, font=font)
+      draw.text(
+        (_GAP, top),
+        _shorten(row_titles[index], font, width - 2 * _GAP),
+        fill=_TEXT_COLOR,
+        font=font,
+      )
     for column, cell in enumerate(row):
       left = _GAP + column * (cell_size + _GAP)
       sheet.paste(cell, (left + (cell_size - cell.width) // 2, top + title_line))
@@ -96,14 +106,20 @@ def _legend(entries, *, width):
   draw = ImageDraw.Draw(picture)
   for index, (name, color) in enumerate(entries):
     left, top = _GAP + index % columns * entry_width, _GAP + index // columns * line
-    draw.rectangle([left, top, left + swatch, top + swatch], fill=tuple(int(value) for value in color), outline=_TEXT_COLOR)
+    draw.rectangle(
+      [left, top, left + swatch, top + swatch],
+      fill=tuple(int(value) for value in color),
+      outline=_TEXT_COLOR,
+    )
     name = _shorten(name, font, entry_width - swatch - 2 * _GAP)
     draw.text((left + swatch + _GAP, top - 2), name, fill=_TEXT_COLOR, font=font)
   return picture
 
 
 def _fit(picture, cell_size):
-  """The picture as a PIL.Image that fits a cell; small pictures grow, by whole pixels so that classes stay sharp."""
+  """The picture as a PIL.Image that fits a cell; small pictures grow, by whole pixels so that
+  classes stay sharp.
+  """
   picture = Image.fromarray(np.asarray(picture))
   scale = cell_size / max(picture.size)
   size = tuple(max(1, round(side * scale)) for side in picture.size)

@@ -1,16 +1,19 @@
 """Imports TensorFlow without its start-up chatter, which no environment variable silences."""
+
 import os
 import sys
 import tempfile
 
 
 def import_tensorflow():
-  """Imports TensorFlow and looks for devices; what it writes to stderr meanwhile is shown only if the import fails.
+  """Imports TensorFlow and looks for devices; what it writes to stderr meanwhile is shown only if
+  the import fails.
 
   With TF_CPP_MIN_LOG_LEVEL in the environment, nothing is hidden.
   """
   if 'TF_CPP_MIN_LOG_LEVEL' in os.environ:
-    import tensorflow as tf  # pylint: disable=import-outside-toplevel,unused-import
+    import tensorflow as tf  # noqa: F401
+
     return
   os.environ['TF_CPP_MIN_LOG_LEVEL'] = '2'  # Read once, for what TensorFlow writes later.
   sys.stderr.flush()
@@ -19,13 +22,15 @@ def import_tensorflow():
     # The messages come from C++, so the file descriptor is redirected, not sys.stderr.
     os.dup2(hidden.fileno(), 2)
     try:
-      import tensorflow as tf  # pylint: disable=import-outside-toplevel
+      import tensorflow as tf
+
       tf.config.list_physical_devices()
     except Exception:
       hidden.seek(0)
       os.write(stderr, hidden.read())
       raise
     finally:
-      del os.environ['TF_CPP_MIN_LOG_LEVEL']  # A child process is not to take it for the user's setting.
+      # A child process is not to take it for the user's setting.
+      del os.environ['TF_CPP_MIN_LOG_LEVEL']
       os.dup2(stderr, 2)
       os.close(stderr)

@@ -1,4 +1,7 @@
-"""Draws small labelled scenes, so that the whole job can be shown and tested without downloading a data set."""
+"""Draws small labelled scenes, so that the whole job can be shown and tested without downloading a
+data set.
+"""
+
 import colorsys
 import os
 
@@ -11,13 +14,15 @@ from deeplab.atomic_files import replacing
 CLASS_NAMES = ('background', 'disc', 'square', 'triangle', 'star', 'ring', 'cross')
 IGNORE_LABEL = 255
 
-_OVERSAMPLING = 4  # Shapes are drawn this much larger and averaged down, for edges as soft as a camera's.
+# Shapes are drawn this much larger and averaged down, for edges as soft as a camera's.
+_OVERSAMPLING = 4
 
 
 def draw_scene(random, *, height, width, num_objects):
   """Draws one scene: shapes on a textured background, later ones in front of earlier ones.
 
-  Both the hue and the outline of a shape depend on its class, and both vary; brightness, texture, size and angle say nothing.
+  Both the hue and the outline of a shape depend on its class, and both vary; brightness, texture,
+  size and angle say nothing.
 
   Args:
     random: numpy.random.Generator.
@@ -26,7 +31,8 @@ def draw_scene(random, *, height, width, num_objects):
 
   Returns:
     image: uint8 [height, width, 3].
-    label: uint8 [height, width], indices of CLASS_NAMES, and IGNORE_LABEL in a border of two pixels around every shape.
+    label: uint8 [height, width], indices of CLASS_NAMES, and IGNORE_LABEL in a border of two pixels
+      around every shape.
   """
   size = height, width
   pale = _random_color(random, hue=random.uniform(), saturation=(0.0, 0.45), value=(0.25, 0.95))
@@ -52,8 +58,8 @@ def draw_scene(random, *, height, width, num_objects):
 def write_data_set(directory, *, num_training, num_held_out, seed=0):
   """Draws a data set in the layout of PASCAL VOC.
 
-  Writes JPEGImages/NAME.jpg, SegmentationClass/NAME.png (palette PNGs), and the lists train.txt and val.txt with one NAME a
-  line. The same arguments give the same files.
+  Writes JPEGImages/NAME.jpg, SegmentationClass/NAME.png (palette PNGs), and the lists train.txt and
+  val.txt with one NAME a line. The same arguments give the same files.
 
   Args:
     directory: where to write; must exist.
@@ -73,14 +79,19 @@ def write_data_set(directory, *, num_training, num_held_out, seed=0):
       # A generator per scene: the first scenes stay the same when more are asked for.
       random = np.random.default_rng([seed, split, index])
       height, width = (int(side) for side in random.integers(128, 193, size=2))
-      image, label = draw_scene(random, height=height, width=width, num_objects=int(random.integers(2, 6)))
+      image, label = draw_scene(
+        random, height=height, width=width, num_objects=int(random.integers(2, 6))
+      )
       with replacing(os.path.join(directory, 'JPEGImages', name + '.jpg')) as path:
         Image.fromarray(image).save(path, quality=92)
       picture = Image.fromarray(label)
       picture.putpalette(palette)
       with replacing(os.path.join(directory, 'SegmentationClass', name + '.png')) as path:
         picture.save(path)
-    with replacing(os.path.join(directory, list_name + '.txt')) as path, open(path, 'w', encoding='utf-8') as file:
+    with (
+      replacing(os.path.join(directory, list_name + '.txt')) as path,
+      open(path, 'w', encoding='utf-8') as file,
+    ):
       file.writelines(name + '\n' for name in names)
   return lists['train'], lists['val']
 
@@ -105,7 +116,9 @@ def _draw_shape(random, class_name, size):
   else:
     corners = _corners(class_name) * radius
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    draw.polygon([tuple(point) for point in (corners @ rotation.T + center) * _OVERSAMPLING], fill=255)
+    draw.polygon(
+      [tuple(point) for point in (corners @ rotation.T + center) * _OVERSAMPLING], fill=255
+    )
   return mask.resize((width, height), Image.Resampling.BOX)
 
 
@@ -113,9 +126,22 @@ def _corners(class_name):
   """Corners [n, 2] of a shape in the unit disc."""
   if class_name == 'cross':
     arm = 0.33
-    return np.array([
-        (arm, arm), (arm, 1), (-arm, 1), (-arm, arm), (-1, arm), (-1, -arm), (-arm, -arm), (-arm, -1), (arm, -1),
-        (arm, -arm), (1, -arm), (1, arm)])
+    return np.array(
+      [
+        (arm, arm),
+        (arm, 1),
+        (-arm, 1),
+        (-arm, arm),
+        (-1, arm),
+        (-1, -arm),
+        (-arm, -arm),
+        (-arm, -1),
+        (arm, -1),
+        (arm, -arm),
+        (1, -arm),
+        (1, arm),
+      ]
+    )
   count = {'triangle': 3, 'square': 4, 'star': 10}[class_name]
   angles = np.arange(count) * 2 * np.pi / count
   radii = np.where(np.arange(count) % 2, 0.45, 1.0) if class_name == 'star' else np.ones(count)
@@ -124,7 +150,9 @@ def _corners(class_name):
 
 def _random_color(random, *, hue, saturation, value):
   """RGB in [0, 255], float64 [3], with saturation and value drawn from the given (low, high)."""
-  return 255 * np.array(colorsys.hsv_to_rgb(hue % 1, random.uniform(*saturation), random.uniform(*value)))
+  return 255 * np.array(
+    colorsys.hsv_to_rgb(hue % 1, random.uniform(*saturation), random.uniform(*value))
+  )
 
 
 def _textured(random, color, size, *, contrast):

@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
 """Draws the colour maps of the data sets as PDFs: index, colour and name of every class."""
+
 import dataclasses
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import class_names
+from deeplab import class_names, flags
 from deeplab import color_map as color_maps
-from deeplab import flags
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError
 from deeplab.options import CheckedOptions, option
 
 # (file, title, names, colour map, columns)
 SHEETS = (
-    ('pascalvoc_colormap.pdf', 'PASCAL VOC, 21 classes', class_names.VOC, 'voc', 1),
-    ('ade20k_colormap.pdf', 'ADE20K, 151 classes', class_names.ADE20K, 'ade20k', 4),
+  ('pascalvoc_colormap.pdf', 'PASCAL VOC, 21 classes', class_names.VOC, 'voc', 1),
+  ('ade20k_colormap.pdf', 'ADE20K, 151 classes', class_names.ADE20K, 'ade20k', 4),
 )
 
 _LINE, _COLUMN, _MARGIN = 0.22, 2.35, 0.4  # Inches.
@@ -33,16 +33,19 @@ class DrawingOptions(CheckedOptions):
 
 def main(options):
   try:
-    import matplotlib.figure  # pylint: disable=unused-import
+    import matplotlib.figure  # noqa: F401
   except ImportError:
-    raise InputError("matplotlib is not installed, which draws the PDFs: pip install matplotlib") from None
+    raise InputError(
+      'matplotlib is not installed, which draws the PDFs: pip install matplotlib'
+    ) from None
   os.makedirs(options.output_path, exist_ok=True)
   for file_name, title, names, color_map, columns in SHEETS:
     path = os.path.join(options.output_path, file_name)
     with replacing(path) as temporary_path:
       # Without a date the same colours give the same file.
       draw(title, names, color_maps.load_color_map(color_map), columns=columns).savefig(
-          temporary_path, format='pdf', metadata={'CreationDate': None, 'Title': title})
+        temporary_path, format='pdf', metadata={'CreationDate': None, 'Title': title}
+      )
     print(f'Colour map written to {path}')
 
 
@@ -60,6 +63,7 @@ def draw(title, names, colors, *, columns):
   """
   from matplotlib.figure import Figure
   from matplotlib.patches import Rectangle
+
   lines = -(-len(names) // columns)
   width, height = columns * _COLUMN + 2 * _MARGIN, (lines + 2) * _LINE + 2 * _MARGIN
   figure = Figure(figsize=(width, height))
@@ -70,11 +74,27 @@ def draw(title, names, colors, *, columns):
   for index, name in enumerate(names):
     red, green, blue = (int(value) for value in colors[index])
     left, middle = _MARGIN + index // lines * _COLUMN, _MARGIN + (index % lines + 2) * _LINE
-    axes.add_patch(Rectangle(
-        (left + 0.32, middle - 0.08), 0.3, 0.16, facecolor=(red / 255, green / 255, blue / 255), edgecolor='0.4', lw=0.4))
+    axes.add_patch(
+      Rectangle(
+        (left + 0.32, middle - 0.08),
+        0.3,
+        0.16,
+        facecolor=(red / 255, green / 255, blue / 255),
+        edgecolor='0.4',
+        lw=0.4,
+      )
+    )
     axes.text(left + 0.24, middle, str(index), va='center', ha='right', fontsize=7)
     axes.text(left + 0.7, middle, name, va='center', fontsize=8)
-    axes.text(left + _COLUMN - 0.12, middle, f'{red} {green} {blue}', va='center', ha='right', fontsize=6, color='0.4')
+    axes.text(
+      left + _COLUMN - 0.12,
+      middle,
+      f'{red} {green} {blue}',
+      va='center',
+      ha='right',
+      fontsize=6,
+      color='0.4',
+    )
   return figure
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Exports a checkpoint of this toolkit as an official DeepLab checkpoint (tensorflow/models research/deeplab): its names and
-its order. The way back of import_official_checkpoint.py.
+"""Exports a checkpoint of this toolkit as an official DeepLab checkpoint (tensorflow/models
+research/deeplab): its names and its order. The way back of import_official_checkpoint.py.
 """
+
 import os
 import sys
 
@@ -14,16 +15,24 @@ from deeplab.options import ExportOptions
 
 def main(options):
   import tensorflow as tf
+
   from deeplab import checkpoints, saved_options
   from deeplab.official import official_checkpoints
   from deeplab.prediction.trained_network import find_checkpoint
-  tf.get_logger().setLevel('ERROR')  # TensorFlow's advice on its own functions is not for who exports.
-  official_checkpoints.check_output(options.output_path, options.ckpt_path, overwrite=options.overwrite)
+
+  # TensorFlow's advice on its own functions is not for who exports.
+  tf.get_logger().setLevel('ERROR')
+  official_checkpoints.check_output(
+    options.output_path, options.ckpt_path, overwrite=options.overwrite
+  )
   prefix = find_checkpoint(options.ckpt_path)
   saved = saved_options.read(prefix)
   if saved is None:
-    raise InputError(f'checkpoint {prefix}: no {saved_options.FILE_NAME} beside it, so its architecture and order are not '
-                     'known; export a checkpoint that this toolkit wrote')
+    raise InputError(
+      f'checkpoint {prefix}: no {saved_options.FILE_NAME} beside it, so its architecture and order '
+      'are not '
+      'known; export a checkpoint that this toolkit wrote'
+    )
   network = saved['model_options']
   tensors, left_out = official_checkpoints.to_official(checkpoints.Reader(prefix), network)
   warn(official_checkpoints.differences(network))

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Imports official DeepLab weights (tensorflow/models research/deeplab): from a checkpoint, an archive of the model zoo or a
-frozen graph to a checkpoint of this toolkit, with which evaluator and inferencer need no model flags.
+"""Imports official DeepLab weights (tensorflow/models research/deeplab): from a checkpoint, an
+archive of the model zoo or a frozen graph to a checkpoint of this toolkit, with which evaluator and
+inferencer need no model flags.
 """
+
 import os
 import shlex
 import sys
@@ -14,37 +16,59 @@ from deeplab.errors import warn
 from deeplab.options import ImportOptions
 
 # What the user may say about the network.
-_MODEL_OPTIONS = ('output_stride', 'atrous_rates', 'multi_grid', 'preprocess_images_option', 'align_corners', 'weight_decay',
-                  'model_variant', 'num_classes')
+_MODEL_OPTIONS = (
+  'output_stride',
+  'atrous_rates',
+  'multi_grid',
+  'preprocess_images_option',
+  'align_corners',
+  'weight_decay',
+  'model_variant',
+  'num_classes',
+)
 
 
 def main(options):
   import tensorflow as tf
+
   from deeplab.official import official_checkpoints
-  tf.get_logger().setLevel('ERROR')  # TensorFlow's advice on its own functions is not for who imports.
-  official_checkpoints.check_output(options.output_path, options.ckpt_path, overwrite=options.overwrite)
+
+  # TensorFlow's advice on its own functions is not for who imports.
+  tf.get_logger().setLevel('ERROR')
+  official_checkpoints.check_output(
+    options.output_path, options.ckpt_path, overwrite=options.overwrite
+  )
   with output_places.new_directory(options.output_path, flag='output_path'):
     prefix = convert(options)
   print(f'Checkpoint written to {prefix}')
   path = shlex.quote(options.output_path)
   print(f'Predict: run_inferencer.py --ckpt_path={path} --input=IMAGE --eval_pad=stride')
-  print(f'Fine-tune: run_trainer.py --load_ckpt_path={path} --fine_tune_batch_norm=False --init_learning_rate=1e-4 '
-        '--filenames=RECORDS --output_path=DIRECTORY')
+  print(
+    f'Fine-tune: run_trainer.py --load_ckpt_path={path} --fine_tune_batch_norm=False '
+    '--init_learning_rate=1e-4 '
+    '--filenames=RECORDS --output_path=DIRECTORY'
+  )
 
 
 def convert(options):
   """Writes the checkpoint, prints what was recognized, and returns the prefix."""
   from deeplab.official import official_checkpoints
   from deeplab.official.official_architectures import recognize
+
   with official_checkpoints.opened(options.ckpt_path) as (source, name):
-    recognized = recognize(source, name=name, given={option: getattr(options, option) for option in _MODEL_OPTIONS})
-    names = options.class_names and load_class_names(options.class_names, recognized.options.num_classes)
+    recognized = recognize(
+      source, name=name, given={option: getattr(options, option) for option in _MODEL_OPTIONS}
+    )
+    names = options.class_names and load_class_names(
+      options.class_names, recognized.options.num_classes
+    )
     tensors = official_checkpoints.to_ours(source, recognized)
     step = source.global_step
   print(f'Official weights: {name}' + ('' if step is None else f', step {step}'), flush=True)
   report(recognized)
   return official_checkpoints.write_directory(
-      options.output_path, tensors, model_options=recognized.options, class_names=names)
+    options.output_path, tensors, model_options=recognized.options, class_names=names
+  )
 
 
 def report(recognized):
@@ -57,17 +81,26 @@ def report(recognized):
   if network.atrous_rates:
     kind = 'separable ' if network.aspp_with_separable_conv else ''
     parts.append(f'{kind}atrous rates {",".join(map(str, network.atrous_rates))}')
-  parts.append('image-level feature' if network.use_image_level_feature else 'no image-level feature')
+  parts.append(
+    'image-level feature' if network.use_image_level_feature else 'no image-level feature'
+  )
   if network.use_decoder:
-    parts.append('decoder with separable convolutions' if network.decoder_with_separable_conv else 'plain decoder')
+    parts.append(
+      'decoder with separable convolutions'
+      if network.decoder_with_separable_conv
+      else 'plain decoder'
+    )
   print('Architecture: ' + ', '.join(parts))
   if recognized.assumed:
     print('Not told by names and shapes, official defaults: ' + ', '.join(recognized.assumed))
   for note in recognized.notes:
     print('Note: ' + note)
   print(f'ASPP branches: {", ".join(recognized.order)} there; image_pooling goes last here')
-  print(f'Variables: {len(recognized.used)} used, {len(recognized.optimizer_state)} of the optimizer left out, '
-        f'{len(recognized.unknown)} others left out')
+  print(
+    f'Variables: {len(recognized.used)} used, {len(recognized.optimizer_state)} of the optimizer '
+    'left out, '
+    f'{len(recognized.unknown)} others left out'
+  )
   for unknown in recognized.unknown:
     print(f'  left out: {unknown}')
   if any('_quant/' in unknown for unknown in recognized.unknown):

@@ -1,31 +1,42 @@
 #!/usr/bin/env python3
 """Writes a contact sheet of what the network will see in training."""
+
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import class_names, color_map, flags, output_places  # pylint: disable=wrong-import-position
-from deeplab.options import PreviewOptions, TrainingInputOptions  # pylint: disable=wrong-import-position
+from deeplab import class_names, color_map, flags, output_places  # noqa: E402
+from deeplab.options import PreviewOptions, TrainingInputOptions  # noqa: E402
 
 DESCRIPTION = """
-Writes a contact sheet of training batches: each crop as the network will see it, and with its label laid over it. It
-takes the input flags of run_trainer.py; with the same --seed it shows the batches of that run.
+Writes a contact sheet of training batches: each crop as the network will see it, and with its label
+laid over it. It takes the input flags of run_trainer.py; with the same --seed it shows the batches
+of that run.
 
-  scripts/preview_augmentation.py --filenames=train --batch_size=4 --max_rotation_degrees=15 --output_path=augmentation.png
+  preview_augmentation.py --filenames=train --batch_size=4 --max_rotation_degrees=15 \\
+    --output_path=augmentation.png
 """
 
 
 def main(options, input_options):
   """Draws batches and writes the sheet."""
-  import numpy as np  # pylint: disable=import-outside-toplevel
-  import tensorflow as tf  # pylint: disable=import-outside-toplevel
-  from deeplab import pictures  # pylint: disable=import-outside-toplevel
-  from deeplab.data import input_pipeline  # pylint: disable=import-outside-toplevel
+  import numpy as np
+  import tensorflow as tf
+
+  from deeplab import pictures
+  from deeplab.data import input_pipeline
+
   colors = color_map.load_color_map(options.label_colormap, flag='label_colormap')
   output_places.check_file(options.output_path, flag='output_path')
-  names = class_names.load_class_names(options.class_names, options.num_classes) if options.class_names else ()
-  batches = input_pipeline.training_batches(input_options, num_classes=options.num_classes, start_step=options.start_step)
+  names = (
+    class_names.load_class_names(options.class_names, options.num_classes)
+    if options.class_names
+    else ()
+  )
+  batches = input_pipeline.training_batches(
+    input_options, num_classes=options.num_classes, start_step=options.start_step
+  )
   rows, titles, present = [], [], set()
   try:
     for batch in batches.take(options.num_batches):
@@ -33,14 +44,26 @@ def main(options, input_options):
       labels = batch['labels'].numpy()
       present.update(np.unique(labels).tolist())
       titles += ['   '.join(name.decode(errors='replace') for name in batch['names'].numpy()), '']
-      rows += [list(images), [pictures.overlay(image, label, colors, ignore_label=input_options.ignore_label)
-                              for image, label in zip(images, labels)]]
+      rows += [
+        list(images),
+        [
+          pictures.overlay(image, label, colors, ignore_label=input_options.ignore_label)
+          for image, label in zip(images, labels)
+        ],
+      ]
   except tf.errors.OpError as error:
     raise input_pipeline.explain_failure(
-        error, input_options.filenames, num_classes=options.num_classes, ignore_label=input_options.ignore_label,
-        max_image_pixels=input_options.max_image_pixels) from error
-  legend = [(f'{value} {names[value] if value < len(names) else ""}'.strip(), tuple(colors[value].tolist()))
-            for value in sorted(present) if value != input_options.ignore_label and value < len(colors)]
+      error,
+      input_options.filenames,
+      num_classes=options.num_classes,
+      ignore_label=input_options.ignore_label,
+      max_image_pixels=input_options.max_image_pixels,
+    ) from error
+  legend = [
+    (f'{value} {names[value] if value < len(names) else ""}'.strip(), tuple(colors[value].tolist()))
+    for value in sorted(present)
+    if value != input_options.ignore_label and value < len(colors)
+  ]
   with output_places.replacing_file(options.output_path, flag='output_path') as temporary:
     pictures.contact_sheet(rows, row_titles=titles, legend=legend).save(temporary, format='PNG')
   print(f'Contact sheet written to {options.output_path}', flush=True)

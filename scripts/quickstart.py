@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Shows the whole job from nothing: draws a small data set, then runs the four commands on it."""
+
 import dataclasses
 import os
 import re
@@ -15,16 +16,15 @@ import numpy as np
 from PIL import Image
 
 from deeplab import color_map as color_maps
-from deeplab import flags
-from deeplab import pictures
-from deeplab import synthetic_scenes
+from deeplab import flags, pictures, synthetic_scenes
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError
 from deeplab.options import COMPUTE_DTYPES, CheckedOptions, option
 
 DESCRIPTION = """\
-Draws a small data set of shapes, writes it to records, trains on them from scratch, evaluates and predicts held-out scenes,
-and shows them side by side. Every command is printed as you would type it."""
+Draws a small data set of shapes, writes it to records, trains on them from scratch, evaluates and
+predicts held-out scenes, and shows them side by side. Every command is printed as you would type
+it."""
 
 _NUM_SHOWN, _NUM_SHOWN_PER_ROW = 8, 2  # Scenes on the contact sheet.
 
@@ -36,23 +36,37 @@ class QuickstartOptions(CheckedOptions):
   group = 'Quickstart'
 
   output_path: str | None = option(
-      None, 'Directory for everything, new or empty. Default: quickstart in the current directory, or quickstart-2 and so on.')
+    None,
+    'Directory for everything, new or empty. Default: quickstart in the current directory, or '
+    'quickstart-2 and so on.',
+  )
   num_training_scenes: int = option(400, 'Number of scenes to train on.', minimum=1)
-  num_held_out_scenes: int = option(40, 'Number of scenes that only the evaluation sees.', minimum=1)
+  num_held_out_scenes: int = option(
+    40, 'Number of scenes that only the evaluation sees.', minimum=1
+  )
   num_steps: int = option(600, 'Number of training steps.', minimum=1)
   batch_size: int = option(8, 'Scenes in a training batch.', minimum=1)
   crop_size: int = option(129, 'Height and width of the training crop.', minimum=1)
-  seed: int = option(0, 'Of the drawing and of the training.', minimum=0, maximum=2 ** 31 - 1)
-  compute_dtype: str = option('float32', '--compute_dtype of training, evaluation and inference.', choices=COMPUTE_DTYPES)
+  seed: int = option(0, 'Of the drawing and of the training.', minimum=0, maximum=2**31 - 1)
+  compute_dtype: str = option(
+    'float32', '--compute_dtype of training, evaluation and inference.', choices=COMPUTE_DTYPES
+  )
 
 
 def main(options):
   start = time.monotonic()
   directory = _new_directory(options.output_path)
-  print(f'Drawing {options.num_training_scenes} + {options.num_held_out_scenes} scenes of '
-        f'{", ".join(synthetic_scenes.CLASS_NAMES[1:])} in {directory}', flush=True)
+  print(
+    f'Drawing {options.num_training_scenes} + {options.num_held_out_scenes} scenes of '
+    f'{", ".join(synthetic_scenes.CLASS_NAMES[1:])} in {directory}',
+    flush=True,
+  )
   _, held_out = synthetic_scenes.write_data_set(
-      directory, num_training=options.num_training_scenes, num_held_out=options.num_held_out_scenes, seed=options.seed)
+    directory,
+    num_training=options.num_training_scenes,
+    num_held_out=options.num_held_out_scenes,
+    seed=options.seed,
+  )
   shown = held_out[:_NUM_SHOWN]
   _write_lines(os.path.join(directory, 'images.txt'), [f'JPEGImages/{name}.jpg' for name in shown])
   _write_lines(os.path.join(directory, 'class_names.txt'), synthetic_scenes.CLASS_NAMES)
@@ -63,7 +77,9 @@ def main(options):
     output[command] = _run(command, arguments, directory)
 
   mean_iou = _only_match(r'^mIOU: (\S+)', output['run_evaluator.py'])
-  predictions = re.findall(r'^Prediction written to (.+)$', output['run_inferencer.py'], flags=re.MULTILINE)
+  predictions = re.findall(
+    r'^Prediction written to (.+)$', output['run_inferencer.py'], flags=re.MULTILINE
+  )
   sheet_path = os.path.join(directory, 'contact_sheet.png')
   with replacing(sheet_path) as path:
     contact_sheet(directory, shown, predictions).save(path)
@@ -75,20 +91,60 @@ def main(options):
 def command_lines(options):
   """(command, its arguments) of the four steps, to be run in the directory of the data set."""
   for split in ('train', 'val'):
-    yield f'write_tfrecord.py ({split})', [
-        'write_tfrecord.py', f'--list_path={split}.txt', '--images_dir=JPEGImages', '--labels_dir=SegmentationClass',
-        f'--split={split}']
-  computation = [f'--compute_dtype={options.compute_dtype}'] if options.compute_dtype != 'float32' else []
-  yield 'run_trainer.py', [
-      'run_trainer.py', '--filenames=train', '--output_path=model',
-      f'--num_classes={len(synthetic_scenes.CLASS_NAMES)}', '--class_names=class_names.txt', '--model_variant=mobilenet_v2',
-      '--depth_multiplier=0.5', '--use_decoder', '--preprocess_images_option=zero_mean_unit_range', '--weight_decay=4e-5',
-      f'--batch_size={options.batch_size}', f'--crop_size_height={options.crop_size}', f'--crop_size_width={options.crop_size}',
-      f'--num_steps={options.num_steps}', '--optimizer=adam', '--init_learning_rate=0.003', '--batch_norm_decay=0.95',
-      '--min_rescale_factor=0.75', '--max_rescale_factor=1.5', '--log_per_steps=50', f'--seed={options.seed}', *computation]
-  yield 'run_evaluator.py', ['run_evaluator.py', '--filenames=val', '--ckpt_path=model', *computation]
-  yield 'run_inferencer.py', [
-      'run_inferencer.py', '--input_file_list=images.txt', '--ckpt_path=model', '--output_path=predictions', *computation]
+    yield (
+      f'write_tfrecord.py ({split})',
+      [
+        'write_tfrecord.py',
+        f'--list_path={split}.txt',
+        '--images_dir=JPEGImages',
+        '--labels_dir=SegmentationClass',
+        f'--split={split}',
+      ],
+    )
+  computation = (
+    [f'--compute_dtype={options.compute_dtype}'] if options.compute_dtype != 'float32' else []
+  )
+  yield (
+    'run_trainer.py',
+    [
+      'run_trainer.py',
+      '--filenames=train',
+      '--output_path=model',
+      f'--num_classes={len(synthetic_scenes.CLASS_NAMES)}',
+      '--class_names=class_names.txt',
+      '--model_variant=mobilenet_v2',
+      '--depth_multiplier=0.5',
+      '--use_decoder',
+      '--preprocess_images_option=zero_mean_unit_range',
+      '--weight_decay=4e-5',
+      f'--batch_size={options.batch_size}',
+      f'--crop_size_height={options.crop_size}',
+      f'--crop_size_width={options.crop_size}',
+      f'--num_steps={options.num_steps}',
+      '--optimizer=adam',
+      '--init_learning_rate=0.003',
+      '--batch_norm_decay=0.95',
+      '--min_rescale_factor=0.75',
+      '--max_rescale_factor=1.5',
+      '--log_per_steps=50',
+      f'--seed={options.seed}',
+      *computation,
+    ],
+  )
+  yield (
+    'run_evaluator.py',
+    ['run_evaluator.py', '--filenames=val', '--ckpt_path=model', *computation],
+  )
+  yield (
+    'run_inferencer.py',
+    [
+      'run_inferencer.py',
+      '--input_file_list=images.txt',
+      '--ckpt_path=model',
+      '--output_path=predictions',
+      *computation,
+    ],
+  )
 
 
 def contact_sheet(directory, names, predictions):
@@ -97,7 +153,8 @@ def contact_sheet(directory, names, predictions):
   Args:
     directory: of the data set.
     names: of the scenes.
-    predictions: paths of their predictions, relative to the directory or absolute, in the same order.
+    predictions: paths of their predictions, relative to the directory or absolute, in the same
+      order.
 
   Returns:
     A PIL.Image.
@@ -111,11 +168,20 @@ def contact_sheet(directory, names, predictions):
       truth = color_maps.colorize(np.asarray(label), colors)
     with Image.open(os.path.join(directory, prediction)) as prediction:
       cells.append([image, truth, np.asarray(prediction.convert('RGB'))])
-  rows = [sum(cells[start:start + _NUM_SHOWN_PER_ROW], []) for start in range(0, len(cells), _NUM_SHOWN_PER_ROW)]
-  entries = [*zip(synthetic_scenes.CLASS_NAMES, colors), ('ignored', colors[synthetic_scenes.IGNORE_LABEL])]
+  rows = [
+    sum(cells[start : start + _NUM_SHOWN_PER_ROW], [])
+    for start in range(0, len(cells), _NUM_SHOWN_PER_ROW)
+  ]
+  entries = [
+    *zip(synthetic_scenes.CLASS_NAMES, colors),
+    ('ignored', colors[synthetic_scenes.IGNORE_LABEL]),
+  ]
   return pictures.contact_sheet(
-      rows, column_titles=['image', 'truth', 'prediction'] * min(len(cells), _NUM_SHOWN_PER_ROW), legend=entries,
-      cell_size=192)
+    rows,
+    column_titles=['image', 'truth', 'prediction'] * min(len(cells), _NUM_SHOWN_PER_ROW),
+    legend=entries,
+    cell_size=192,
+  )
 
 
 def _write_lines(path, lines):
@@ -128,7 +194,9 @@ def _new_directory(path):
   if path is not None:
     path = os.path.abspath(path)
     if os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path)):
-      raise InputError(f'--output_path={path}: is there already and not an empty directory; give a new one')
+      raise InputError(
+        f'--output_path={path}: is there already and not an empty directory; give a new one'
+      )
     os.makedirs(path, exist_ok=True)
     return path
   for number in range(1, 1000):
@@ -149,17 +217,31 @@ def _find(command):
   for directory in (here, os.path.dirname(here)):
     if os.path.isfile(os.path.join(directory, command)):
       return os.path.join(directory, command)
-  raise InputError(f'{command} is neither in {here} nor above it; install the package or use a whole checkout')
+  raise InputError(
+    f'{command} is neither in {here} nor above it; install the package or use a whole checkout'
+  )
 
 
 def _run(step, arguments, directory):
-  """Prints and runs a command in `directory`, passes its output on and returns it. Raises InputError when it fails."""
+  """Prints and runs a command in `directory`, passes its output on and returns it.
+
+  Raises InputError when it fails.
+  """
   arguments = [sys.executable, _find(arguments[0]), *arguments[1:]]
-  print('\n' + ' \\\n    '.join([shlex.join(arguments[:2]), *map(shlex.quote, arguments[2:])]), flush=True)
+  print(
+    '\n' + ' \\\n    '.join([shlex.join(arguments[:2]), *map(shlex.quote, arguments[2:])]),
+    flush=True,
+  )
   start = time.monotonic()
   lines = []
   with subprocess.Popen(
-      arguments, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors='replace') as process:
+    arguments,
+    cwd=directory,
+    stdin=subprocess.DEVNULL,
+    stdout=subprocess.PIPE,
+    text=True,
+    errors='replace',
+  ) as process:
     try:
       for line in process.stdout:
         lines.append(line)

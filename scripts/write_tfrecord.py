@@ -1,28 +1,30 @@
 #!/usr/bin/env python3
 """Writes image and label files to TFRecord files, after checking all of them."""
+
 import os
 import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import flags  # pylint: disable=wrong-import-position
-from deeplab.errors import warn  # pylint: disable=wrong-import-position
-from deeplab.options import ConversionOptions  # pylint: disable=wrong-import-position
+from deeplab import flags  # noqa: E402
+from deeplab.errors import warn  # noqa: E402
+from deeplab.options import ConversionOptions  # noqa: E402
 
 DESCRIPTION = """
-Writes image and label files to TFRecord files. Everything is checked first: missing and unreadable files, sizes, label
-values; with a problem nothing is written. Labels are class indices: palette or grey PNGs, .mat; colours need
---label_colormap.
+Writes image and label files to TFRecord files. Everything is checked first: missing and unreadable
+files, sizes, label values; with a problem nothing is written. Labels are class indices: palette or
+grey PNGs, .mat; colours need --label_colormap.
 
-  scripts/write_tfrecord.py --list_path=train.txt --images_dir=JPEGImages --labels_dir=SegmentationClass --split=train \\
-      --num_classes=21
+  write_tfrecord.py --list_path=train.txt --images_dir=JPEGImages \\
+    --labels_dir=SegmentationClass --split=train --num_classes=21
 """
 
 
 def main(options):
   """Converts, and prints what went into the records."""
-  from deeplab.data import conversion  # pylint: disable=import-outside-toplevel
+  from deeplab.data import conversion
+
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that unfinished files are removed.
   summary = conversion.convert(options)
   print(describe(summary, num_classes=options.num_classes), flush=True)
@@ -32,13 +34,18 @@ def main(options):
 
 
 def describe(summary, *, num_classes):
-  """The lines that tell a person what went into the records; `summary` as conversion.convert returns it."""
+  """The lines that tell a person what went into the records; `summary` as conversion.convert
+  returns it.
+  """
   num_records = summary['num_records']
   total = sum(entry['pixels'] for entry in summary['labels'].values())
   lines = [f'{"label":>8}{"pixels":>14}{"share":>9}{"images":>9}']
   for value, entry in summary['labels'].items():
     note = '  ignored' if int(value) == summary['ignore_label'] else ''
-    lines.append(f'{value:>8}{entry["pixels"]:>14}{100 * entry["pixels"] / total:>8.2f}%{entry["images"]:>9}{note}')
+    lines.append(
+      f'{value:>8}{entry["pixels"]:>14}{100 * entry["pixels"] / total:>8.2f}%'
+      f'{entry["images"]:>9}{note}'
+    )
   if num_classes:
     absent = [str(value) for value in range(num_classes) if str(value) not in summary['labels']]
     if absent:
@@ -50,8 +57,10 @@ def describe(summary, *, num_classes):
     again = summary[f'{what}_encoded_again']
     lines.append(f'{what}: {num_records - again} stored as they are, {again} encoded again')
   files = summary['files']
-  lines.append(f'{num_records} records written to {os.path.join(summary["directory"], files[0])}'
-               + (f' and {len(files) - 1} more files' if len(files) > 1 else ''))
+  lines.append(
+    f'{num_records} records written to {os.path.join(summary["directory"], files[0])}'
+    + (f' and {len(files) - 1} more files' if len(files) > 1 else '')
+  )
   return '\n'.join(lines)
 
 
@@ -61,8 +70,11 @@ def suspicious_values(summary):
   if not values or len(values) > (max(values) + 1) / 4 or max(values) < 10:
     return None
   shown = ', '.join(map(str, values[:8])) + (', ...' if len(values) > 8 else '')
-  return (f'label values {shown}: class indices count from 0, and here most are absent. If these are grey levels, give '
-          '--label_colormap; --num_classes makes wrong values an error')
+  return (
+    f'label values {shown}: class indices count from 0, and here most are absent. If these are '
+    'grey levels, give '
+    '--label_colormap; --num_classes makes wrong values an error'
+  )
 
 
 if __name__ == '__main__':

@@ -1,21 +1,41 @@
-"""The official DeepLab network written down a second time, in its own order, for tests to compare with.
+"""The official DeepLab network written down a second time, in its own order, for tests to compare
+with.
 
-It shares nothing with deeplab/model. `make_weights` draws weights under the official names, `logits` computes with them,
-eagerly or as nodes of a frozen graph.
+It shares nothing with deeplab/model. `make_weights` draws weights under the official names,
+`logits` computes with them, eagerly or as nodes of a frozen graph.
 """
+
 import dataclasses
 import functools
 
 import numpy as np
 import tensorflow as tf
 
-MOBILENET_BLOCKS = ((16, 1), (24, 2), (24, 1), (32, 2), (32, 1), (32, 1), (64, 2), (64, 1), (64, 1), (64, 1), (96, 1), (96, 1),
-                    (96, 1), (160, 2), (160, 1), (160, 1), (320, 1))
+MOBILENET_BLOCKS = (
+  (16, 1),
+  (24, 2),
+  (24, 1),
+  (32, 2),
+  (32, 1),
+  (32, 1),
+  (64, 2),
+  (64, 1),
+  (64, 1),
+  (64, 1),
+  (96, 1),
+  (96, 1),
+  (96, 1),
+  (160, 2),
+  (160, 1),
+  (160, 1),
+  (320, 1),
+)
 
 
 @dataclasses.dataclass(unsafe_hash=True)
 class Official:
   """An official network, and the ways to get it wrong."""
+
   backbone: str = 'mobilenet_v2'  # or resnet_v1_50
   multiplier: float = 1.0
   num_classes: int = 5
@@ -34,9 +54,11 @@ class Official:
   batch_norm: str = 'fused'  # fused, spelled_out, folded, scaled
   space_to_batch: bool = False
 
-  @functools.lru_cache(maxsize=2)
+  @functools.lru_cache(maxsize=2)  # noqa: B019
   def make_weights(self):
-    """Random weights by name (not to be changed), such that the activations of all layers stay near 1."""
+    """Random weights by name (not to be changed), such that the activations of all layers stay near
+    1.
+    """
     rng = np.random.default_rng(0)
     weights = {}
 
@@ -46,11 +68,23 @@ class Official:
         if kind in ('weights', 'depthwise_weights'):
           fan_in = shape[0] * shape[1] * (1 if kind == 'depthwise_weights' else shape[2])
           # Small: against a variance near 0.05 an epsilon of 1e-3 shows.
-          scale = 1.0 if name.startswith('logits') else 0.005 if name.startswith('resnet_v1_50/conv1/') else 0.3
+          scale = (
+            1.0
+            if name.startswith('logits')
+            else 0.005
+            if name.startswith('resnet_v1_50/conv1/')
+            else 0.3
+          )
           value = rng.standard_normal(shape) * scale / np.sqrt(fan_in)
         else:
-          low, high = {'gamma': (0.8, 1.6), 'moving_variance': (0.02, 0.1), 'beta': (-0.2, 0.4)}.get(kind, (-0.1, 0.1))
-          value = rng.uniform(low, high, shape) * (0.3 if name.endswith('conv3/BatchNorm/gamma') else 1.0)
+          low, high = {
+            'gamma': (0.8, 1.6),
+            'moving_variance': (0.02, 0.1),
+            'beta': (-0.2, 0.4),
+          }.get(kind, (-0.1, 0.1))
+          value = rng.uniform(low, high, shape) * (
+            0.3 if name.endswith('conv3/BatchNorm/gamma') else 1.0
+          )
         weights[name] = value.astype(np.float32)
       return tf.constant(weights[name])
 
@@ -63,7 +97,9 @@ class Official:
     return self._run(images, lambda name, shape: tf.constant(weights[name]))
 
   def frozen_graph(self, weights, size=65):
-    """GraphDef as freezing leaves it: input ImageTensor uint8 [1, size, size, 3], output `logits_full`."""
+    """GraphDef as freezing leaves it: input ImageTensor uint8 [1, size, size, 3], output
+    `logits_full`.
+    """
     with tf.Graph().as_default() as graph:
       made = {}
 
@@ -75,7 +111,9 @@ class Official:
               made[name] = tf.identity(value, name=name + '/read')
         return made[name]
 
-      images = tf.cast(tf.compat.v1.placeholder(tf.uint8, [1, size, size, 3], name='ImageTensor'), tf.float32)
+      images = tf.cast(
+        tf.compat.v1.placeholder(tf.uint8, [1, size, size, 3], name='ImageTensor'), tf.float32
+      )
       tf.identity(self._run(images, constant, weights), name='logits_full')
       return graph.as_graph_def()
 
@@ -88,14 +126,20 @@ class Official:
       images = (2.0 / 255.0) * images - 1.0
     else:
       images = images - np.array([123.15, 115.90, 103.06], np.float32)
-    features, low_level = getattr(self, '_mobilenet' if self.backbone == 'mobilenet_v2' else '_resnet')(images)
+    features, low_level = getattr(
+      self, '_mobilenet' if self.backbone == 'mobilenet_v2' else '_resnet'
+    )(images)
     return self._head(features, low_level, images.shape[1:3])
 
   def _head(self, features, low_level, image_size):
     size = features.shape[1:3]
     pooled = []
     if self.pooled:
-      pooled = [self._resize(self._conv(tf.reduce_mean(features, [1, 2], keepdims=True), 256, 1, 'image_pooling'), size)]
+      pooled = [
+        self._resize(
+          self._conv(tf.reduce_mean(features, [1, 2], keepdims=True), 256, 1, 'image_pooling'), size
+        )
+      ]
     branches = [self._conv(features, 256, 1, 'aspp0')]
     for index, rate in enumerate(self.rates, 1):
       if self.separable:
@@ -103,7 +147,9 @@ class Official:
       else:
         branches.append(self._conv(features, 256, 3, f'aspp{index}', rate=rate))
     branches = pooled + branches if self.pooling_first else branches + pooled
-    net = self._conv(tf.concat(branches, 3) if len(branches) > 1 else branches[0], 256, 1, 'concat_projection')
+    net = self._conv(
+      tf.concat(branches, 3) if len(branches) > 1 else branches[0], 256, 1, 'concat_projection'
+    )
     if self.decoder:
       low_level = self._conv(low_level, 48, 1, 'decoder/feature_projection0')
       net = tf.concat([self._resize(net, low_level.shape[1:3]), low_level], 3)
@@ -113,7 +159,9 @@ class Official:
         else:
           net = self._conv(net, 256, 3, f'decoder/decoder_conv0/decoder_conv0_{index + 1}')
     kernel = self._get('logits/semantic/weights', [1, 1, net.shape[-1], self.num_classes])
-    net = tf.nn.bias_add(tf.nn.conv2d(net, kernel, 1, 'SAME'), self._get('logits/semantic/biases', [self.num_classes]))
+    net = tf.nn.bias_add(
+      tf.nn.conv2d(net, kernel, 1, 'SAME'), self._get('logits/semantic/biases', [self.num_classes])
+    )
     return self._resize(net, image_size)
 
   def _mobilenet(self, net):
@@ -128,8 +176,16 @@ class Official:
       stride_so_far *= stride
       block = net
       if index:
-        block = self._conv(block, max(8, (net.shape[-1] * 6 + 4) // 8 * 8), 1, scope + '/expand', activation=tf.nn.relu6)
-      block = self._depthwise(block, scope + '/depthwise', stride=stride, rate=own_rate, activation=tf.nn.relu6)
+        block = self._conv(
+          block,
+          max(8, (net.shape[-1] * 6 + 4) // 8 * 8),
+          1,
+          scope + '/expand',
+          activation=tf.nn.relu6,
+        )
+      block = self._depthwise(
+        block, scope + '/depthwise', stride=stride, rate=own_rate, activation=tf.nn.relu6
+      )
       if index == 2:
         low_level = block
       block = self._conv(block, scale(depth), 1, scope + '/project', activation=None)
@@ -137,7 +193,14 @@ class Official:
     return net, low_level
 
   def _resnet(self, net):
-    net = self._conv(tf.pad(net, [[0, 0], [3, 3], [3, 3], [0, 0]]), 64, 7, self.backbone + '/conv1', stride=2, padding='VALID')
+    net = self._conv(
+      tf.pad(net, [[0, 0], [3, 3], [3, 3], [0, 0]]),
+      64,
+      7,
+      self.backbone + '/conv1',
+      stride=2,
+      padding='VALID',
+    )
     with tf.name_scope('pool1'):
       net = tf.nn.max_pool2d(net, 3, 2, 'SAME', name=self.backbone + '/pool1/MaxPool')
     stride_so_far, rate = 4, 1
@@ -152,11 +215,19 @@ class Official:
         if net.shape[-1] == 4 * depth:
           shortcut = net[:, ::stride, ::stride]
         else:
-          shortcut = self._conv(net, 4 * depth, 1, scope + '/shortcut', stride=stride, activation=None)
+          shortcut = self._conv(
+            net, 4 * depth, 1, scope + '/shortcut', stride=stride, activation=None
+          )
         inner = self._conv(net, depth, 1, scope + '/conv1')
         if stride > 1:
-          inner = self._conv(tf.pad(inner, [[0, 0], [1, 1], [1, 1], [0, 0]]), depth, 3, scope + '/conv2', stride=stride,
-                             padding='VALID')
+          inner = self._conv(
+            tf.pad(inner, [[0, 0], [1, 1], [1, 1], [0, 0]]),
+            depth,
+            3,
+            scope + '/conv2',
+            stride=stride,
+            padding='VALID',
+          )
         else:
           inner = self._conv(inner, depth, 3, scope + '/conv2', rate=own_rate)
         inner = self._conv(inner, 4 * depth, 1, scope + '/conv3', activation=None)
@@ -168,16 +239,27 @@ class Official:
   # -- the layers
 
   def _resize(self, net, size):
-    return tf.compat.v1.image.resize_bilinear(net, [int(size[0]), int(size[1])], align_corners=self.align_corners)
+    return tf.compat.v1.image.resize_bilinear(
+      net, [int(size[0]), int(size[1])], align_corners=self.align_corners
+    )
 
   def _separable(self, net, scope, rate=1):
-    return self._conv(self._depthwise(net, scope + '_depthwise', rate=rate), 256, 1, scope + '_pointwise')
+    return self._conv(
+      self._depthwise(net, scope + '_depthwise', rate=rate), 256, 1, scope + '_pointwise'
+    )
 
-  def _conv(self, net, depth, size, scope, *, stride=1, rate=1, padding='SAME', activation=tf.nn.relu):
+  def _conv(
+    self, net, depth, size, scope, *, stride=1, rate=1, padding='SAME', activation=tf.nn.relu
+  ):
     kernel, finish = self._kernel(scope, 'weights', [size, size, net.shape[-1], depth], axis=3)
     if rate > 1 and self.space_to_batch:
-      net = tf.nn.with_space_to_batch(net, [rate, rate], 'SAME', lambda net, *_: tf.nn.conv2d(net, kernel, 1, 'VALID'),
-                                      tf.constant([size, size]))
+      net = tf.nn.with_space_to_batch(
+        net,
+        [rate, rate],
+        'SAME',
+        lambda net, *_: tf.nn.conv2d(net, kernel, 1, 'VALID'),
+        tf.constant([size, size]),
+      )
     else:
       net = tf.nn.conv2d(net, kernel, stride, padding, dilations=rate)
     net = finish(net)
@@ -190,7 +272,9 @@ class Official:
       if self.space_to_batch:
         net = tf.nn.with_space_to_batch(net, [rate, rate], 'SAME', op, tf.constant([3, 3]))
       else:
-        net = tf.compat.v1.nn.depthwise_conv2d_native(net, kernel, [1, 1, 1, 1], 'SAME', dilations=[1, rate, rate, 1])
+        net = tf.compat.v1.nn.depthwise_conv2d_native(
+          net, kernel, [1, 1, 1, 1], 'SAME', dilations=[1, rate, rate, 1]
+        )
     else:
       net = tf.compat.v1.nn.depthwise_conv2d_native(net, kernel, [1, stride, stride, 1], 'SAME')
     return activation(finish(net))
@@ -201,7 +285,9 @@ class Official:
     if scope.startswith(('MobilenetV2/', 'resnet_')):
       epsilon = self.backbone_epsilon or (1e-3 if scope.startswith('M') else 1e-5)
     name, depth = f'{scope}/{kind}', [shape[axis]]
-    statistics = [f'{scope}/BatchNorm/{each}' for each in ('gamma', 'beta', 'moving_mean', 'moving_variance')]
+    statistics = [
+      f'{scope}/BatchNorm/{each}' for each in ('gamma', 'beta', 'moving_mean', 'moving_variance')
+    ]
     if self.batch_norm in ('fused', 'spelled_out') or self._weights is None:
       kernel = self._get(name, shape)
       gamma, beta, mean, variance = [self._get(each, depth) for each in statistics]
@@ -210,7 +296,8 @@ class Official:
         inverse = tf.math.rsqrt(variance + epsilon) * gamma
         return kernel, lambda net: net * inverse + (beta - mean * inverse)
       return kernel, lambda net: tf.compat.v1.nn.fused_batch_norm(
-          net, gamma, beta, mean=mean, variance=variance, epsilon=epsilon, is_training=False)[0]
+        net, gamma, beta, mean=mean, variance=variance, epsilon=epsilon, is_training=False
+      )[0]
     gamma, beta, mean, variance = [self._weights[each] for each in statistics]
     inverse = gamma / np.sqrt(variance + np.float32(epsilon))
     offset = self._get(f'{scope}/bn_offset', depth, beta - mean * inverse)
@@ -219,4 +306,6 @@ class Official:
       return self._get(name, shape), lambda net: net * factor + offset
     shape_of_factor = [1] * 4
     shape_of_factor[axis] = -1
-    return self._get(name, shape, self._weights[name] * inverse.reshape(shape_of_factor)), lambda net: tf.nn.bias_add(net, offset)
+    return self._get(
+      name, shape, self._weights[name] * inverse.reshape(shape_of_factor)
+    ), lambda net: tf.nn.bias_add(net, offset)

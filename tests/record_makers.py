@@ -1,9 +1,10 @@
 """Small images, labels and records for the tests of the data."""
+
 import io
 
 import numpy as np
-from PIL import Image
 import tensorflow as tf
+from PIL import Image
 
 from deeplab.data import tfrecord
 
@@ -15,13 +16,21 @@ def encode(array, *, image_format='PNG'):
   return file.getvalue()
 
 
-def record(number, *, size=(20, 30), value=None, record_format='basic', image=None, label=None, name=None):
-  """A record whose image is filled with `number` and whose label is filled with `value` (default: number % 21)."""
+def record(
+  number, *, size=(20, 30), value=None, record_format='basic', image=None, label=None, name=None
+):
+  """A record whose image is filled with `number` and whose label is filled with `value` (default:
+  number % 21).
+  """
   value = number % 21 if value is None else value
   return tfrecord.serialize(
-      record_format=record_format, height=size[0], width=size[1], name=f'name{number}' if name is None else name,
-      image=encode(np.full([*size, 3], number, np.uint8)) if image is None else image,
-      label=encode(np.full(size, value, np.uint8)) if label is None else label)
+    record_format=record_format,
+    height=size[0],
+    width=size[1],
+    name=f'name{number}' if name is None else name,
+    image=encode(np.full([*size, 3], number, np.uint8)) if image is None else image,
+    label=encode(np.full(size, value, np.uint8)) if label is None else label,
+  )
 
 
 def write(path, records):

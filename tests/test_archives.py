@@ -7,8 +7,13 @@ import pytest
 from deeplab.errors import InputError
 from deeplab.official import archives
 
-CHECKPOINT = {'model/model.ckpt-30000.index': b'index', 'model/model.ckpt-30000.data-00000-of-00001': b'data' * 100_000,
-              'model/._model.ckpt-30000.index': b'mac', 'model/frozen_inference_graph.pb': b'graph', 'model/README': b''}
+CHECKPOINT = {
+  'model/model.ckpt-30000.index': b'index',
+  'model/model.ckpt-30000.data-00000-of-00001': b'data' * 100_000,
+  'model/._model.ckpt-30000.index': b'mac',
+  'model/frozen_inference_graph.pb': b'graph',
+  'model/README': b'',
+}
 
 
 def archive(path, files, *, mode='w:gz', links=()):
@@ -27,7 +32,9 @@ def archive(path, files, *, mode='w:gz', links=()):
 def extract(path):
   with archives.extracted_model(path) as (model, name):
     directory = os.path.dirname(model)
-    there = {each: open(os.path.join(directory, each), 'rb').read() for each in os.listdir(directory)}
+    there = {
+      each: open(os.path.join(directory, each), 'rb').read() for each in os.listdir(directory)
+    }
   assert not os.path.exists(directory)
   return os.path.basename(model), name, there
 
@@ -36,16 +43,27 @@ def extract(path):
 def test_checkpoint_is_preferred_and_nothing_else_is_extracted(mode, tmp_path):
   path = archive(tmp_path / 'model.tar.gz', CHECKPOINT, mode=mode)
   assert archives.is_archive(path)
-  assert extract(path) == ('model.ckpt-30000', 'model/model.ckpt-30000', {
-      'model.ckpt-30000.index': b'index', 'model.ckpt-30000.data-00000-of-00001': b'data' * 100_000})
+  assert extract(path) == (
+    'model.ckpt-30000',
+    'model/model.ckpt-30000',
+    {'model.ckpt-30000.index': b'index', 'model.ckpt-30000.data-00000-of-00001': b'data' * 100_000},
+  )
 
 
 def test_frozen_graph_where_there_is_no_checkpoint(tmp_path):
-  path = archive(tmp_path / 'model.tar.gz', {'a/frozen_inference_graph.pb': b'graph', 'a/other.pb': b''})
-  assert extract(path) == ('frozen_inference_graph.pb', 'a/frozen_inference_graph.pb', {'frozen_inference_graph.pb': b'graph'})
+  path = archive(
+    tmp_path / 'model.tar.gz', {'a/frozen_inference_graph.pb': b'graph', 'a/other.pb': b''}
+  )
+  assert extract(path) == (
+    'frozen_inference_graph.pb',
+    'a/frozen_inference_graph.pb',
+    {'frozen_inference_graph.pb': b'graph'},
+  )
 
 
-@pytest.mark.parametrize('name', ['../model.ckpt.index', 'model/../../evil', '/etc/evil', '..\\evil'])
+@pytest.mark.parametrize(
+  'name', ['../model.ckpt.index', 'model/../../evil', '/etc/evil', '..\\evil']
+)
 def test_names_that_lead_out_are_refused(name, tmp_path):
   path = archive(tmp_path / 'model.tar.gz', {**CHECKPOINT, name: b''})
   with pytest.raises(InputError, match='leads out of its directory; nothing was extracted'):
@@ -61,11 +79,18 @@ def test_links_in_place_of_files_are_refused(tmp_path):
     extract(path)
 
 
-@pytest.mark.parametrize('files, message', [
+@pytest.mark.parametrize(
+  'files, message',
+  [
     ({'README': b''}, r'no checkpoint \(\*.index\) and no frozen graph \(\*.pb\), but README'),
     ({}, 'but nothing'),
-    ({'a.index': b'', 'a.data-00000-of-00001': b'', 'b.index': b'', 'b.data-00000-of-00001': b''}, r'several models \(a, b\)'),
-    ({'a.index': b''}, 'a.index without its data file a.data-00000-of-00001')])
+    (
+      {'a.index': b'', 'a.data-00000-of-00001': b'', 'b.index': b'', 'b.data-00000-of-00001': b''},
+      r'several models \(a, b\)',
+    ),
+    ({'a.index': b''}, 'a.index without its data file a.data-00000-of-00001'),
+  ],
+)
 def test_archives_without_one_model_are_refused(files, message, tmp_path):
   with pytest.raises(InputError, match=message):
     extract(archive(tmp_path / 'model.tar.gz', files))
@@ -78,7 +103,7 @@ def test_truncated_archives_are_refused(kept, mode, tmp_path):
   path = archive(tmp_path / 'model.tar.gz', files, mode=mode)
   whole = open(path, 'rb').read()
   with open(path, 'wb') as file:
-    file.write(whole[:int(len(whole) * kept)])
+    file.write(whole[: int(len(whole) * kept)])
   assert archives.is_archive(path)
   with pytest.raises(InputError, match='damaged or truncated'):
     extract(path)
@@ -87,7 +112,7 @@ def test_truncated_archives_are_refused(kept, mode, tmp_path):
 def test_damaged_content_is_refused(tmp_path):
   path = archive(tmp_path / 'model.tar.gz', {**CHECKPOINT, 'noise': os.urandom(100_000)})
   content = bytearray(open(path, 'rb').read())
-  content[len(content) // 2] ^= 0xff
+  content[len(content) // 2] ^= 0xFF
   with open(path, 'wb') as file:
     file.write(content)
   with pytest.raises(InputError, match='damaged'):

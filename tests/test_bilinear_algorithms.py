@@ -1,4 +1,7 @@
-"""Every algorithm is a 3x3 convolution for all pixels and taps: it is one for each tap alone, and linear."""
+"""Every algorithm is a 3x3 convolution for all pixels and taps: it is one for each tap alone, and
+linear.
+"""
+
 import numpy as np
 import pytest
 
@@ -16,12 +19,19 @@ def test_matrices(algorithm):
       taps[row, column] = 1.0
       factors = np.repeat(algorithm.weights @ taps.reshape(9), tiles)
       outputs = algorithm.outputs @ (factors[:, np.newaxis] * (algorithm.inputs @ all_pixels))
-      pixels = np.pad(all_pixels.reshape([side + 2 * overlap] * 2 + [-1]), [[1 - overlap] * 2] * 2 + [[0, 0]])
-      expected = pixels[row:row + side, column:column + side].reshape([side ** 2, -1])
+      pixels = np.pad(
+        all_pixels.reshape([side + 2 * overlap] * 2 + [-1]), [[1 - overlap] * 2] * 2 + [[0, 0]]
+      )
+      expected = pixels[row : row + side, column : column + side].reshape([side**2, -1])
       np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-6)
 
 
 def test_numbers_of_products():
   assert TILES.num_products == 25 and FOUR_TILES.num_products == 100
-  assert {side: algorithm.num_products for side, algorithm in WHOLE.items()} == {3: 16, 4: 37, 5: 52, 6: 73}
+  assert {side: algorithm.num_products for side, algorithm in WHOLE.items()} == {
+    3: 16,
+    4: 37,
+    5: 52,
+    6: 73,
+  }
   assert PAIR.num_products == 9

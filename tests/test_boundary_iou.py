@@ -30,7 +30,8 @@ def test_scores_by_hand():
   prediction[2:7, 2:8] = 1
   boundary = BoundaryIou(num_classes=3, ignore_label=255)
   boundary.add(label, prediction)
-  # Rings of 16 and of 2 * 6 + 2 * 3 = 18 pixels; common: 5 left, and 2 * 4 of the top and bottom rows = 13.
+  # Rings of 16 and of 2 * 6 + 2 * 3 = 18 pixels; common: 5 left, and 2 * 4 of the top and bottom
+  # rows = 13.
   assert boundary.per_class[1] == pytest.approx(13 / (16 + 18 - 13))
   assert np.isnan(boundary.per_class[2])
   assert boundary.mean == pytest.approx(np.nanmean(boundary.per_class))

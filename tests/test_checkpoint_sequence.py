@@ -27,7 +27,10 @@ def test_one(tmp_path):
 def test_all_by_step(tmp_path):
   _make(tmp_path, 'model.ckpt-10', 'model.ckpt', 'model.ckpt-9')
   assert _names(checkpoint_sequence(str(tmp_path), all_checkpoints=True)) == [
-      'model.ckpt-9', 'model.ckpt-10', 'model.ckpt']
+    'model.ckpt-9',
+    'model.ckpt-10',
+    'model.ckpt',
+  ]
 
 
 def test_need_a_directory(tmp_path):
@@ -51,7 +54,9 @@ def test_watch_sees_new_and_rewritten_ones_until_none_comes(tmp_path):
       _make(tmp_path, 'model.ckpt')
 
   lines = []
-  found = _names(checkpoint_sequence(str(tmp_path), watch=True, timeout=20, wait=wait, say=lines.append))
+  found = _names(
+    checkpoint_sequence(str(tmp_path), watch=True, timeout=20, wait=wait, say=lines.append)
+  )
   assert found == ['model.ckpt', 'model.ckpt-2', 'model.ckpt']
   assert len(waits) == 3 + 4 and waits[0] == 5
   assert 'waiting' in lines[0] and 'no new checkpoint' in lines[-1]
@@ -63,8 +68,9 @@ def test_watch_an_empty_directory(tmp_path):
     if not os.listdir(tmp_path):
       _make(tmp_path, 'model.ckpt-1')
 
-  assert _names(checkpoint_sequence(
-      str(tmp_path), watch=True, timeout=8, wait=wait, say=lambda line: None)) == ['model.ckpt-1']
+  assert _names(
+    checkpoint_sequence(str(tmp_path), watch=True, timeout=8, wait=wait, say=lambda line: None)
+  ) == ['model.ckpt-1']
 
 
 def test_checkpoints_deleted_meanwhile_are_left_out(tmp_path):

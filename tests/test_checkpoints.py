@@ -1,4 +1,5 @@
 """Checkpoints: the three ways to name one, both formats, shapes, and what a failed write leaves."""
+
 import os
 
 import numpy as np
@@ -11,9 +12,9 @@ from deeplab.errors import InputError
 
 def make_variables(num_classes=3):
   return {
-      'net/conv/weights': tf.Variable(np.arange(6, dtype=np.float32).reshape(2, 3)),
-      'net/conv/biases': tf.Variable([7.0, 8.0, 9.0]),
-      'logits/semantic/weights': tf.Variable(np.full([3, num_classes], 0.5, np.float32)),
+    'net/conv/weights': tf.Variable(np.arange(6, dtype=np.float32).reshape(2, 3)),
+    'net/conv/biases': tf.Variable([7.0, 8.0, 9.0]),
+    'logits/semantic/weights': tf.Variable(np.full([3, num_classes], 0.5, np.float32)),
   }
 
 
@@ -23,7 +24,9 @@ def zeros_like(variables):
 
 def write_v1(path, variables):
   names = sorted(variables)
-  tf.raw_ops.Save(filename=path, tensor_names=names, data=[variables[name].read_value() for name in names])
+  tf.raw_ops.Save(
+    filename=path, tensor_names=names, data=[variables[name].read_value() for name in names]
+  )
 
 
 def test_written_checkpoint_is_read_by_tensorflow_by_name(tmp_path):
@@ -31,11 +34,18 @@ def test_written_checkpoint_is_read_by_tensorflow_by_name(tmp_path):
   checkpoints.write(prefix, {**make_variables(), 'global_step': np.int64(5)})
 
   assert dict(tf.train.list_variables(prefix)) == {
-      'global_step': [], 'logits/semantic/weights': [3, 3], 'net/conv/biases': [3], 'net/conv/weights': [2, 3]}
+    'global_step': [],
+    'logits/semantic/weights': [3, 3],
+    'net/conv/biases': [3],
+    'net/conv/weights': [2, 3],
+  }
   reader = tf.train.load_checkpoint(prefix)
   assert reader.get_variable_to_dtype_map()['global_step'] == tf.int64
   np.testing.assert_array_equal(reader.get_tensor('net/conv/weights'), [[0, 1, 2], [3, 4, 5]])
-  assert sorted(os.listdir(tmp_path / 'run')) == ['model.ckpt-5.data-00000-of-00001', 'model.ckpt-5.index']
+  assert sorted(os.listdir(tmp_path / 'run')) == [
+    'model.ckpt-5.data-00000-of-00001',
+    'model.ckpt-5.index',
+  ]
 
 
 @pytest.mark.parametrize('version', ['V1', 'V2'])
@@ -60,7 +70,10 @@ def test_checkpoint_of_the_tensorflow_1_saver_is_read(tmp_path):
   variables = zeros_like(make_variables())
   report = checkpoints.restore(variables, checkpoints.find(path))
   assert report.restored == ('net/conv/biases',)
-  assert report.new == (('net/conv/weights', 'not in the checkpoint'), ('logits/semantic/weights', 'not in the checkpoint'))
+  assert report.new == (
+    ('net/conv/weights', 'not in the checkpoint'),
+    ('logits/semantic/weights', 'not in the checkpoint'),
+  )
   np.testing.assert_array_equal(variables['net/conv/biases'].numpy(), [1, 2, 3])
 
 
@@ -68,7 +81,10 @@ def test_other_shape_names_variable_and_both_shapes_and_assigns_nothing(tmp_path
   prefix = str(tmp_path / 'model.ckpt')
   checkpoints.write(prefix, make_variables(num_classes=5))
   variables = zeros_like(make_variables())
-  with pytest.raises(InputError, match=r'logits/semantic/weights has shape \[3, 5\], the network needs \[3, 3\].*num_classes'):
+  with pytest.raises(
+    InputError,
+    match=r'logits/semantic/weights has shape \[3, 5\], the network needs \[3, 3\].*num_classes',
+  ):
     checkpoints.restore(variables, prefix)
   assert not variables['net/conv/biases'].numpy().any()
 
@@ -94,14 +110,18 @@ def test_another_backbone_and_nothing_in_common_are_refused(tmp_path):
   checkpoints.write(prefix, {'other/weights': np.zeros(3, np.float32)})
   with pytest.raises(InputError, match='none of its 1 variables'):
     checkpoints.restore(make_variables(), prefix)
-  with pytest.raises(InputError, match='has 0 of the 2 variables of the backbone net; its own scopes are other'):
+  with pytest.raises(
+    InputError, match='has 0 of the 2 variables of the backbone net; its own scopes are other'
+  ):
     checkpoints.restore(make_variables(), prefix, backbone_scope='net')
 
 
 def test_missing_variable_is_refused_where_all_are_required(tmp_path):
   prefix = str(tmp_path / 'model.ckpt')
   checkpoints.write(prefix, {'net/conv/biases': np.zeros(3, np.float32)})
-  with pytest.raises(InputError, match="lacks 2 of the network's 3 variables, the first is net/conv/weights"):
+  with pytest.raises(
+    InputError, match="lacks 2 of the network's 3 variables, the first is net/conv/weights"
+  ):
     checkpoints.restore(make_variables(), prefix, require_all=True)
 
 
@@ -167,7 +187,9 @@ def test_state_file_names_the_latest(tmp_path, monkeypatch, relative):
 
 
 @pytest.mark.parametrize('killed_at', range(4))
-def test_kill_while_a_checkpoint_is_replaced_leaves_the_old_one_or_the_new_one(tmp_path, monkeypatch, killed_at):
+def test_kill_while_a_checkpoint_is_replaced_leaves_the_old_one_or_the_new_one(
+  tmp_path, monkeypatch, killed_at
+):
   prefix = str(tmp_path / 'best.ckpt')
   checkpoints.write(prefix, {'value': np.float32(1)})
   calls = []
@@ -178,11 +200,15 @@ def test_kill_while_a_checkpoint_is_replaced_leaves_the_old_one_or_the_new_one(t
         raise KeyboardInterrupt
       calls.append(arguments)
       return function(*arguments)
+
     return call
 
-  # The calls that change what is under the final name, in their order: remove the index, put the data, put the index.
+  # The calls that change what is under the final name, in their order: remove the index, put the
+  # data, put the index.
   remove, replace = os.remove, os.replace
-  monkeypatch.setattr(os, 'remove', lambda path: killing(remove)(path) if path == prefix + '.index' else remove(path))
+  monkeypatch.setattr(
+    os, 'remove', lambda path: killing(remove)(path) if path == prefix + '.index' else remove(path)
+  )
   monkeypatch.setattr(os, 'replace', killing(replace))
   if killed_at < 3:
     with pytest.raises(KeyboardInterrupt):
@@ -194,4 +220,6 @@ def test_kill_while_a_checkpoint_is_replaced_leaves_the_old_one_or_the_new_one(t
   checkpoints.write(prefix, {'value': np.float32(3)})
   assert checkpoints.Reader(checkpoints.find(prefix)).get('value') == 3
   assert sorted(name for name in os.listdir(tmp_path) if not name.startswith('.')) == [
-      'best.ckpt.data-00000-of-00001', 'best.ckpt.index']
+    'best.ckpt.data-00000-of-00001',
+    'best.ckpt.index',
+  ]

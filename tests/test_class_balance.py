@@ -25,7 +25,11 @@ def write(path, labels):
     for label in labels:
       buffer = io.BytesIO()
       Image.fromarray(np.array(label, np.uint8)).save(buffer, 'PNG')
-      writer.write(tfrecord.serialize(record_format='basic', image=b'', label=buffer.getvalue(), name='n', height=1, width=4))
+      writer.write(
+        tfrecord.serialize(
+          record_format='basic', image=b'', label=buffer.getvalue(), name='n', height=1, width=4
+        )
+      )
   return (str(path),)
 
 
@@ -38,4 +42,6 @@ def test_weights_of_records(tmp_path):
 
 def test_a_bad_label_is_named(tmp_path):
   with pytest.raises(InputError, match='a.tfrecord'):
-    class_balance.weights_of_records(write(tmp_path / 'a.tfrecord', [[[0, 9, 0, 0]]]), num_classes=4, ignore_label=255)
+    class_balance.weights_of_records(
+      write(tmp_path / 'a.tfrecord', [[[0, 9, 0, 0]]]), num_classes=4, ignore_label=255
+    )

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from deeplab import class_names
-from deeplab import color_map
+from deeplab import class_names, color_map
 from deeplab.data import source_files
 from deeplab.errors import InputError
 
@@ -10,9 +9,22 @@ from deeplab.errors import InputError
 def test_voc_colors():
   colors = color_map.pascal_voc_color_map()
   assert colors.dtype == np.uint8 and colors.shape == (256, 3)
-  # The published colours of PASCAL VOC: background, aeroplane, ..., cat, chair, ..., tvmonitor, void.
-  expected = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 4: (0, 0, 128), 7: (128, 128, 128),
-              8: (64, 0, 0), 9: (192, 0, 0), 15: (192, 128, 128), 16: (0, 64, 0), 20: (0, 64, 128), 255: (224, 224, 192)}
+  # The published colours of PASCAL VOC: background, aeroplane, ..., cat, chair, ..., tvmonitor,
+  # void.
+  expected = {
+    0: (0, 0, 0),
+    1: (128, 0, 0),
+    2: (0, 128, 0),
+    3: (128, 128, 0),
+    4: (0, 0, 128),
+    7: (128, 128, 128),
+    8: (64, 0, 0),
+    9: (192, 0, 0),
+    15: (192, 128, 128),
+    16: (0, 64, 0),
+    20: (0, 64, 128),
+    255: (224, 224, 192),
+  }
   for index, color in expected.items():
     assert tuple(colors[index]) == color
   assert len(np.unique(colors, axis=0)) == 256
@@ -36,8 +48,16 @@ def test_ade20k_colors():
   colors = color_map.load_color_map('ade20k')
   assert colors.shape == (151, 3) == (len(class_names.ADE20K), 3)
   named = dict(zip(class_names.ADE20K, map(tuple, colors.tolist())))
-  assert named['other'] == (0, 0, 0) and named['wall'] == (120, 120, 120) and named['sky'] == (6, 230, 230)
-  assert named['water'] == (61, 230, 250) and named['stool'] == (0, 214, 255) and named['flag'] == (92, 0, 255)
+  assert (
+    named['other'] == (0, 0, 0)
+    and named['wall'] == (120, 120, 120)
+    and named['sky'] == (6, 230, 230)
+  )
+  assert (
+    named['water'] == (61, 230, 250)
+    and named['stool'] == (0, 214, 255)
+    and named['flag'] == (92, 0, 255)
+  )
   # The benchmark itself gives road and skyscraper one grey; all others are distinct.
   assert named['road'] == named['skyscraper'] == (140, 140, 140)
   assert len(np.unique(colors, axis=0)) == 150
@@ -52,17 +72,22 @@ def test_names_are_distinct():
 def test_color_map_file(tmp_path):
   path = tmp_path / 'map.txt'
   path.write_text('# mine\n0 0 0 0 background\n\n2, 10, 20, 30, traffic light\n1 255 0 0\n')
-  np.testing.assert_array_equal(color_map.load_color_map(str(path)), [[0, 0, 0], [255, 0, 0], [10, 20, 30]])
+  np.testing.assert_array_equal(
+    color_map.load_color_map(str(path)), [[0, 0, 0], [255, 0, 0], [10, 20, 30]]
+  )
   assert color_map.read_entries(str(path))[1] == (2, (10, 20, 30), 'traffic light')
 
 
-@pytest.mark.parametrize('text, message', [
+@pytest.mark.parametrize(
+  'text, message',
+  [
     ('0 0 0 0\n0 1 1 1\n', 'line 2: index 0 appears twice'),
     ('0 0 0 256\n', "line 1: '0 0 0 256' is not `index r g b"),
     ('background\n', "line 1: 'background' is not"),
     ('0 0 0\n', "line 1: '0 0 0' is not"),
     ('\n# nothing\n', 'no line `index r g b'),
-])
+  ],
+)
 def test_wrong_color_map_file(tmp_path, text, message):
   path = tmp_path / 'map.txt'
   path.write_text(text)
@@ -93,7 +118,9 @@ def test_colorize_more_than_256_classes_and_negative_labels():
   np.testing.assert_array_equal(painted, [[colors[299], [0, 0, 0], [0, 0, 0]]])
   # A uint8 label cannot leave a map of 256 entries; the last entry must survive the spare one.
   np.testing.assert_array_equal(
-      color_map.colorize(np.array([[255]], np.uint8), color_map.pascal_voc_color_map()), [[[224, 224, 192]]])
+    color_map.colorize(np.array([[255]], np.uint8), color_map.pascal_voc_color_map()),
+    [[[224, 224, 192]]],
+  )
 
 
 def test_load_class_names(tmp_path):
@@ -111,5 +138,7 @@ def test_load_class_names(tmp_path):
 def test_wrong_class_names(tmp_path):
   with pytest.raises(InputError, match='^--class_names=voc: 21 names for --num_classes=6'):
     class_names.load_class_names('voc', 6)
-  with pytest.raises(InputError, match='^--class_names=.*absent: not a file, and not one of voc, cityscapes, ade20k'):
+  with pytest.raises(
+    InputError, match='^--class_names=.*absent: not a file, and not one of voc, cityscapes, ade20k'
+  ):
     class_names.load_class_names(str(tmp_path / 'absent'), 6)

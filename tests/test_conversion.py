@@ -1,11 +1,12 @@
 """Image and label files to records."""
+
 import json
 import os
 
 import numpy as np
-from PIL import Image
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from deeplab import color_map
 from deeplab.data import conversion, labels, source_files, tfrecord
@@ -30,8 +31,18 @@ def write_label(directory, name, array):
 
 
 def make_options(directory, **changes):
-  changes = {'list_path': str(directory / 'list.txt'), 'output_dir': str(directory / 'out'), 'num_workers': 1, **changes}
-  return ConversionOptions(images_dir=str(directory / 'images'), labels_dir=str(directory / 'labels'), split='train', **changes)
+  changes = {
+    'list_path': str(directory / 'list.txt'),
+    'output_dir': str(directory / 'out'),
+    'num_workers': 1,
+    **changes,
+  }
+  return ConversionOptions(
+    images_dir=str(directory / 'images'),
+    labels_dir=str(directory / 'labels'),
+    split='train',
+    **changes,
+  )
 
 
 def read(path):
@@ -39,13 +50,20 @@ def read(path):
 
 
 def files_below(directory):
-  return sorted(os.path.relpath(os.path.join(root, name), directory) for root, _, names in os.walk(directory) for name in names)
+  return sorted(
+    os.path.relpath(os.path.join(root, name), directory)
+    for root, _, names in os.walk(directory)
+    for name in names
+  )
 
 
 @pytest.mark.parametrize('num_workers', [1, 2])
 def test_files_go_into_the_records_as_they_are_in_the_order_of_the_list(data, num_workers):
   conversion.convert(make_options(data, num_workers=num_workers))
-  assert files_below(data / 'out') == ['train/train-00001-of-00001.tfrecord', 'train/train-summary.json']
+  assert files_below(data / 'out') == [
+    'train/train-00001-of-00001.tfrecord',
+    'train/train-summary.json',
+  ]
   records = read(data / 'out/train/train-00001-of-00001.tfrecord')
   assert [record['name'] for record in records] == [b'c', b'a', b'b']
   for record in records:
@@ -57,23 +75,41 @@ def test_files_go_into_the_records_as_they_are_in_the_order_of_the_list(data, nu
 def test_shards_of_the_reference_layout_are_numbered_from_1(data):
   conversion.convert(make_options(data, num_per_shard=2))
   assert files_below(data / 'out') == [
-      'train/train-00001-of-00002.tfrecord', 'train/train-00002-of-00002.tfrecord', 'train/train-summary.json']
-  assert [len(read(data / 'out/train' / f'train-0000{number}-of-00002.tfrecord')) for number in (1, 2)] == [2, 1]
+    'train/train-00001-of-00002.tfrecord',
+    'train/train-00002-of-00002.tfrecord',
+    'train/train-summary.json',
+  ]
+  assert [
+    len(read(data / 'out/train' / f'train-0000{number}-of-00002.tfrecord')) for number in (1, 2)
+  ] == [2, 1]
 
 
 def test_official_layout(data):
   conversion.convert(make_options(data, record_format='official', num_per_shard=2))
-  assert files_below(data / 'out') == ['train-00000-of-00002.tfrecord', 'train-00001-of-00002.tfrecord', 'train-summary.json']
-  record = next(iter(tf.data.TFRecordDataset(str(data / 'out/train-00000-of-00002.tfrecord')))).numpy()
+  assert files_below(data / 'out') == [
+    'train-00000-of-00002.tfrecord',
+    'train-00001-of-00002.tfrecord',
+    'train-summary.json',
+  ]
+  record = next(
+    iter(tf.data.TFRecordDataset(str(data / 'out/train-00000-of-00002.tfrecord')))
+  ).numpy()
   feature = tf.train.Example.FromString(record).features.feature
   assert feature['image/filename'].bytes_list.value == [b'c']
-  assert (feature['image/height'].int64_list.value[0], feature['image/width'].int64_list.value[0]) == (5, 6)
+  assert (
+    feature['image/height'].int64_list.value[0],
+    feature['image/width'].int64_list.value[0],
+  ) == (5, 6)
 
 
 def test_without_list_all_names_with_both_files(data):
   Image.new('RGB', (6, 5)).save(data / 'images' / 'unlabelled.jpg')
   conversion.convert(make_options(data, list_path=None))
-  assert [record['name'] for record in read(data / 'out/train/train-00001-of-00001.tfrecord')] == [b'a', b'b', b'c']
+  assert [record['name'] for record in read(data / 'out/train/train-00001-of-00001.tfrecord')] == [
+    b'a',
+    b'b',
+    b'c',
+  ]
 
 
 def test_summary_counts_pixels_images_and_sizes(data):
@@ -81,25 +117,39 @@ def test_summary_counts_pixels_images_and_sizes(data):
   summary = conversion.convert(make_options(data, num_classes=21))
   assert summary == json.loads((data / 'out/train/train-summary.json').read_text())
   assert summary['labels'] == {
-      '0': {'pixels': 55, 'images': 2}, '2': {'pixels': 30, 'images': 1}, '255': {'pixels': 5, 'images': 1}}
+    '0': {'pixels': 55, 'images': 2},
+    '2': {'pixels': 30, 'images': 1},
+    '255': {'pixels': 5, 'images': 1},
+  }
   assert summary['num_records'] == 3 and summary['height'] == {'min': 5, 'max': 5, 'mean': 5.0}
   assert summary['images_encoded_again'] == summary['labels_encoded_again'] == 0
 
 
 def test_colours_become_the_same_records_as_indices(data):
   colors = color_map.pascal_voc_color_map()
-  indices = {name: np.random.default_rng(number).choice([0, 1, 20, 255], [5, 6]).astype(np.uint8)
-             for number, name in enumerate('abc')}
+  indices = {
+    name: np.random.default_rng(number).choice([0, 1, 20, 255], [5, 6]).astype(np.uint8)
+    for number, name in enumerate('abc')
+  }
   for name, label in indices.items():
     write_label(data, name, label)
   plain = conversion.convert(make_options(data, output_dir=str(data / 'plain')))
   for name, label in indices.items():
     write_label(data, name, colors[label])
-  mapped = conversion.convert(make_options(data, output_dir=str(data / 'mapped'), label_colormap='voc', num_classes=21))
+  mapped = conversion.convert(
+    make_options(data, output_dir=str(data / 'mapped'), label_colormap='voc', num_classes=21)
+  )
   assert mapped['labels'] == plain['labels'] and mapped['labels_encoded_again'] == 3
-  for one, other in zip(*(read(data / directory / 'train/train-00001-of-00001.tfrecord') for directory in ('plain', 'mapped'))):
+  for one, other in zip(
+    *(
+      read(data / directory / 'train/train-00001-of-00001.tfrecord')
+      for directory in ('plain', 'mapped')
+    )
+  ):
     assert (one['image'], one['name']) == (other['image'], other['name'])
-    np.testing.assert_array_equal(labels.read_png(one['label'])[0], labels.read_png(other['label'])[0])
+    np.testing.assert_array_equal(
+      labels.read_png(one['label'])[0], labels.read_png(other['label'])[0]
+    )
   with pytest.raises(InputError, match='3 problems'):
     conversion.convert(make_options(data, output_dir=str(data / 'refused')))
   assert not files_below(data / 'refused')
@@ -107,7 +157,11 @@ def test_colours_become_the_same_records_as_indices(data):
 
 def test_label_offset_makes_zero_ignored(data):
   summary = conversion.convert(make_options(data, label_offset=-1, num_classes=2))
-  assert {value: entry['images'] for value, entry in summary['labels'].items()} == {'0': 1, '1': 1, '255': 1}
+  assert {value: entry['images'] for value, entry in summary['labels'].items()} == {
+    '0': 1,
+    '1': 1,
+    '255': 1,
+  }
 
 
 def problem_of(data, capsys, **changes):
@@ -132,7 +186,10 @@ def test_label_without_image_is_named(data, capsys):
   assert f'orphan: no file {data}/images/orphan.jpg' in problem_of(data, capsys, list_path=None)
 
 
-@pytest.mark.parametrize('content, message', [('', 'no names in it'), ('\n  \n', 'no names in it'), (None, 'cannot be read')])
+@pytest.mark.parametrize(
+  'content, message',
+  [('', 'no names in it'), ('\n  \n', 'no names in it'), (None, 'cannot be read')],
+)
 def test_empty_or_missing_list(data, content, message, capsys):
   (data / 'list.txt').unlink()
   if content is not None:
@@ -140,8 +197,13 @@ def test_empty_or_missing_list(data, content, message, capsys):
   assert message in problem_of(data, capsys)
 
 
-@pytest.mark.parametrize('changes, message', [
-    ({'images_ext': '.bmp'}, 'no .*bmp files in it'), ({'labels_ext': 'mat'}, 'no .*mat files in it')])
+@pytest.mark.parametrize(
+  'changes, message',
+  [
+    ({'images_ext': '.bmp'}, 'no .*bmp files in it'),
+    ({'labels_ext': 'mat'}, 'no .*mat files in it'),
+  ],
+)
 def test_directories_without_such_files(data, changes, message):
   with pytest.raises(InputError, match=message):
     conversion.convert(make_options(data, list_path=None, **changes))
@@ -154,7 +216,11 @@ def test_no_name_of_the_list_has_files(data, capsys):
 
 def test_missing_directory(data):
   with pytest.raises(InputError, match='--images_dir=.*no such directory'):
-    conversion.convert(ConversionOptions(images_dir=str(data / 'none'), labels_dir=str(data / 'labels'), split='train'))
+    conversion.convert(
+      ConversionOptions(
+        images_dir=str(data / 'none'), labels_dir=str(data / 'labels'), split='train'
+      )
+    )
 
 
 def test_every_bad_file_is_listed(data, capsys):
@@ -172,7 +238,7 @@ def test_truncated_image_and_label_and_other_formats(data, capsys):
   noise = np.random.default_rng(0).integers(0, 255, [50, 60, 3]).astype(np.uint8)
   Image.fromarray(noise).save(data / 'images' / 'a.jpg')
   content = (data / 'images' / 'a.jpg').read_bytes()
-  (data / 'images' / 'a.jpg').write_bytes(content[:len(content) // 2])
+  (data / 'images' / 'a.jpg').write_bytes(content[: len(content) // 2])
   (data / 'labels' / 'b.png').write_bytes((data / 'labels' / 'b.png').read_bytes()[:45])
   Image.fromarray(noise).save(data / 'images' / 'c.jpg', format='GIF')
   text = problem_of(data, capsys)
@@ -182,23 +248,31 @@ def test_truncated_image_and_label_and_other_formats(data, capsys):
 
 def test_single_problem_is_the_error_line(data, capsys):
   write_label(data, 'b', np.full([5, 6], 77, np.uint8))
-  assert problem_of(data, capsys, num_classes=21).startswith(f'b: {data}/labels/b.png: label value 77')
+  assert problem_of(data, capsys, num_classes=21).startswith(
+    f'b: {data}/labels/b.png: label value 77'
+  )
 
 
 def test_only_the_first_20_problems_are_listed(data, capsys):
   (data / 'list.txt').write_text('a\n' + ''.join(f'x{number}\n' for number in range(30)))
   text = problem_of(data, capsys)
-  assert text.count('problem: x') == 20 and 'problem: ... and 40 more' in text and '60 problems' in text
+  assert (
+    text.count('problem: x') == 20 and 'problem: ... and 40 more' in text and '60 problems' in text
+  )
 
 
 def test_large_image_is_refused_before_it_is_decoded(data, capsys):
-  assert 'a.jpg has 6x5 pixels (width x height), more than --max_image_pixels=29' in problem_of(data, capsys, max_image_pixels=29)
+  assert 'a.jpg has 6x5 pixels (width x height), more than --max_image_pixels=29' in problem_of(
+    data, capsys, max_image_pixels=29
+  )
 
 
 def test_shards_of_another_conversion_are_not_mixed_with_ours(data):
   conversion.convert(make_options(data))
   conversion.convert(make_options(data))  # The same shards are replaced.
-  with pytest.raises(InputError, match='has 1 shards of another conversion .train-00001-of-00001.tfrecord'):
+  with pytest.raises(
+    InputError, match='has 1 shards of another conversion .train-00001-of-00001.tfrecord'
+  ):
     conversion.convert(make_options(data, num_per_shard=1))
 
 
@@ -219,25 +293,40 @@ def test_failure_while_writing_leaves_nothing(data, monkeypatch):
 
 def test_image_turned_by_exif_is_turned_for_its_label(data):
   left, right = np.full([4, 3, 3], 250, np.uint8), np.full([4, 3, 3], 5, np.uint8)
-  picture = Image.fromarray(np.concatenate([left, right], axis=1))  # 6 wide, 4 high; left half bright.
+  # 6 wide, 4 high; left half bright.
+  picture = Image.fromarray(np.concatenate([left, right], axis=1))
   exif = Image.Exif()
   exif[0x0112] = 6  # Show it turned by 90 degrees clockwise: the left half comes to the top.
   picture.save(data / 'images' / 'a.jpg', exif=exif, quality=95)
   options = make_options(data)
-  pair = source_files.Pair(name='a', image_path=str(data / 'images' / 'a.jpg'), label_path=str(data / 'labels' / 'a.png'))
+  pair = source_files.Pair(
+    name='a', image_path=str(data / 'images' / 'a.jpg'), label_path=str(data / 'labels' / 'a.png')
+  )
   write_label(data, 'a', np.zeros([6, 4], np.uint8))
   converted = source_files.convert_pair(pair, options, None)
-  assert (converted.problem, converted.height, converted.width, converted.image_encoded_again) == (None, 6, 4, True)
+  assert (converted.problem, converted.height, converted.width, converted.image_encoded_again) == (
+    None,
+    6,
+    4,
+    True,
+  )
   image = tf.io.decode_png(converted.image).numpy()
   assert image.shape == (6, 4, 3) and image[:2].min() > 200 and image[-2:].max() < 50
   # A label of the stored size was drawn on the stored image, which then stays as it is.
   write_label(data, 'a', np.zeros([4, 6], np.uint8))
   converted = source_files.convert_pair(pair, options, None)
-  assert (converted.problem, converted.height, converted.width, converted.image_encoded_again) == (None, 4, 6, False)
+  assert (converted.problem, converted.height, converted.width, converted.image_encoded_again) == (
+    None,
+    4,
+    6,
+    False,
+  )
   assert converted.image == (data / 'images' / 'a.jpg').read_bytes()
 
 
-@pytest.mark.parametrize('mode, settings', [('L', {}), ('CMYK', {}), ('RGB', {'progressive': True})])
+@pytest.mark.parametrize(
+  'mode, settings', [('L', {}), ('CMYK', {}), ('RGB', {'progressive': True})]
+)
 def test_jpegs_of_other_kinds_stay_as_they_are(data, mode, settings):
   Image.new('RGB', (6, 5), (10, 20, 200)).convert(mode).save(data / 'images' / 'a.jpg', **settings)
   summary = conversion.convert(make_options(data))
@@ -249,7 +338,9 @@ def test_palette_labels_are_stored_as_they_are(data):
   picture.putpalette(color_map.pascal_voc_color_map().ravel().tolist())
   picture.save(data / 'labels' / 'a.png')
   summary = conversion.convert(make_options(data))
-  assert {str(value) for value in range(10, 40)} <= set(summary['labels']) and summary['labels_encoded_again'] == 0
+  assert {str(value) for value in range(10, 40)} <= set(summary['labels']) and summary[
+    'labels_encoded_again'
+  ] == 0
 
 
 def test_ade20k_colours_that_two_classes_share_are_ambiguous():
@@ -268,16 +359,26 @@ def test_voc8_records_hold_the_indices_of_the_pngs(tmp_path):
   if not directory:
     pytest.skip('DEEPLAB_TEST_DATA is not set')
   voc8 = os.path.join(directory, 'voc8')
-  summary = conversion.convert(ConversionOptions(
-      images_dir=os.path.join(voc8, 'JPEGImages'), labels_dir=os.path.join(voc8, 'SegmentationClass'), split='voc',
-      list_path=os.path.join(voc8, 'list.txt'), output_dir=str(tmp_path), num_classes=21, num_workers=1))
+  summary = conversion.convert(
+    ConversionOptions(
+      images_dir=os.path.join(voc8, 'JPEGImages'),
+      labels_dir=os.path.join(voc8, 'SegmentationClass'),
+      split='voc',
+      list_path=os.path.join(voc8, 'list.txt'),
+      output_dir=str(tmp_path),
+      num_classes=21,
+      num_workers=1,
+    )
+  )
   assert summary['num_records'] == 8 and summary['labels_encoded_again'] == 0
   assert sorted(map(int, summary['labels'])) == [0, 2, 7, 8, 10, 12, 13, 15, 17, 255]
 
 
 def test_output_directory_that_cannot_be_made(data):
   (data / 'file').write_text('')
-  with pytest.raises(InputError, match='--output_dir: the directory .*file/train cannot be made .*; choose another'):
+  with pytest.raises(
+    InputError, match='--output_dir: the directory .*file/train cannot be made .*; choose another'
+  ):
     conversion.convert(make_options(data, output_dir=str(data / 'file')))
 
 
@@ -291,9 +392,12 @@ def test_a_failed_conversion_leaves_no_directory_it_made(data, existing):
   assert (data / 'new').exists() == existing and not (data / 'new' / 'deep').exists()
 
 
-@pytest.mark.parametrize('changes', [dict(label_offset=-300), dict(label_offset=-300, ignore_label=7)])
+@pytest.mark.parametrize(
+  'changes', [dict(label_offset=-300), dict(label_offset=-300, ignore_label=7)]
+)
 def test_labels_without_a_counted_pixel_are_refused(data, changes):
-  words = fr"every pixel of all 3 labels is ignored \(value {changes.get('ignore_label', 255)}\); check --label_offset"
+  value = changes.get('ignore_label', 255)
+  words = rf'every pixel of all 3 labels is ignored \(value {value}\); check --label_offset'
   with pytest.raises(InputError, match=words):
     conversion.convert(make_options(data, **changes))
   assert not (data / 'out').exists()

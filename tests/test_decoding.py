@@ -1,16 +1,21 @@
 """Encoded images and labels to tensors."""
+
 import io
 
 import numpy as np
-from PIL import Image, PngImagePlugin
 import pytest
 import tensorflow as tf
+from PIL import Image, PngImagePlugin
 
 from deeplab.data import decoding
 
 
 def png(array, *, mode=None, palette=None, **settings):
-  picture = Image.fromarray(array) if mode is None else Image.frombytes(mode, array.shape[1::-1], array.tobytes())
+  picture = (
+    Image.fromarray(array)
+    if mode is None
+    else Image.frombytes(mode, array.shape[1::-1], array.tobytes())
+  )
   if palette is not None:
     picture.putpalette(palette)
   file = io.BytesIO()
@@ -20,22 +25,26 @@ def png(array, *, mode=None, palette=None, **settings):
 
 def random_indices(bits, *, shape=(11, 13)):
   dtype = np.uint16 if bits == 16 else np.uint8
-  return np.random.default_rng(bits).integers(0, 2 ** bits, shape).astype(dtype)
+  return np.random.default_rng(bits).integers(0, 2**bits, shape).astype(dtype)
 
 
 def decode(encoded, *, num_classes=256, ignore_label=255):
   # In a tf.function, as in a pipeline: there the label's size is not known beforehand.
-  function = tf.function(lambda data: decoding.decode_label(data, num_classes=num_classes, ignore_label=ignore_label),
-                         autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
+  function = tf.function(
+    lambda data: decoding.decode_label(data, num_classes=num_classes, ignore_label=ignore_label),
+    autograph=False,
+    input_signature=[tf.TensorSpec([], tf.string)],
+  )
   return function(tf.constant(encoded)).numpy()
 
 
 @pytest.mark.parametrize('bits', [1, 2, 4, 8])
 def test_palette_label_is_read_as_indices(bits):
   indices = random_indices(bits)
-  palette = np.random.default_rng(0).integers(0, 256, 3 * 2 ** bits).tolist()
+  palette = np.random.default_rng(0).integers(0, 256, 3 * 2**bits).tolist()
   encoded = png(indices, mode='P', palette=palette, bits=bits)
-  assert encoded[24:26] == bytes([bits, 3])  # What it claims to test: bit depth, colour type palette.
+  # What it claims to test: bit depth, colour type palette.
+  assert encoded[24:26] == bytes([bits, 3])
   np.testing.assert_array_equal(decode(encoded), indices)
 
 
@@ -43,7 +52,9 @@ def test_palette_label_with_transparency_and_text_chunks():
   indices = random_indices(4)
   text = PngImagePlugin.PngInfo()
   text.add_text('Comment', 'before the pixels')
-  encoded = png(indices, mode='P', palette=list(range(48)), bits=8, transparency=3, pnginfo=text, dpi=(72, 72))
+  encoded = png(
+    indices, mode='P', palette=list(range(48)), bits=8, transparency=3, pnginfo=text, dpi=(72, 72)
+  )
   assert b'tRNS' in encoded and b'tEXt' in encoded and b'pHYs' in encoded
   np.testing.assert_array_equal(decode(encoded), indices)
 
@@ -62,11 +73,13 @@ def test_palette_label_makes_libpng_say_nothing(capfd):
 
 @pytest.mark.parametrize('bits', [2, 4])
 def test_grey_label_of_few_bits_is_read_as_stored(bits):
-  # PIL writes no grey PNGs of 2 and 4 bits: make one of a palette PNG, whose pixels are stored alike.
+  # PIL writes no grey PNGs of 2 and 4 bits: make one of a palette PNG, whose pixels are stored
+  # alike.
   indices = random_indices(bits)
   encoded = decoding._palette_as_grey(
-      tf.constant(png(indices, mode='P', palette=[0] * 3 * 2 ** bits, bits=bits)),
-      decoding._png_header(tf.constant(png(indices, mode='P', palette=[0] * 3 * 2 ** bits, bits=bits)))).numpy()
+    tf.constant(png(indices, mode='P', palette=[0] * 3 * 2**bits, bits=bits)),
+    decoding._png_header(tf.constant(png(indices, mode='P', palette=[0] * 3 * 2**bits, bits=bits))),
+  ).numpy()
   assert encoded[24:26] == bytes([bits, 0])
   np.testing.assert_array_equal(decode(encoded), indices)
 
@@ -100,7 +113,9 @@ def test_grey_label_with_alpha():
   np.testing.assert_array_equal(decode(png(pixels, mode='LA')), [[3, 7]])
 
 
-@pytest.mark.parametrize('values, num_classes, ignore_label, good', [
+@pytest.mark.parametrize(
+  'values, num_classes, ignore_label, good',
+  [
     ([0, 20, 255], 21, 255, True),
     ([0, 21, 255], 21, 255, False),
     ([0, 254], 21, 255, False),
@@ -113,11 +128,14 @@ def test_grey_label_with_alpha():
     ([30, 4], 5, 30, True),
     ([31, 4], 5, 30, False),
     ([5], 5, 30, False),
-])
+  ],
+)
 def test_label_values_are_checked(values, num_classes, ignore_label, good):
   encoded = png(np.array([values], np.uint8))
   if good:
-    np.testing.assert_array_equal(decode(encoded, num_classes=num_classes, ignore_label=ignore_label), [values])
+    np.testing.assert_array_equal(
+      decode(encoded, num_classes=num_classes, ignore_label=ignore_label), [values]
+    )
   else:
     with pytest.raises(tf.errors.InvalidArgumentError, match='label value'):
       decode(encoded, num_classes=num_classes, ignore_label=ignore_label)
@@ -144,7 +162,9 @@ def test_jpeg_label_is_refused():
 def photo(image_format, *, size=(67, 45), mode='RGB'):
   noise = np.random.default_rng(1).integers(0, 256, [8, 8, 3], np.uint8)
   file = io.BytesIO()
-  Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).convert(mode).save(file, format=image_format)
+  Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).convert(mode).save(
+    file, format=image_format
+  )
   return file.getvalue()
 
 
@@ -154,18 +174,25 @@ def test_image_size_comes_from_the_header(image_format):
 
 
 @pytest.mark.parametrize('image_format', ['JPEG', 'PNG'])
-@pytest.mark.parametrize('begin, size', [([0, 0], [45, 67]), ([7, 19], [30, 41]), ([44, 66], [1, 1])])
+@pytest.mark.parametrize(
+  'begin, size', [([0, 0], [45, 67]), ([7, 19], [30, 41]), ([44, 66], [1, 1])]
+)
 def test_window_is_a_piece_of_the_image(image_format, begin, size):
   encoded = photo(image_format)
-  window = decoding.decode_image_window(tf.constant(encoded), begin=tf.constant(begin), size=tf.constant(size))
+  window = decoding.decode_image_window(
+    tf.constant(encoded), begin=tf.constant(begin), size=tf.constant(size)
+  )
   whole = decoding.decode_image(tf.constant(encoded)).numpy()
-  expected = whole[begin[0]:begin[0] + size[0], begin[1]:begin[1] + size[1]].astype(int)
+  expected = whole[begin[0] : begin[0] + size[0], begin[1] : begin[1] + size[1]].astype(int)
   np.testing.assert_array_equal(window[:-1, :-1], expected[:-1, :-1])
   # The colours of a JPEG's last row and column lack their neighbours outside the window.
   np.testing.assert_allclose(window, expected, atol=30 if image_format == 'JPEG' else 0)
 
 
-@pytest.mark.parametrize('image_format, mode', [('JPEG', 'L'), ('JPEG', 'CMYK'), ('PNG', 'L'), ('PNG', 'P'), ('PNG', 'RGBA')])
+@pytest.mark.parametrize(
+  'image_format, mode',
+  [('JPEG', 'L'), ('JPEG', 'CMYK'), ('PNG', 'L'), ('PNG', 'P'), ('PNG', 'RGBA')],
+)
 def test_image_of_any_mode_has_three_channels(image_format, mode):
   encoded = photo(image_format, mode=mode)
   expected = np.asarray(Image.open(io.BytesIO(encoded)).convert('RGB')).astype(int)
@@ -175,4 +202,6 @@ def test_image_of_any_mode_has_three_channels(image_format, mode):
 
 def test_reference_decoding_of_jpegs():
   encoded = photo('JPEG')
-  np.testing.assert_array_equal(decoding.decode_image(tf.constant(encoded)), tf.io.decode_jpeg(encoded, channels=3))
+  np.testing.assert_array_equal(
+    decoding.decode_image(tf.constant(encoded)), tf.io.decode_jpeg(encoded, channels=3)
+  )

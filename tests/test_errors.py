@@ -1,4 +1,5 @@
 """What reaches stdout and stderr."""
+
 import subprocess
 import sys
 
@@ -13,10 +14,20 @@ errors.warn([chr(0x65e5)])
 """
 
 
-@pytest.mark.parametrize('encoding, printed', [
-    ('utf-8', b'caf\xe9 \xe6\x97\xa5\n'), ('latin-1', b'caf\xe9 \\u65e5\n'), ('ascii', b'caf\xe9 \\u65e5\n')])
+@pytest.mark.parametrize(
+  'encoding, printed',
+  [
+    ('utf-8', b'caf\xe9 \xe6\x97\xa5\n'),
+    ('latin-1', b'caf\xe9 \\u65e5\n'),
+    ('ascii', b'caf\xe9 \\u65e5\n'),
+  ],
+)
 def test_every_name_can_be_printed(encoding, printed):
-  result = subprocess.run([sys.executable, '-c', _PRINT], env={'PYTHONIOENCODING': encoding, 'PYTHONPATH': ':'.join(sys.path)},
-                          capture_output=True, check=False)
+  result = subprocess.run(
+    [sys.executable, '-c', _PRINT],
+    env={'PYTHONIOENCODING': encoding, 'PYTHONPATH': ':'.join(sys.path)},
+    capture_output=True,
+    check=False,
+  )
   assert (result.returncode, result.stdout) == (0, printed), result.stderr
   assert result.stderr == b'warning: ' + printed.partition(b' ')[2]

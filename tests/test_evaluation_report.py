@@ -19,20 +19,33 @@ _NAMES = ('ground', 'cat <b>', 'nothing')
 
 
 def _report(confusion=_CONFUSION, **arguments):
-  result = EvaluationResult(num_images=2, loss=0.125, confusion=confusion, summary=metrics.summarize(confusion))
-  return evaluation_report.Report(result=result, class_names=_NAMES, checkpoint='run/model.ckpt', **arguments)
+  result = EvaluationResult(
+    num_images=2, loss=0.125, confusion=confusion, summary=metrics.summarize(confusion)
+  )
+  return evaluation_report.Report(
+    result=result, class_names=_NAMES, checkpoint='run/model.ckpt', **arguments
+  )
 
 
 def _evaluated(name, prediction, label=((0, 0), (1, 255))):
   label, prediction = np.array(label, np.int32), np.array(prediction, np.int32)
   confusion = metrics.confusion_matrix(label, prediction, num_classes=3, ignore_label=255).numpy()
-  return EvaluatedImage(name=name, image=np.full([*label.shape, 3], 100, np.uint8), label=label, prediction=prediction,
-                        cross_entropy=0.5, confusion=confusion)
+  return EvaluatedImage(
+    name=name,
+    image=np.full([*label.shape, 3], 100, np.uint8),
+    label=label,
+    prediction=prediction,
+    cross_entropy=0.5,
+    confusion=confusion,
+  )
 
 
 def test_score_lines_are_what_scripts_read():
   assert evaluation_report.score_lines(_report().result) == [
-      'Num of images evaluated: 2', 'Loss: 0.12500000', 'mIOU: 0.70833333']  # (6 / 8 + 4 / 6) / 2
+    'Num of images evaluated: 2',
+    'Loss: 0.12500000',
+    'mIOU: 0.70833333',
+  ]  # (6 / 8 + 4 / 6) / 2
 
 
 def test_table():
@@ -44,13 +57,17 @@ def test_table():
   text = '\n'.join(lines)
   assert 'pixel accuracy: 0.833333' in text and 'mean accuracy: 0.875000' in text
   assert 'frequency weighted IoU: 0.722222' in text  # (8 * 6 / 8 + 4 * 4 / 6) / 12
-  assert 'mean over 2 of 3 classes' in text and 'neither occurs nor is predicted does not count' in text
+  assert (
+    'mean over 2 of 3 classes' in text and 'neither occurs nor is predicted does not count' in text
+  )
 
 
 def test_warnings():
   assert evaluation_report.warnings(_report()) == ['never in the truth, so not measured: nothing']
   confusion = np.array([[1, 0, 0], [3, 0, 0], [0, 0, 1]])
-  assert evaluation_report.warnings(_report(confusion)) == ['in the truth but never predicted: cat <b>']
+  assert evaluation_report.warnings(_report(confusion)) == [
+    'in the truth but never predicted: cat <b>'
+  ]
 
 
 def test_comparison_names_the_best():
@@ -73,7 +90,9 @@ def test_worst_images_are_kept_in_order():
 
 def test_error_map():
   image = np.full([1, 3, 3], 100, np.uint8)
-  drawn = evaluation_report.error_map(image, np.array([[0, 1, 255]]), np.array([[0, 2, 1]]), ignore_label=255)
+  drawn = evaluation_report.error_map(
+    image, np.array([[0, 1, 255]]), np.array([[0, 2, 1]]), ignore_label=255
+  )
   assert drawn[0].tolist() == [[178, 178, 178], [214, 39, 40], [158, 202, 225]]
 
 
@@ -85,7 +104,9 @@ def written(tmp_path):
   boundary = BoundaryIou(num_classes=3, ignore_label=255)
   boundary.add(np.array([[0, 0], [1, 1]]), np.array([[0, 0], [1, 1]]))
   report = _report(boundary=boundary, global_step=7, settings={'eval_pad': 'none'})
-  evaluation_report.write(str(tmp_path / 'report'), report, worst, pascal_voc_color_map(), ignore_label=255)
+  evaluation_report.write(
+    str(tmp_path / 'report'), report, worst, pascal_voc_color_map(), ignore_label=255
+  )
   return tmp_path / 'report'
 
 
@@ -93,8 +114,16 @@ def test_json(written):
   content = json.loads((written / 'report.json').read_text(), parse_constant=pytest.fail)
   assert content['mean_iou'] == pytest.approx(0.70833333) and content['global_step'] == 7
   assert content['confusion'] == _CONFUSION.tolist()
-  assert content['classes'][2] == {'index': 2, 'name': 'nothing', 'iou': None, 'accuracy': None, 'precision': None,
-                                   'truth_pixels': 0, 'predicted_pixels': 0, 'boundary_iou': None}
+  assert content['classes'][2] == {
+    'index': 2,
+    'name': 'nothing',
+    'iou': None,
+    'accuracy': None,
+    'precision': None,
+    'truth_pixels': 0,
+    'predicted_pixels': 0,
+    'boundary_iou': None,
+  }
   assert content['classes'][0]['boundary_iou'] == 1 and content['mean_boundary_iou'] == 1
   assert [each['name'] for each in content['worst_images']] == ['one <script>', 'caf?']
 
@@ -102,7 +131,11 @@ def test_json(written):
 def test_csv(written):
   with open(written / 'per_class.csv', newline='') as file:
     rows = list(csv.DictReader(file))
-  assert rows[1]['name'] == 'cat <b>' and float(rows[1]['iou']) == pytest.approx(2 / 3) and rows[2]['iou'] == ''
+  assert (
+    rows[1]['name'] == 'cat <b>'
+    and float(rows[1]['iou']) == pytest.approx(2 / 3)
+    and rows[2]['iou'] == ''
+  )
   with open(written / 'confusion.csv', newline='') as file:
     assert list(csv.reader(file))[1] == ['ground', '6', '2', '0']
   with open(written / 'per_image.csv', newline='') as file:
@@ -125,12 +158,15 @@ def test_pictures(written):
 def test_confusion_picture():
   picture = confusion_picture.draw(np.diag([0, 1, 2]), ['a', 'b', 'c'])
   pixels = np.asarray(picture)
-  # Cells are 40 pixels, 8 from the border; the last one, of class 2, is all right: the darkest colour.
+  # Cells are 40 pixels, 8 from the border; the last one, of class 2, is all right: the darkest
+  # colour.
   assert pixels[-8 - 40 + 5, -8 - 40 + 5].tolist() == [8, 64, 129]
   assert pixels[-8 - 40 + 5, -8 - 80 + 5].tolist() == [255, 255, 255]
   assert pixels[-8 - 120 + 5, -8 - 120 + 5].tolist() == [245, 240, 235]  # Class 0 does not occur.
 
 
 def test_confusion_picture_of_many_classes_stays_small():
-  picture = confusion_picture.draw(np.ones([151, 151], np.int64), [f'class {index}' for index in range(151)])
+  picture = confusion_picture.draw(
+    np.ones([151, 151], np.int64), [f'class {index}' for index in range(151)]
+  )
   assert 1500 < picture.width < 2500

@@ -5,25 +5,37 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from fake_model import NeighbourModel, PixelModel
 
 from deeplab.errors import InputError
 from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.options import PredictionOptions
-from fake_model import NeighbourModel, PixelModel
 
 
 def _example(image, label, name=b'one'):
-  return {'image': np.asarray(image, np.uint8), 'label': np.asarray(label, np.int32), 'name': np.array(name, object)}
+  return {
+    'image': np.asarray(image, np.uint8),
+    'label': np.asarray(label, np.int32),
+    'name': np.array(name, object),
+  }
 
 
 def _random_examples(sizes):
   rng = np.random.default_rng(0)
-  return [_example(rng.integers(0, 256, [height, width, 3]), rng.choice([0, 1, 2, 255], [height, width]), b'%d' % index)
-          for index, (height, width) in enumerate(sizes)]
+  return [
+    _example(
+      rng.integers(0, 256, [height, width, 3]),
+      rng.choice([0, 1, 2, 255], [height, width]),
+      b'%d' % index,
+    )
+    for index, (height, width) in enumerate(sizes)
+  ]
 
 
 def _evaluator(model=None, **options):
-  return DeepLabV3Evaluator(model or NeighbourModel(), num_classes=3, options=PredictionOptions(**options))
+  return DeepLabV3Evaluator(
+    model or NeighbourModel(), num_classes=3, options=PredictionOptions(**options)
+  )
 
 
 def test_scores_by_hand():
@@ -35,7 +47,8 @@ def test_scores_by_hand():
   assert result.num_images == 2
   np.testing.assert_array_equal(result.confusion, [[1, 1, 0], [0, 1, 0], [0, 0, 0]])
   assert result.confusion.dtype == np.int64
-  # -log softmax of (1, 0, 0) at 0, of (0, 2, 0) at 1 and of (0, 1, 0) at 0; the second image has none.
+  # -log softmax of (1, 0, 0) at 0, of (0, 2, 0) at 1 and of (0, 1, 0) at 0; the second image has
+  # none.
   right = -np.log(np.exp(1) / (np.exp(1) + 2))
   sure = -np.log(np.exp(2) / (np.exp(2) + 2))
   wrong = -np.log(1 / (np.exp(1) + 2))
@@ -63,7 +76,6 @@ def test_padded_images_of_different_sizes_share_a_batch():
   seen = []
 
   class Recorder(NeighbourModel):
-
     def predict(self, images):
       tf.py_function(lambda shape: seen.append(shape.numpy().tolist()), [tf.shape(images)], [])
       return super().predict(images)
@@ -86,7 +98,6 @@ def test_one_trace_for_all_sizes_and_all_runs():
 def test_new_weights_need_no_new_evaluator():
 
   class Weighted(PixelModel):
-
     def __init__(self):
       super().__init__()
       self.weight = tf.Variable(1.0)
@@ -114,9 +125,13 @@ def test_tiles_of_a_network_without_context_change_nothing():
 def test_on_image_sees_each_image():
   seen = {}
   _evaluator(eval_pad='stride').evaluate(
-      _random_examples([(5, 7), (9, 4)]), on_image=lambda evaluated: seen.update({evaluated.name: evaluated}))
+    _random_examples([(5, 7), (9, 4)]),
+    on_image=lambda evaluated: seen.update({evaluated.name: evaluated}),
+  )
   assert sorted(seen) == ['0', '1']
-  assert seen['1'].prediction.shape == seen['1'].label.shape == (9, 4) and seen['1'].image.shape == (9, 4, 3)
+  assert seen['1'].prediction.shape == seen['1'].label.shape == (9, 4) and seen[
+    '1'
+  ].image.shape == (9, 4, 3)
   assert seen['1'].confusion.sum() == (seen['1'].label != 255).sum()
 
 
@@ -142,7 +157,9 @@ from test_evaluator import _random_examples
 strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
 assert strategy.num_replicas_in_sync == 2
 with strategy.scope():
-  model = DeepLabV3PredictionModel(ModelOptions(model_variant='mobilenet_v2', depth_multiplier=0.35, num_classes=3))
+  model = DeepLabV3PredictionModel(
+    ModelOptions(model_variant='mobilenet_v2', depth_multiplier=0.35, num_classes=3)
+  )
 examples = _random_examples([(33, 20), (40, 21), (20, 30), (33, 20), (24, 24)])
 mirrored = DeepLabV3Evaluator(model, num_classes=3, strategy=strategy)
 alone = DeepLabV3Evaluator(model, num_classes=3).evaluate(examples)
@@ -158,5 +175,11 @@ def test_two_replicas_give_the_numbers_of_one():
   # Devices can be split only before TensorFlow starts, so this needs a process of its own.
   here = os.path.dirname(os.path.abspath(__file__))
   environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([here, os.path.dirname(here)])}
-  done = subprocess.run([sys.executable, '-c', _TWO_REPLICAS], env=environment, capture_output=True, text=True, check=False)
+  done = subprocess.run(
+    [sys.executable, '-c', _TWO_REPLICAS],
+    env=environment,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
   assert done.returncode == 0, done.stderr[-2000:]

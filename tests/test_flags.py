@@ -1,66 +1,101 @@
 """Flags made from option classes, through a small command of their own."""
+
 import subprocess
 import sys
 import textwrap
 
 import pytest
 
-COMMAND = textwrap.dedent('''
+COMMAND = textwrap.dedent("""
     from deeplab import flags
     from deeplab.errors import InputError
     from deeplab.options import ModelOptions, TrainingInputOptions, TrainingOptions
 
     def main(model, training_input, training):
-      print(model.output_stride, model.atrous_rates, model.use_decoder, training_input.filenames, training.rates,
+      print(model.output_stride, model.atrous_rates, model.use_decoder,
+            training_input.filenames, training.rates,
             sorted(flags.given(ModelOptions)))
       if training.num_steps == 13:
         raise InputError('steps.txt: thirteen')
       if training.num_steps == 14:
         open('/nonexistent/file')
 
-    flags.run(main, ModelOptions, TrainingInputOptions, TrainingOptions, description='A test.', uses_tensorflow=False)
-    ''')
+    flags.run(main, ModelOptions, TrainingInputOptions, TrainingOptions, description='A test.',
+              uses_tensorflow=False)
+    """)
 
 
 def run(*arguments):
-  return subprocess.run([sys.executable, '-c', COMMAND, *arguments], capture_output=True, text=True, check=False)
+  return subprocess.run(
+    [sys.executable, '-c', COMMAND, *arguments], capture_output=True, text=True, check=False
+  )
 
 
 def test_values_reach_the_options():
-  result = run('--filenames=a,b', '--filenames', 'c', '--atrous_rates=6,12', '--atrous_rates=18', '--output_stride=8',
-               '--nouse_decoder', '--boundaries=10,20', '--rates=.1,.01')
+  result = run(
+    '--filenames=a,b',
+    '--filenames',
+    'c',
+    '--atrous_rates=6,12',
+    '--atrous_rates=18',
+    '--output_stride=8',
+    '--nouse_decoder',
+    '--boundaries=10,20',
+    '--rates=.1,.01',
+  )
   assert result.returncode == 0, result.stderr
-  assert result.stdout == "8 (6, 12, 18) False ('a,b', 'c') (0.1, 0.01) ['atrous_rates', 'output_stride', 'use_decoder']\n"
+  assert (
+    result.stdout == "8 (6, 12, 18) False ('a,b', 'c') (0.1, 0.01) "
+    "['atrous_rates', 'output_stride', 'use_decoder']\n"
+  )
 
 
 def test_help_is_grouped_and_does_not_import_tensorflow():
-  program = COMMAND.replace('flags.run', 'import sys, atexit; atexit.register(lambda: print("tensorflow" in sys.modules)); '
-                            'flags.run').replace('uses_tensorflow=False', 'uses_tensorflow=True')
-  result = subprocess.run([sys.executable, '-c', program, '--help'], capture_output=True, text=True, check=False)
+  program = COMMAND.replace(
+    'flags.run',
+    'import sys, atexit; atexit.register(lambda: print("tensorflow" in sys.modules)); flags.run',
+  ).replace('uses_tensorflow=False', 'uses_tensorflow=True')
+  result = subprocess.run(
+    [sys.executable, '-c', program, '--help'], capture_output=True, text=True, check=False
+  )
   assert result.returncode == 0
   assert result.stdout.splitlines()[-1] == 'False'
-  positions = [result.stdout.index(text) for text in (
-      'A test.', 'Model:', '--model_variant=resnet_v1_50|', 'Training input:', '--crop_size_height=INT  [default: 513]',
-      'Training:', '--momentum=FLOAT  [default: 0.9]')]
+  positions = [
+    result.stdout.index(text)
+    for text in (
+      'A test.',
+      'Model:',
+      '--model_variant=resnet_v1_50|',
+      'Training input:',
+      '--crop_size_height=INT  [default: 513]',
+      'Training:',
+      '--momentum=FLOAT  [default: 0.9]',
+    )
+  ]
   assert positions == sorted(positions)
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['--filename=a'], 'Unknown command line flag \'filename\'. Did you mean: filenames ?'),
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    (['--filename=a'], "Unknown command line flag 'filename'. Did you mean: filenames ?"),
     (['--output_stride=7'], 'flag --output_stride=7: value should be one of <8|16|32>'),
     (['--batch_size=many'], 'flag --batch_size=many'),
     (['--atrous_rates=6,many'], 'flag --atrous_rates=many'),
     (['--flagfile=absent.txt'], 'error: Unable to open flagfile'),
     (['--flagfile=/bin/sh'], '--flagfile: not a text file'),
     (['picture.jpg'], "unexpected argument 'picture.jpg'"),
-])
+  ],
+)
 def test_wrong_flags_end_in_one_line_and_status_2(arguments, message):
   result = run('--filenames=a', *arguments)
   assert (result.returncode, result.stdout) == (2, '')
   assert len(result.stderr.splitlines()) == 1 and message in result.stderr
 
 
-@pytest.mark.parametrize('arguments, message', [
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
     ([], '--filenames is required'),
     (['--filenames=a', '--crop_size_height=0'], '--crop_size_height=0: must be at least 1'),
     (['--filenames=a', '--atrous_rates=-6'], '--atrous_rates=-6: must be at least 1'),
@@ -71,7 +106,8 @@ def test_wrong_flags_end_in_one_line_and_status_2(arguments, message):
     (['--filenames=a', '--depth_multiplier=0.5'], 'only mobilenet_v2 has one'),
     (['--filenames=a', '--num_steps=13'], 'steps.txt: thirteen'),
     (['--filenames=a', '--num_steps=14'], "No such file or directory: '/nonexistent/file'"),
-])
+  ],
+)
 def test_bad_values_end_in_one_line_and_status_1(arguments, message):
   result = run(*arguments)
   assert result.returncode == 1

@@ -1,16 +1,19 @@
-"""Frozen graphs made from the official network of official_network.py: the variables and the facts read back."""
+"""Frozen graphs made from the official network of official_network.py: the variables and the facts
+read back.
+"""
+
 import dataclasses
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from official_network import Official
 
 from deeplab.errors import InputError
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.official import official_checkpoints
 from deeplab.official.frozen_graphs import FrozenGraph
 from deeplab.official.official_architectures import recognize
-from official_network import Official
 
 SMALL = Official(multiplier=0.5)
 IMAGE = np.random.default_rng(0).integers(0, 256, (1, 65, 65, 3), dtype=np.uint8)
@@ -41,14 +44,30 @@ def load(path, **given):
   return model, recognized, tensors
 
 
-@pytest.mark.parametrize('official', [
+@pytest.mark.parametrize(
+  'official',
+  [
     SMALL,
     dataclasses.replace(SMALL, batch_norm='spelled_out', backbone_epsilon=1e-2),
-    dataclasses.replace(SMALL, batch_norm='folded', output_stride=8, rates=(6, 12), space_to_batch=True),
-    dataclasses.replace(SMALL, batch_norm='scaled', rates=(2, 3, 4), separable=True, pooling_first=False, align_corners=False,
-                        normalization='mean', decoder='plain'),
-    dataclasses.replace(SMALL, head_epsilon=1e-3, backbone_epsilon=1e-5, rates=(2, 4, 6), decoder='separable'),
-], ids=['fused', 'spelled_out', 'folded', 'scaled', 'other_epsilons'])
+    dataclasses.replace(
+      SMALL, batch_norm='folded', output_stride=8, rates=(6, 12), space_to_batch=True
+    ),
+    dataclasses.replace(
+      SMALL,
+      batch_norm='scaled',
+      rates=(2, 3, 4),
+      separable=True,
+      pooling_first=False,
+      align_corners=False,
+      normalization='mean',
+      decoder='plain',
+    ),
+    dataclasses.replace(
+      SMALL, head_epsilon=1e-3, backbone_epsilon=1e-5, rates=(2, 4, 6), decoder='separable'
+    ),
+  ],
+  ids=['fused', 'spelled_out', 'folded', 'scaled', 'other_epsilons'],
+)
 def test_imported_graph_gives_its_own_logits(official, tmp_path):
   path, graph = freeze(official, tmp_path)
   model, recognized, _ = load(path)
@@ -60,13 +79,20 @@ def test_imported_graph_gives_its_own_logits(official, tmp_path):
   assert model.options.atrous_rates == official.rates
   assert model.options.align_corners == official.align_corners
   assert model.options.preprocess_images_option == (
-      'subtract_official_mean' if official.normalization else 'zero_mean_unit_range')
+    'subtract_official_mean' if official.normalization else 'zero_mean_unit_range'
+  )
   assert (recognized.order[0] == 'image_pooling') == official.pooling_first
   assert not recognized.unknown and not recognized.optimizer_state
 
 
 def test_resnet_graph_tells_stride_rates_and_multi_grid(tmp_path):
-  official = Official(backbone='resnet_v1_50', output_stride=8, multi_grid=(1, 2, 4), pooled=False, batch_norm='folded')
+  official = Official(
+    backbone='resnet_v1_50',
+    output_stride=8,
+    multi_grid=(1, 2, 4),
+    pooled=False,
+    batch_norm='folded',
+  )
   path, _ = freeze(official, tmp_path, size=33)
   facts = FrozenGraph(path).facts
   assert facts.output_stride == 8
@@ -100,8 +126,14 @@ def test_folded_batch_norm_divides_by_one(tmp_path):
 def test_rates_follow_a_stride_that_is_asked_for(tmp_path):
   path, _ = freeze(dataclasses.replace(SMALL, output_stride=8, rates=(4, 8, 12)), tmp_path)
   with official_checkpoints.opened(path) as (source, name):
-    assert recognize(source, name=name, given={'output_stride': 16}).options.atrous_rates == (2, 4, 6)
-    with pytest.raises(InputError, match='--align_corners=False: the graph .* has True; leave the flag out'):
+    assert recognize(source, name=name, given={'output_stride': 16}).options.atrous_rates == (
+      2,
+      4,
+      6,
+    )
+    with pytest.raises(
+      InputError, match='--align_corners=False: the graph .* has True; leave the flag out'
+    ):
       recognize(source, name=name, given={'align_corners': False})
 
 
@@ -110,6 +142,7 @@ def test_prefix_of_an_imported_graph_does_not_matter(tmp_path):
     for node in graph.node:
       node.name = 'import/' + node.name
       node.input[:] = ['import/' + name for name in node.input]
+
   path, _ = freeze(SMALL, tmp_path, change=add_prefix)
   assert set(FrozenGraph(path).shapes) == set(SMALL.make_weights()) - {'global_step'}
 
@@ -119,6 +152,7 @@ def test_half_pixel_centres_are_refused(tmp_path):
     for node in graph.node:
       if node.op == 'ResizeBilinear':
         node.attr['align_corners'].b, node.attr['half_pixel_centers'].b = False, True
+
   path, _ = freeze(SMALL, tmp_path, change=shift)
   with pytest.raises(InputError, match='half-pixel centres'):
     FrozenGraph(path)
@@ -127,8 +161,12 @@ def test_half_pixel_centres_are_refused(tmp_path):
 def test_detector_is_refused(tmp_path):
   with tf.Graph().as_default() as graph:
     images = tf.compat.v1.placeholder(tf.float32, [1, 9, 9, 3])
-    weights = tf.identity(tf.constant(np.ones([3, 3, 3, 8], np.float32), name='FeatureExtractor/MobilenetV2/Conv/weights'),
-                          name='FeatureExtractor/MobilenetV2/Conv/weights/read')
+    weights = tf.identity(
+      tf.constant(
+        np.ones([3, 3, 3, 8], np.float32), name='FeatureExtractor/MobilenetV2/Conv/weights'
+      ),
+      name='FeatureExtractor/MobilenetV2/Conv/weights/read',
+    )
     tf.nn.conv2d(images, weights, 1, 'SAME')
   path = tmp_path / 'frozen_inference_graph.pb'
   path.write_bytes(graph.as_graph_def().SerializeToString())
@@ -136,9 +174,17 @@ def test_detector_is_refused(tmp_path):
     load(str(path))
 
 
-@pytest.mark.parametrize('content, message', [
-    (b'', 'holds no graph'), (b'not a graph', 'not a frozen graph, or a damaged one'),
-    (tf.compat.v1.GraphDef(node=[tf.compat.v1.NodeDef(name='a', op='NoOp')]).SerializeToString(), 'no convolution with const')])
+@pytest.mark.parametrize(
+  'content, message',
+  [
+    (b'', 'holds no graph'),
+    (b'not a graph', 'not a frozen graph, or a damaged one'),
+    (
+      tf.compat.v1.GraphDef(node=[tf.compat.v1.NodeDef(name='a', op='NoOp')]).SerializeToString(),
+      'no convolution with const',
+    ),
+  ],
+)
 def test_other_files_are_refused(content, message, tmp_path):
   path = tmp_path / 'graph.pb'
   path.write_bytes(content)

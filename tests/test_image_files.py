@@ -27,7 +27,9 @@ def _paths(images):
 
 def test_plain_jpeg_has_the_values_of_tensorflows_decoder(tmp_path):
   path = _write(tmp_path / 'a.jpg', _picture(40, 30))
-  np.testing.assert_array_equal(image_files.read_image(path), tf.io.decode_jpeg(tf.io.read_file(path), channels=3))
+  np.testing.assert_array_equal(
+    image_files.read_image(path), tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
+  )
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))
@@ -79,8 +81,14 @@ def test_bad_files_are_named(tmp_path):
   empty.touch()
   loop = tmp_path / 'loop.jpg'
   loop.symlink_to('loop.jpg')
-  for path, words in [(truncated, 'truncated'), (half_png, 'truncated'), (text, 'not an image'), (empty, 'empty'),
-                      (loop, 'symbolic links'), (tmp_path / 'missing.jpg', 'No such file')]:
+  for path, words in [
+    (truncated, 'truncated'),
+    (half_png, 'truncated'),
+    (text, 'not an image'),
+    (empty, 'empty'),
+    (loop, 'symbolic links'),
+    (tmp_path / 'missing.jpg', 'No such file'),
+  ]:
     with pytest.raises(InputError, match=words) as raised:
       image_files.read_image(str(path))
     assert str(path) in str(raised.value) and '\n' not in str(raised.value)
@@ -96,7 +104,10 @@ def test_a_truncated_jpeg_is_found_before_tensorflow_prints_about_it(tmp_path, c
   data = open(_write(tmp_path / 'whole.jpg', _picture(50, 60)), 'rb').read()
   for missing in (1, 2, 500):
     (tmp_path / 'cut.jpg').write_bytes(data[:-missing])
-    with pytest.raises(InputError, match=fr'cut.jpg: is a damaged or truncated image \({len(data) - missing} bytes\); copy it'):
+    with pytest.raises(
+      InputError,
+      match=rf'cut.jpg: is a damaged or truncated image \({len(data) - missing} bytes\); copy it',
+    ):
       image_files.read_image(str(tmp_path / 'cut.jpg'))
   assert not capfd.readouterr().err
   (tmp_path / 'more.jpg').write_bytes(data + b'what a camera adds')
@@ -122,7 +133,9 @@ def test_a_list_may_begin_with_a_byte_order_mark_but_be_no_image(tmp_path):
   list_path.write_bytes(b'\xef\xbb\xbfone.jpg\r\ntwo.jpg\r\n')
   assert _paths(image_files.listed_images(str(list_path))) == ['one.jpg', 'two.jpg']
   list_path.write_bytes(b'\x89PNG\r\n\x1a\n\0\0\0')
-  with pytest.raises(InputError, match='is no text file; write one image path a line, or name an image with --input'):
+  with pytest.raises(
+    InputError, match='is no text file; write one image path a line, or name an image with --input'
+  ):
     image_files.listed_images(str(list_path))
 
 
@@ -146,7 +159,8 @@ def test_directory_takes_images_only_and_goes_deeper_only_when_asked(tmp_path):
   images, _ = image_files.find_images([str(tmp_path)], recursive=True)
   assert _paths(images) == ['a.jpg', 'b.PNG', 'deep/c.jpeg', 'deep/deeper/d.tif']
   images, notes = image_files.find_images(
-      [str(tmp_path)], recursive=True, excluded_directory=str(tmp_path / 'deep' / 'deeper'))
+    [str(tmp_path)], recursive=True, excluded_directory=str(tmp_path / 'deep' / 'deeper')
+  )
   assert _paths(images) == ['a.jpg', 'b.PNG', 'deep/c.jpeg']
   assert 'deeper' in notes[-1]
 

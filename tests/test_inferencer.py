@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from fake_model import NeighbourModel, PixelModel
 
 from deeplab.errors import InputError
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.options import PredictionOptions
-from fake_model import NeighbourModel, PixelModel
 
 
 def _images(*sizes):
@@ -15,21 +15,26 @@ def _images(*sizes):
 
 def _inferencer(model=None, *, with_probabilities=False, **options):
   return DeepLabV3Inferencer(
-      model or NeighbourModel(), options=PredictionOptions(**options), with_probabilities=with_probabilities)
+    model or NeighbourModel(),
+    options=PredictionOptions(**options),
+    with_probabilities=with_probabilities,
+  )
 
 
 def test_labels_are_the_argmax():
-  image, = _images((5, 6))
-  (labels, probabilities), = _inferencer(PixelModel()).predict([image])
+  (image,) = _images((5, 6))
+  ((labels, probabilities),) = _inferencer(PixelModel()).predict([image])
   np.testing.assert_array_equal(labels, image.argmax(axis=-1))
   assert labels.dtype == np.int32 and probabilities is None
 
 
 def test_probabilities_are_the_softmax():
-  image, = _images((5, 6))
-  (labels, probabilities), = _inferencer(PixelModel(), with_probabilities=True).predict([image])
+  (image,) = _images((5, 6))
+  ((labels, probabilities),) = _inferencer(PixelModel(), with_probabilities=True).predict([image])
   exponentials = np.exp(image / 16.0)
-  np.testing.assert_allclose(probabilities, exponentials / exponentials.sum(axis=-1, keepdims=True), rtol=1e-4)
+  np.testing.assert_allclose(
+    probabilities, exponentials / exponentials.sum(axis=-1, keepdims=True), rtol=1e-4
+  )
   np.testing.assert_array_equal(labels, probabilities.argmax(axis=-1))
 
 
@@ -39,7 +44,7 @@ def test_a_batch_is_its_images_one_by_one(options):
   inferencer = _inferencer(with_probabilities=True, **options)
   together = inferencer.predict(images)
   for image, (labels, probabilities) in zip(images, together):
-    (expected_labels, expected), = inferencer.predict([image])
+    ((expected_labels, expected),) = inferencer.predict([image])
     np.testing.assert_array_equal(labels, expected_labels)
     np.testing.assert_allclose(probabilities, expected, rtol=1e-5)
 
@@ -49,7 +54,7 @@ def test_padding_lets_sizes_share_a_batch():
   images = _images((5, 6), (9, 4))
   assert inferencer.batch_key(images[0]) == inferencer.batch_key(images[1])
   for image, (labels, probabilities) in zip(images, inferencer.predict(images)):
-    (expected_labels, expected), = inferencer.predict([image])
+    ((expected_labels, expected),) = inferencer.predict([image])
     assert labels.shape == image.shape[:2]
     np.testing.assert_array_equal(labels, expected_labels)
     np.testing.assert_allclose(probabilities, expected, rtol=1e-5)
@@ -58,10 +63,10 @@ def test_padding_lets_sizes_share_a_batch():
 
 
 def test_tiles():
-  image, = _images((50, 37))
-  (expected, _), = _inferencer(PixelModel()).predict([image])
+  (image,) = _images((50, 37))
+  ((expected, _),) = _inferencer(PixelModel()).predict([image])
   tiled = _inferencer(PixelModel(), tile_size=24, with_probabilities=True)
-  (labels, probabilities), = tiled.predict([image])
+  ((labels, probabilities),) = tiled.predict([image])
   np.testing.assert_array_equal(labels, expected)
   assert probabilities.shape == (50, 37, 3)
   np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-5)
@@ -75,13 +80,15 @@ def test_one_trace_for_all_sizes():
 
 
 def test_fixed_padding_too_small():
-  image, = _images((50, 37))
+  (image,) = _images((50, 37))
   with pytest.raises(InputError, match='height 50, width 37 is larger'):
     _inferencer(eval_pad='40x40').batch_key(image)
 
 
 class _PaddingModel(PixelModel):
-  """Class 2 everywhere if the last row is what zero_mean_unit_range normalizes to zero, else class 1."""
+  """Class 2 everywhere if the last row is what zero_mean_unit_range normalizes to zero, else class
+  1.
+  """
 
   def predict(self, images):
     is_filled = tf.reduce_all(tf.equal(tf.cast(images[:, -1], tf.float32), 127.5))

@@ -1,4 +1,5 @@
 """Every loss against numpy written out by hand, on pixels of three classes."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,9 +11,17 @@ from deeplab.options import LossOptions
 IGNORE = 255
 # Two images of 1x3 pixels; the last pixel of each is ignored.
 LABELS = np.array([[[0, 1, IGNORE]], [[2, 2, IGNORE]]], np.int32)
-LOGITS = np.array([[[[2., 0., 0.], [0., 1., 0.], [9., 0., 0.]]], [[[0., 0., 3.], [1., 0., 0.], [0., 9., 0.]]]], np.float32)
+LOGITS = np.array(
+  [
+    [[[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [9.0, 0.0, 0.0]]],
+    [[[0.0, 0.0, 3.0], [1.0, 0.0, 0.0], [0.0, 9.0, 0.0]]],
+  ],
+  np.float32,
+)
 # -log softmax of the true class, by hand.
-CE = np.array([np.log(np.exp(2) + 2) - 2, np.log(np.e + 2) - 1, np.log(np.exp(3) + 2) - 3, np.log(np.e + 2)])
+CE = np.array(
+  [np.log(np.exp(2) + 2) - 2, np.log(np.e + 2) - 1, np.log(np.exp(3) + 2) - 3, np.log(np.e + 2)]
+)
 
 
 def loss_of(options, class_weights=None, step=0, logits=LOGITS, labels=LABELS):
@@ -36,31 +45,42 @@ def test_only_ignored_pixels_cost_nothing():
 
 
 def test_label_out_of_range_is_no_crash():
-  assert np.isfinite(loss_of(LossOptions(), labels=np.full([2, 1, 3], 77, np.int32))['cross_entropy'])  # The trainer names the records instead, alike on every device.
+  # The trainer names the records instead, alike on every device.
+  assert np.isfinite(
+    loss_of(LossOptions(), labels=np.full([2, 1, 3], 77, np.int32))['cross_entropy']
+  )
 
 
 def test_class_weights_scale_pixels_but_not_the_count():
   weights = (1.0, 0.5, 4.0)
   expected = (CE[0] * 1 + CE[1] * 0.5 + (CE[2] + CE[3]) * 4) / 4
-  assert loss_of(LossOptions(class_weights='1,0.5,4'), weights)['cross_entropy'] == pytest.approx(expected, rel=1e-6)
+  assert loss_of(LossOptions(class_weights='1,0.5,4'), weights)['cross_entropy'] == pytest.approx(
+    expected, rel=1e-6
+  )
 
 
 def test_top_k_takes_a_share_of_all_pixels():
   # 6 pixels, ignored ones included: int(0.5 * 6) = 3 remain.
   hardest = np.sort(CE)[-3:]
-  assert loss_of(LossOptions(top_k_percent_pixels=0.5))['cross_entropy'] == pytest.approx(hardest.mean(), rel=1e-6)
+  assert loss_of(LossOptions(top_k_percent_pixels=0.5))['cross_entropy'] == pytest.approx(
+    hardest.mean(), rel=1e-6
+  )
 
 
 def test_top_k_counts_only_losses_that_are_not_zero():
   # int(0.9 * 6) = 5 pixels remain, one of them an ignored pixel of loss 0.
-  assert loss_of(LossOptions(top_k_percent_pixels=0.9))['cross_entropy'] == pytest.approx(CE.mean(), rel=1e-6)
+  assert loss_of(LossOptions(top_k_percent_pixels=0.9))['cross_entropy'] == pytest.approx(
+    CE.mean(), rel=1e-6
+  )
 
 
 @pytest.mark.parametrize('step, kept', [(0, 4), (50, 4), (75, 3), (100, 2), (1000, 2)])
 def test_top_k_ramps_down(step, kept):
   # Shares 1, 0.7, 0.55, 0.4, 0.4 of 6 pixels: 6, 4, 3, 2, 2.
   options = LossOptions(top_k_percent_pixels=0.4, hard_example_mining_step=100)
-  assert loss_of(options, step=step)['cross_entropy'] == pytest.approx(np.sort(CE)[-kept:].mean(), rel=1e-6)
+  assert loss_of(options, step=step)['cross_entropy'] == pytest.approx(
+    np.sort(CE)[-kept:].mean(), rel=1e-6
+  )
 
 
 def test_top_k_chooses_by_weighted_loss():
@@ -76,7 +96,9 @@ def test_focal():
 
 
 def test_focal_with_gamma_0_is_cross_entropy():
-  assert loss_of(LossOptions(loss='focal', focal_gamma=0.0))['focal'] == pytest.approx(CE.mean(), rel=1e-6)
+  assert loss_of(LossOptions(loss='focal', focal_gamma=0.0))['focal'] == pytest.approx(
+    CE.mean(), rel=1e-6
+  )
 
 
 @pytest.mark.parametrize('gamma', [0.5, 2.0])
@@ -95,7 +117,9 @@ def dice_by_hand(class_weights=(1.0, 1.0, 1.0)):
     terms, weights = [], []
     for c in sorted(set(labels)):
       truth = (labels == c).astype(float)
-      dice = (2 * (probabilities[:, c] * truth).sum() + 1) / (probabilities[:, c].sum() + truth.sum() + 1)
+      dice = (2 * (probabilities[:, c] * truth).sum() + 1) / (
+        probabilities[:, c].sum() + truth.sum() + 1
+      )
       terms.append(class_weights[c] * (1 - dice))
       weights.append(class_weights[c])
     image_losses.append(sum(terms) / sum(weights))
@@ -108,7 +132,9 @@ def test_dice():
 
 def test_dice_with_class_weights():
   weights = (3.0, 1.0, 2.0)
-  assert loss_of(LossOptions(loss='dice'), weights)['dice'] == pytest.approx(dice_by_hand(weights), rel=1e-5)
+  assert loss_of(LossOptions(loss='dice'), weights)['dice'] == pytest.approx(
+    dice_by_hand(weights), rel=1e-5
+  )
 
 
 def test_dice_leaves_out_images_without_labels():
@@ -127,7 +153,10 @@ def test_perfect_prediction_has_almost_no_loss():
 
 def test_cross_entropy_and_dice_are_two_parts():
   parts = loss_of(LossOptions(loss='cross_entropy_and_dice'))
-  assert parts == {'cross_entropy': pytest.approx(CE.mean(), rel=1e-6), 'dice': pytest.approx(dice_by_hand(), rel=1e-5)}
+  assert parts == {
+    'cross_entropy': pytest.approx(CE.mean(), rel=1e-6),
+    'dice': pytest.approx(dice_by_hand(), rel=1e-5),
+  }
 
 
 @pytest.mark.parametrize('text', ['1,x', '-1,2', '', '0,0', '1,nan', '1,inf'])

@@ -15,19 +15,24 @@ def test_confusion_matrix_counts_truth_by_row():
 
 def test_ignore_label_may_lie_among_the_classes():
   confusion = metrics.confusion_matrix(
-      tf.constant([0, 0, 1]), tf.constant([1, 0, 1]), num_classes=2, ignore_label=0)
+    tf.constant([0, 0, 1]), tf.constant([1, 0, 1]), num_classes=2, ignore_label=0
+  )
   np.testing.assert_array_equal(confusion, [[0, 0], [0, 1]])
 
 
 def test_only_ignored_pixels_count_nothing():
-  confusion = metrics.confusion_matrix(tf.constant([255, 255]), tf.constant([0, 1]), num_classes=2, ignore_label=255)
+  confusion = metrics.confusion_matrix(
+    tf.constant([255, 255]), tf.constant([0, 1]), num_classes=2, ignore_label=255
+  )
   np.testing.assert_array_equal(confusion, np.zeros([2, 2]))
 
 
 @pytest.mark.parametrize('label', [-1, 3, 254])
 def test_label_out_of_range_is_an_error(label):
   with pytest.raises(tf.errors.InvalidArgumentError, match='num_classes=3'):
-    metrics.confusion_matrix(tf.constant([0, label]), tf.constant([0, 0]), num_classes=3, ignore_label=255)
+    metrics.confusion_matrix(
+      tf.constant([0, label]), tf.constant([0, 0]), num_classes=3, ignore_label=255
+    )
 
 
 def test_summary_by_hand():

@@ -1,4 +1,5 @@
 """Shapes, strides and names of MobileNetV2, and its equality across output strides."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,7 +15,9 @@ def network(images, *, output_stride=16, depth_multiplier=1.0, is_training=False
 
 
 def make_variables(**settings):
-  return create_variables(lambda: network(tf.compat.v1.placeholder(tf.float32, [1, 33, 33, 3]), **settings))
+  return create_variables(
+    lambda: network(tf.compat.v1.placeholder(tf.float32, [1, 33, 33, 3]), **settings)
+  )
 
 
 @pytest.fixture(scope='module')
@@ -26,20 +29,26 @@ def variables():
 @pytest.mark.parametrize('height, width', [(65, 97), (64, 50)])
 def test_shapes(variables, height, width, output_stride):
   with variables_from(variables):
-    features, low_level_features = network(tf.zeros([2, height, width, 3]), output_stride=output_stride)
+    features, low_level_features = network(
+      tf.zeros([2, height, width, 3]), output_stride=output_stride
+    )
   assert features.shape == [2, -(-height // output_stride), -(-width // output_stride), 320]
   assert low_level_features.shape == [2, -(-height // 4), -(-width // 4), 144]
 
 
 def test_rates_see_what_strides_see(variables):
-  """Dense features, subsampled, are the strided ones: the point of atrous convolution (sizes of a stride's multiple plus 1)."""
+  """Dense features, subsampled, are the strided ones: the point of atrous convolution (sizes of a
+  stride's multiple plus 1).
+  """
   images = tf.constant(np.random.default_rng(1).normal(size=[1, 65, 97, 3]), tf.float32)
   with variables_from(variables):
     dense, dense_low = network(images, output_stride=8)
     for output_stride in (16, 32):
       strided, strided_low = network(images, output_stride=output_stride)
       step = output_stride // 8
-      np.testing.assert_allclose(dense[:, ::step, ::step], strided, atol=1e-5 * float(tf.reduce_max(tf.abs(dense))))
+      np.testing.assert_allclose(
+        dense[:, ::step, ::step], strided, atol=1e-5 * float(tf.reduce_max(tf.abs(dense)))
+      )
       np.testing.assert_allclose(dense_low, strided_low, atol=1e-6)
 
 
@@ -57,7 +66,9 @@ def test_names_and_shapes(variables):
 
 
 def test_half_width():
-  shapes = {name: tuple(variable.shape) for name, variable in make_variables(depth_multiplier=0.5).items()}
+  shapes = {
+    name: tuple(variable.shape) for name, variable in make_variables(depth_multiplier=0.5).items()
+  }
   assert shapes['MobilenetV2/Conv/weights'] == (3, 3, 3, 16)
   # 24 * 0.5 is 12, which would be 16 if it were rounded to multiples of 8.
   assert shapes['MobilenetV2/expanded_conv_1/project/weights'] == (1, 1, 48, 12)
@@ -68,11 +79,16 @@ def test_training_moves_statistics(variables):
   before = {name: variable.numpy() for name, variable in variables.items() if 'moving_' in name}
   images = tf.constant(np.random.default_rng(2).normal(size=[2, 33, 33, 3]), tf.float32)
   with variables_from(variables):
-    convolved = tf.nn.conv2d(images, variables['MobilenetV2/Conv/weights'], strides=2, padding='SAME').numpy()
+    convolved = tf.nn.conv2d(
+      images, variables['MobilenetV2/Conv/weights'], strides=2, padding='SAME'
+    ).numpy()
     network(images, is_training=True)
   mean = convolved.mean(axis=(0, 1, 2))
-  np.testing.assert_allclose(variables['MobilenetV2/Conv/BatchNorm/moving_mean'].numpy(),
-                             0.997 * before['MobilenetV2/Conv/BatchNorm/moving_mean'] + 0.003 * mean, atol=1e-6)
+  np.testing.assert_allclose(
+    variables['MobilenetV2/Conv/BatchNorm/moving_mean'].numpy(),
+    0.997 * before['MobilenetV2/Conv/BatchNorm/moving_mean'] + 0.003 * mean,
+    atol=1e-6,
+  )
   for name, values in before.items():
     assert np.any(variables[name].numpy() != values), name
     variables[name].assign(values)

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from fake_model import NeighbourModel
 
 from deeplab.errors import InputError
 from deeplab.options import ModelOptions, PredictionOptions
 from deeplab.prediction import image_padding, multi_scale
-from fake_model import NeighbourModel
 
 
 def _images(height=20, width=27, batch=2):
@@ -17,7 +17,9 @@ def _sizes(images):
 
 
 def _logits(model, images, **options):
-  return multi_scale.predict_logits(model, images, _sizes(images), PredictionOptions(**options)).numpy()
+  return multi_scale.predict_logits(
+    model, images, _sizes(images), PredictionOptions(**options)
+  ).numpy()
 
 
 def _softmax(logits):
@@ -26,7 +28,9 @@ def _softmax(logits):
 
 
 def _resized(array, size):
-  return tf.compat.v1.image.resize_bilinear(tf.cast(array, tf.float32), size, align_corners=True).numpy()
+  return tf.compat.v1.image.resize_bilinear(
+    tf.cast(array, tf.float32), size, align_corners=True
+  ).numpy()
 
 
 def test_scale_one_is_the_network_itself():
@@ -48,14 +52,19 @@ def test_scales_are_the_mean_of_single_runs():
   model, images = NeighbourModel(), _images(21, 33)
   half = _resized(model.predict(_resized(images, [11, 17])), [21, 33])
   double = _resized(model.predict(_resized(images, [41, 65])), [21, 33])
-  expected = np.mean([_softmax(half), _softmax(model.predict(images).numpy()), _softmax(double)], axis=0)
+  expected = np.mean(
+    [_softmax(half), _softmax(model.predict(images).numpy()), _softmax(double)], axis=0
+  )
   logits = _logits(model, images, eval_scales=(0.5, 1.0, 2.0))
   np.testing.assert_allclose(_softmax(logits), expected, atol=1e-5)
 
 
 def test_scales_and_flips_together():
   model, images = NeighbourModel(), _images()
-  single = [_softmax(_logits(model, images, eval_scales=(scale,), add_flipped_images=True)) for scale in (0.75, 1.25)]
+  single = [
+    _softmax(_logits(model, images, eval_scales=(scale,), add_flipped_images=True))
+    for scale in (0.75, 1.25)
+  ]
   both = _softmax(_logits(model, images, eval_scales=(0.75, 1.25), add_flipped_images=True))
   np.testing.assert_allclose(both, np.mean(single, axis=0), atol=1e-5)
 
@@ -72,7 +81,9 @@ def test_padding_is_what_the_network_sees():
   padded[:, :20, :27] = images
   stacked = image_padding.stack_padded(list(images), size=(33, 33), value=0)
   for pad in ('stride', '33x33'):
-    logits = multi_scale.predict_logits(model, stacked, _sizes(images), PredictionOptions(eval_pad=pad))
+    logits = multi_scale.predict_logits(
+      model, stacked, _sizes(images), PredictionOptions(eval_pad=pad)
+    )
     np.testing.assert_array_equal(logits, model.predict(padded))
 
 
@@ -80,7 +91,6 @@ def test_scaled_images_are_padded_to_the_stride_too():
   seen = []
 
   class Recorder(NeighbourModel):
-
     def predict(self, images):
       seen.append(tuple(images.shape[1:3]))
       return super().predict(images)
@@ -99,16 +109,23 @@ def test_scales_that_leave_no_picture_are_refused():
 @pytest.mark.parametrize('options', [{}, {'add_flipped_images': True}, {'eval_scales': (0.5, 1.5)}])
 def test_real_network_agrees_with_single_runs(options):
   from deeplab.model.prediction_model import DeepLabV3PredictionModel
-  model = DeepLabV3PredictionModel(ModelOptions(model_variant='mobilenet_v2', depth_multiplier=0.35, num_classes=4))
+
+  model = DeepLabV3PredictionModel(
+    ModelOptions(model_variant='mobilenet_v2', depth_multiplier=0.35, num_classes=4)
+  )
   images = _images(35, 50, batch=1)
   predict = tf.function(model.predict, autograph=False)
   combined = tf.function(
-      lambda: multi_scale.predict_logits(model, images, _sizes(images), PredictionOptions(**options)), autograph=False)()
+    lambda: multi_scale.predict_logits(model, images, _sizes(images), PredictionOptions(**options)),
+    autograph=False,
+  )()
   runs = []
   for scale in options.get('eval_scales', (1.0,)):
     size = [int(34 * scale + 1), int(49 * scale + 1)]
     scaled = _resized(images, size)
     runs.append(_softmax(_resized(predict(tf.constant(scaled)), [35, 50])))
     if options.get('add_flipped_images'):
-      runs.append(_softmax(_resized(predict(tf.constant(scaled[:, :, ::-1])), [35, 50])[:, :, ::-1]))
+      runs.append(
+        _softmax(_resized(predict(tf.constant(scaled[:, :, ::-1])), [35, 50])[:, :, ::-1])
+      )
   np.testing.assert_allclose(_softmax(combined.numpy()), np.mean(runs, axis=0), atol=1e-5)

@@ -9,11 +9,13 @@ def test_overlay():
   image = np.full([1, 3, 3], 100, np.uint8)
   labels = np.array([[0, 1, 255]])
   np.testing.assert_array_equal(
-      pictures.overlay(image, labels, _COLORS, alpha=0.25, ignore_label=255),
-      [[[75, 75, 75], [125, 100, 75], [100, 100, 100]]])
+    pictures.overlay(image, labels, _COLORS, alpha=0.25, ignore_label=255),
+    [[[75, 75, 75], [125, 100, 75], [100, 100, 100]]],
+  )
   np.testing.assert_array_equal(pictures.overlay(image, labels, _COLORS, alpha=0.0), image)
   np.testing.assert_array_equal(
-      pictures.overlay(image, labels, _COLORS, alpha=1.0), [[[0, 0, 0], [200, 100, 0], [0, 0, 0]]])
+    pictures.overlay(image, labels, _COLORS, alpha=1.0), [[[0, 0, 0], [200, 100, 0], [0, 0, 0]]]
+  )
 
 
 def test_contact_sheet_keeps_shapes_and_order():
@@ -32,8 +34,12 @@ def test_contact_sheet_texts_and_legend_take_room():
   picture = np.zeros([10, 10, 3], np.uint8)
   plain = pictures.contact_sheet([[picture]], cell_size=100)
   full = pictures.contact_sheet(
-      [[picture]], column_titles=['image' * 20], row_titles=['name'], legend=[('sky', (1, 200, 3)), ('a' * 99, (9, 9, 9))],
-      cell_size=100)
+    [[picture]],
+    column_titles=['image' * 20],
+    row_titles=['name'],
+    legend=[('sky', (1, 200, 3)), ('a' * 99, (9, 9, 9))],
+    cell_size=100,
+  )
   assert full.width == plain.width and full.height >= plain.height + 4 * 15
   assert (np.asarray(full) == (1, 200, 3)).all(axis=-1).sum() > 100
 

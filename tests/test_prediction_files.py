@@ -13,7 +13,9 @@ _IMAGE = np.full([2, 3, 3], 100, np.uint8)
 
 
 def _write(tmp_path, kind, *, labels=_LABELS, num_classes=21, extension='.png', **arguments):
-  writer = prediction_files.PredictionWriter(color_map=pascal_voc_color_map(max(256, num_classes)), num_classes=num_classes)
+  writer = prediction_files.PredictionWriter(
+    color_map=pascal_voc_color_map(max(256, num_classes)), num_classes=num_classes
+  )
   path = str(tmp_path / 'deep' / ('a' + extension))
   writer.write({kind: path}, image=_IMAGE, labels=labels, **arguments)
   assert os.listdir(tmp_path / 'deep') == ['a' + extension]
@@ -23,7 +25,10 @@ def _write(tmp_path, kind, *, labels=_LABELS, num_classes=21, extension='.png', 
 def test_color(tmp_path):
   picture = PIL.Image.open(_write(tmp_path, 'color'))
   assert picture.mode == 'RGB'
-  assert np.asarray(picture).tolist() == [[[0, 0, 0], [128, 0, 0], [0, 128, 0]], [[0, 64, 128], [192, 128, 128], [0, 0, 0]]]
+  assert np.asarray(picture).tolist() == [
+    [[0, 0, 0], [128, 0, 0], [0, 128, 0]],
+    [[0, 64, 128], [192, 128, 128], [0, 0, 0]],
+  ]
 
 
 def test_ids(tmp_path):
@@ -96,7 +101,8 @@ def test_make_directory(tmp_path):
 
 def test_contact_sheets_have_pages(tmp_path):
   sheets = prediction_files.ContactSheets(
-      str(tmp_path), color_map=pascal_voc_color_map(), legend=[('person', (192, 128, 128))])
+    str(tmp_path), color_map=pascal_voc_color_map(), legend=[('person', (192, 128, 128))]
+  )
   pages = [sheets.add(f'{index}.jpg', _IMAGE, _LABELS) for index in range(13)]
   assert [index for index, page in enumerate(pages) if page] == [11]
   assert sheets.finish().endswith('contact_sheet-002.png') and sheets.finish() is None

@@ -19,21 +19,35 @@ def test_default_name_is_the_references():
 
 
 def test_types_have_names_of_their_own():
-  planned, = _plan('a.jpg', types=('color', 'ids', 'palette', 'overlay', 'probabilities', 'contact_sheet'))
+  (planned,) = _plan(
+    'a.jpg', types=('color', 'ids', 'palette', 'overlay', 'probabilities', 'contact_sheet')
+  )
   assert planned.paths == {
-      'color': 'out/a.jpg.png', 'ids': 'out/a.jpg_ids.png', 'palette': 'out/a.jpg_palette.png',
-      'overlay': 'out/a.jpg_overlay.png', 'probabilities': 'out/a.jpg_probabilities.npz'}
+    'color': 'out/a.jpg.png',
+    'ids': 'out/a.jpg_ids.png',
+    'palette': 'out/a.jpg_palette.png',
+    'overlay': 'out/a.jpg_overlay.png',
+    'probabilities': 'out/a.jpg_probabilities.npz',
+  }
 
 
 def test_suffix_replaces_the_extension():
   assert _only(_plan('a.b.jpg', suffix='_pred')) == [['out/a.b_pred.png']]
   assert _only(_plan('a.jpg', suffix='', types=('ids',))) == [['out/a.png']]
-  assert _only(_plan('a.jpg', suffix='', types=('ids', 'color'))) == [['out/a_ids.png', 'out/a.png']]
+  assert _only(_plan('a.jpg', suffix='', types=('ids', 'color'))) == [
+    ['out/a_ids.png', 'out/a.png']
+  ]
 
 
 def test_structure():
-  assert _only(_plan('x/a.jpg', 'y/a.jpg', keep_structure=True)) == [['out/x/a.jpg.png'], ['out/y/a.jpg.png']]
-  with pytest.raises(InputError, match='/photos/x/a.jpg and /photos/y/a.jpg would both write out/a.jpg.png; use --keep'):
+  assert _only(_plan('x/a.jpg', 'y/a.jpg', keep_structure=True)) == [
+    ['out/x/a.jpg.png'],
+    ['out/y/a.jpg.png'],
+  ]
+  with pytest.raises(
+    InputError,
+    match='/photos/x/a.jpg and /photos/y/a.jpg would both write out/a.jpg.png; use --keep',
+  ):
     _plan('x/a.jpg', 'y/a.jpg')
 
 
@@ -52,7 +66,9 @@ def test_images_are_never_overwritten():
 
 def test_exists_needs_all_files(tmp_path):
   image = InputImage(path='/photos/a.jpg', relative_path='a.jpg')
-  planned, = prediction_paths.plan([image], output_path=str(tmp_path), output_types=['color', 'ids'])
+  (planned,) = prediction_paths.plan(
+    [image], output_path=str(tmp_path), output_types=['color', 'ids']
+  )
   (tmp_path / 'a.jpg.png').touch()
   assert not planned.exists
   (tmp_path / 'a.jpg_ids.png').touch()

@@ -4,6 +4,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
+from fake_model import PixelModel
 
 from deeplab import inferencer
 from deeplab.color_map import pascal_voc_color_map
@@ -12,7 +13,6 @@ from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.options import PredictionOptions
 from deeplab.prediction import image_files, prediction_files, prediction_paths
 from deeplab.prediction.prediction_run import PredictionRun
-from fake_model import PixelModel
 
 
 @pytest.fixture
@@ -29,7 +29,9 @@ def photos(tmp_path):
 def _run(photos, output_path, *, types=('ids',), batch_size=1, sheets=None, **options):
   images, _ = image_files.find_images([str(photos)])
   planned = prediction_paths.plan(images, output_path=str(output_path), output_types=types)
-  predictor = DeepLabV3Inferencer(PixelModel(), options=PredictionOptions(batch_size=batch_size, **options))
+  predictor = DeepLabV3Inferencer(
+    PixelModel(), options=PredictionOptions(batch_size=batch_size, **options)
+  )
   writer = prediction_files.PredictionWriter(color_map=pascal_voc_color_map(), num_classes=3)
   return PredictionRun(predictor, writer, batch_size=batch_size, sheets=sheets).run(planned)
 
@@ -40,10 +42,14 @@ def test_every_image_is_predicted(photos, tmp_path, capsys, batch_size):
   assert (summary.num_predicted, summary.num_bad) == (9, 0)
   assert 0 < summary.seconds_to_first <= summary.seconds
   lines = capsys.readouterr().out.splitlines()
-  assert sorted(lines) == [f'Prediction written to {tmp_path}/out/{index}.png_ids.png' for index in range(9)]
+  assert sorted(lines) == [
+    f'Prediction written to {tmp_path}/out/{index}.png_ids.png' for index in range(9)
+  ]
   for index in range(9):
     image = np.asarray(PIL.Image.open(photos / f'{index}.png'))
-    np.testing.assert_array_equal(PIL.Image.open(tmp_path / 'out' / f'{index}.png_ids.png'), image.argmax(axis=-1))
+    np.testing.assert_array_equal(
+      PIL.Image.open(tmp_path / 'out' / f'{index}.png_ids.png'), image.argmax(axis=-1)
+    )
 
 
 def test_bad_images_are_named_and_the_others_go_on(photos, tmp_path, capsys):
@@ -60,7 +66,9 @@ def test_bad_images_are_named_and_the_others_go_on(photos, tmp_path, capsys):
 def test_an_image_too_large_for_the_padding_is_a_bad_image(photos, tmp_path, capsys):
   summary = _run(photos, tmp_path / 'out', eval_pad='6x7')
   assert (summary.num_predicted, summary.num_bad) == (6, 3)
-  assert f'{photos}/2.png: height 7, width 7 is larger than --eval_pad=6x7' in capsys.readouterr().err
+  assert (
+    f'{photos}/2.png: height 7, width 7 is larger than --eval_pad=6x7' in capsys.readouterr().err
+  )
 
 
 def test_an_image_too_large_for_the_memory_is_a_bad_image(photos, tmp_path, capsys, monkeypatch):
@@ -74,10 +82,16 @@ def test_an_image_too_large_for_the_memory_is_a_bad_image(photos, tmp_path, caps
   monkeypatch.setattr(DeepLabV3Inferencer, 'predict', fail_for_some)
   summary = _run(photos, tmp_path / 'out', batch_size=2)
   assert (summary.num_predicted, summary.num_bad) == (6, 3)
-  assert f'warning: {photos}/4.png: out of memory for height 6, width 7; give --tile_size, a smaller' in capsys.readouterr().err
+  assert (
+    f'warning: {photos}/4.png: out of memory for height 6, width 7; give --tile_size, a smaller'
+    in capsys.readouterr().err
+  )
   monkeypatch.setattr(inferencer, '_MAX_PIXELS', 40)
   assert _run(photos, tmp_path / 'more', batch_size=2).num_bad == 6
-  assert f'{photos}/4.png: height 6, width 7 is more than 40 pixels, too many at once' in capsys.readouterr().err
+  assert (
+    f'{photos}/4.png: height 6, width 7 is more than 40 pixels, too many at once'
+    in capsys.readouterr().err
+  )
   assert _run(photos, tmp_path / 'tiles', eval_scales=(0.5, 2.0)).num_bad == 9
 
 

@@ -3,8 +3,8 @@ import os
 import pathlib
 
 import numpy as np
-from PIL import Image
 import pytest
+from PIL import Image
 
 from deeplab import synthetic_scenes
 from deeplab.errors import InputError
@@ -69,7 +69,8 @@ def test_contact_sheet(tmp_path):
     Image.fromarray(np.full([20, 20, 3], (1, 2, 3), np.uint8)).save(tmp_path / paths[-1])
   sheet = quickstart.contact_sheet(str(tmp_path), names, paths)
   pixels = np.asarray(sheet)
-  # Three square predictions fill their cells of 192 pixels, two in the first row and one in the second.
+  # Three square predictions fill their cells of 192 pixels, two in the first row and one in the
+  # second.
   rows, columns = np.nonzero((pixels == (1, 2, 3)).all(axis=-1))
   assert len(rows) == 3 * 192 * 192
   assert (columns < pixels.shape[1] // 2).sum() == 2 * 192 * 192
@@ -84,4 +85,4 @@ def test_color_map_sheets_name_every_class():
     axes = draw_color_maps.draw(title, names, colors, columns=columns).axes[0]
     assert {*names, title} <= {text.get_text() for text in axes.texts}
     drawn = [np.rint(np.array(patch.get_facecolor()[:3]) * 255) for patch in axes.patches]
-    np.testing.assert_array_equal(drawn, colors[:len(names)])
+    np.testing.assert_array_equal(drawn, colors[: len(names)])

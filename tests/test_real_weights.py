@@ -1,4 +1,5 @@
 """Evaluation and inference with published weights on photographs."""
+
 import os
 
 import numpy as np
@@ -18,8 +19,13 @@ pytestmark = pytest.mark.skipif(not _DATA, reason='needs DEEPLAB_TEST_DATA')
 @pytest.fixture(scope='module')
 def model():
   from deeplab import checkpoints
-  options = ModelOptions(model_variant='mobilenet_v2', depth_multiplier=0.5, align_corners=True,
-                         preprocess_images_option='zero_mean_unit_range')
+
+  options = ModelOptions(
+    model_variant='mobilenet_v2',
+    depth_multiplier=0.5,
+    align_corners=True,
+    preprocess_images_option='zero_mean_unit_range',
+  )
   model = DeepLabV3PredictionModel(options)
   reader = checkpoints.Reader(checkpoints.find(os.path.join(_DATA, 'deeplabv3_mnv2_dm05_pascal')))
   for name, variable in model.named_variables.items():
@@ -35,44 +41,59 @@ def photographs():
   """(images, labels), lists of arrays."""
   with open(os.path.join(_DATA, 'voc8', 'list.txt'), encoding='utf-8') as names:
     names = names.read().split()[:3]
-  return ([image_files.read_image(os.path.join(_DATA, 'voc8', 'JPEGImages', name + '.jpg')) for name in names],
-          [np.asarray(PIL.Image.open(os.path.join(_DATA, 'voc8', 'SegmentationClass', name + '.png'))) for name in names])
+  return (
+    [
+      image_files.read_image(os.path.join(_DATA, 'voc8', 'JPEGImages', name + '.jpg'))
+      for name in names
+    ],
+    [
+      np.asarray(PIL.Image.open(os.path.join(_DATA, 'voc8', 'SegmentationClass', name + '.png')))
+      for name in names
+    ],
+  )
 
 
 def _predict(model, images, *, with_probabilities=False, **options):
-  inferencer = DeepLabV3Inferencer(model, options=PredictionOptions(**options), with_probabilities=with_probabilities)
+  inferencer = DeepLabV3Inferencer(
+    model, options=PredictionOptions(**options), with_probabilities=with_probabilities
+  )
   return [inferencer.predict([image])[0] for image in images]
 
 
 def _accuracy(predictions, labels):
-  right = sum(((prediction == label) & (label != 255)).sum() for (prediction, _), label in zip(predictions, labels))
+  right = sum(
+    ((prediction == label) & (label != 255)).sum()
+    for (prediction, _), label in zip(predictions, labels)
+  )
   return right / sum((label != 255).sum() for label in labels)
 
 
 def test_padding_to_the_stride_helps_corner_aligned_weights(model, photographs):
   images, labels = photographs
-  native, padded = (_accuracy(_predict(model, images, eval_pad=pad), labels) for pad in ('none', 'stride'))
+  native, padded = (
+    _accuracy(_predict(model, images, eval_pad=pad), labels) for pad in ('none', 'stride')
+  )
   assert padded > native > 0.85
 
 
 def test_scale_one_is_bit_identical(model, photographs):
   image = photographs[0][0]
-  (labels, probabilities), = _predict(model, [image], with_probabilities=True)
-  (same_labels, same), = _predict(model, [image], with_probabilities=True, eval_scales=(1.0,))
+  ((labels, probabilities),) = _predict(model, [image], with_probabilities=True)
+  ((same_labels, same),) = _predict(model, [image], with_probabilities=True, eval_scales=(1.0,))
   np.testing.assert_array_equal(labels, same_labels)
   np.testing.assert_array_equal(probabilities, same)
-  (plain, _), = _predict(model, [image])
+  ((plain, _),) = _predict(model, [image])
   np.testing.assert_array_equal(labels, plain)
 
 
 def test_flips_and_scales_are_means_of_single_runs(model, photographs):
   image = photographs[0][1]
-  (_, here), = _predict(model, [image], with_probabilities=True)
-  (_, there), = _predict(model, [image[:, ::-1]], with_probabilities=True)
-  (_, both), = _predict(model, [image], with_probabilities=True, add_flipped_images=True)
+  ((_, here),) = _predict(model, [image], with_probabilities=True)
+  ((_, there),) = _predict(model, [image[:, ::-1]], with_probabilities=True)
+  ((_, both),) = _predict(model, [image], with_probabilities=True, add_flipped_images=True)
   np.testing.assert_allclose(both, (here + there[:, ::-1]) / 2, atol=1e-5)
-  (_, small), = _predict(model, [image], with_probabilities=True, eval_scales=(0.5,))
-  (_, mean), = _predict(model, [image], with_probabilities=True, eval_scales=(0.5, 1.0))
+  ((_, small),) = _predict(model, [image], with_probabilities=True, eval_scales=(0.5,))
+  ((_, mean),) = _predict(model, [image], with_probabilities=True, eval_scales=(0.5, 1.0))
   np.testing.assert_allclose(mean, (here + small) / 2, atol=1e-5)
 
 

@@ -1,13 +1,14 @@
 """The ResNets against tf_slim.nets' own builders with the same variables: an independent oracle."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from tf_slim.nets import resnet_v1, resnet_v2
 
 from deeplab.model import convolution
 from deeplab.model.arg_scopes import resnet_arg_scope
 from deeplab.model.resnet import resnet
 from deeplab.model.slim_bridge import create_variables, slim, variable_scope, variables_from
-from tf_slim.nets import resnet_v1, resnet_v2
 
 SLIM_NETS = {1: resnet_v1.resnet_v1_50, 2: resnet_v2.resnet_v2_50}
 LOW_LEVEL = 'resnet_v{0}_50/block1/unit_2/bottleneck_v{0}/conv3'
@@ -19,17 +20,34 @@ def ours(images, *, version, output_stride, is_training):
 
 
 def slims(images, *, version, output_stride, is_training):
-  batch_norm = dict(decay=0.9, epsilon=1e-5, scale=True, updates_collections=None, is_training=is_training)
-  with slim.arg_scope([slim.conv2d], activation_fn=tf.nn.relu, normalizer_fn=slim.batch_norm, normalizer_params=batch_norm):
-    with slim.arg_scope([slim.batch_norm], **batch_norm), slim.arg_scope([slim.max_pool2d], padding='SAME'):
+  batch_norm = dict(
+    decay=0.9, epsilon=1e-5, scale=True, updates_collections=None, is_training=is_training
+  )
+  with slim.arg_scope(
+    [slim.conv2d],
+    activation_fn=tf.nn.relu,
+    normalizer_fn=slim.batch_norm,
+    normalizer_params=batch_norm,
+  ):
+    with (
+      slim.arg_scope([slim.batch_norm], **batch_norm),
+      slim.arg_scope([slim.max_pool2d], padding='SAME'),
+    ):
       features, end_points = SLIM_NETS[version](
-          images, None, is_training=is_training, global_pool=False, output_stride=output_stride)
+        images, None, is_training=is_training, global_pool=False, output_stride=output_stride
+      )
   return features, end_points.get(LOW_LEVEL.format(version))
 
 
 def random_variables(version):
-  variables = create_variables(lambda: ours(
-      tf.compat.v1.placeholder(tf.float32, [1, 33, 33, 3]), version=version, output_stride=16, is_training=False))
+  variables = create_variables(
+    lambda: ours(
+      tf.compat.v1.placeholder(tf.float32, [1, 33, 33, 3]),
+      version=version,
+      output_stride=16,
+      is_training=False,
+    )
+  )
   random = np.random.default_rng(version)
   for name, variable in variables.items():
     shape = variable.shape
@@ -49,7 +67,9 @@ def version_and_variables(request):
 
 
 def images_of(height, width, *, batch_size=1):
-  return tf.constant(np.random.default_rng(5).normal(size=[batch_size, height, width, 3]) * 50, tf.float32)
+  return tf.constant(
+    np.random.default_rng(5).normal(size=[batch_size, height, width, 3]) * 50, tf.float32
+  )
 
 
 def assert_close(actual, expected, relative):
@@ -63,7 +83,10 @@ def test_features_equal_slims_at_odd_and_even_sizes(version_and_variables, outpu
   with variables_from(variables):
     for height, width in ((65, 97), (64, 98)):
       images = images_of(height, width)
-      (features, low_level_features), (expected, expected_low_level) = ours(images, **settings), slims(images, **settings)
+      (features, low_level_features), (expected, expected_low_level) = (
+        ours(images, **settings),
+        slims(images, **settings),
+      )
       assert features.shape[1:] == [-(-height // output_stride), -(-width // output_stride), 2048]
       assert_close(features, expected, 1e-4)
       assert low_level_features.shape[1:] == [-(-height // 4), -(-width // 4), 256]
@@ -72,9 +95,12 @@ def test_features_equal_slims_at_odd_and_even_sizes(version_and_variables, outpu
 
 
 def test_training_step_equals_slims(version_and_variables, monkeypatch):
-  """Features, gradients and moving statistics with the batch's statistics, units after the stride limit included."""
-  # Minimal filtering rounds differently, and this network amplifies that; tests/test_convolution.py compares it by itself.
-  monkeypatch.setattr(convolution, '_FILTERING_DEPTH', 10 ** 6)
+  """Features, gradients and moving statistics with the batch's statistics, units after the stride
+  limit included.
+  """
+  # Minimal filtering rounds differently, and this network amplifies that; tests/test_convolution.py
+  # compares it by itself.
+  monkeypatch.setattr(convolution, '_FILTERING_DEPTH', 10**6)
   version, variables = version_and_variables
   before = {name: variable.numpy() for name, variable in variables.items()}
   trained = [variable for variable in variables.values() if variable.trainable]
@@ -95,7 +121,8 @@ def test_training_step_equals_slims(version_and_variables, monkeypatch):
   assert_close(features, expected, 1e-4)
   for actual, expected in zip(statistics, expected_statistics):
     assert_close(actual, expected, 1e-4)
-  # Fifty layers of rectifiers and batch norm amplify rounding; a wrong gradient would differ by as much as its norm.
+  # Fifty layers of rectifiers and batch norm amplify rounding; a wrong gradient would differ by as
+  # much as its norm.
   scale = max(np.linalg.norm(gradient) for gradient in expected_gradients)
   for actual, expected in zip(gradients, expected_gradients):
     assert np.linalg.norm(actual - expected) <= 0.01 * max(np.linalg.norm(expected), 1e-3 * scale)
@@ -110,4 +137,9 @@ def test_101_layers_have_23_units_in_block_3():
 
 def _resnet_v2_101():
   with slim.arg_scope(resnet_arg_scope(is_training=False)), variable_scope(''):
-    return resnet(tf.compat.v1.placeholder(tf.float32, [1, 33, 33, 3]), version=2, num_layers=101, output_stride=16)
+    return resnet(
+      tf.compat.v1.placeholder(tf.float32, [1, 33, 33, 3]),
+      version=2,
+      num_layers=101,
+      output_stride=16,
+    )

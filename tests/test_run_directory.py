@@ -7,7 +7,13 @@ from absl import flags as absl_flags
 
 from deeplab import checkpoints, flags
 from deeplab.errors import InputError
-from deeplab.options import LossOptions, ModelOptions, RunOptions, TrainingInputOptions, TrainingOptions
+from deeplab.options import (
+  LossOptions,
+  ModelOptions,
+  RunOptions,
+  TrainingInputOptions,
+  TrainingOptions,
+)
 from deeplab.training.run_directory import RunDirectory, flag_lines
 
 VARIABLES = {'logits/semantic/weights': np.arange(6, dtype=np.float32).reshape(2, 3)}
@@ -35,12 +41,19 @@ def test_a_directory_with_other_files_is_no_run(run):
   checkpoints.write(run.file('resnet.ckpt'), VARIABLES)
   run.refuse_if_in_use()
   save(run, 5)
-  with pytest.raises(InputError, match=r'holds a run already \(model.ckpt-5\); give --resume to continue it, --overwrite'):
+  with pytest.raises(
+    InputError,
+    match=r'holds a run already \(model.ckpt-5\); give --resume to continue it, --overwrite',
+  ):
     run.refuse_if_in_use()
   run.write_flags(OPTIONS)
   run.save_best(VARIABLES, step=5, score={'mean_iou': 0.5})
   run.remove_run()
-  assert sorted(os.listdir(run.path)) == ['notes.txt', 'resnet.ckpt.data-00000-of-00001', 'resnet.ckpt.index']
+  assert sorted(os.listdir(run.path)) == [
+    'notes.txt',
+    'resnet.ckpt.data-00000-of-00001',
+    'resnet.ckpt.index',
+  ]
 
 
 def test_newest_is_by_step_not_by_name(run):
@@ -62,7 +75,10 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(run):
   assert len(warnings) == 1 and 'model.ckpt-2' in warnings[0]
   with open(run.file('model.ckpt-1.index'), 'wb') as file:
     file.write(b'half')
-  with pytest.raises(InputError, match='^--resume: of 2 checkpoints in .*run none can be read; left out: .*model.ckpt-1'):
+  with pytest.raises(
+    InputError,
+    match='^--resume: of 2 checkpoints in .*run none can be read; left out: .*model.ckpt-1',
+  ):
     run.newest_checkpoint()
 
 
@@ -90,18 +106,26 @@ def test_unwritable_directory(tmp_path):
 
 
 def test_flagfile_gives_the_same_options_again(tmp_path):
-  made = [ModelOptions(atrous_rates=(6, 12), use_decoder=True, weight_decay=4e-5),
-          TrainingInputOptions(filenames=('a b', 'c,d'), rescale_step_size=0.25, seed=3),
-          TrainingOptions(boundaries=(10, 20), rates=(0.1, 1e-05), fine_tune_batch_norm=False),
-          LossOptions(class_weights='1,2,3')]
+  made = [
+    ModelOptions(atrous_rates=(6, 12), use_decoder=True, weight_decay=4e-5),
+    TrainingInputOptions(filenames=('a b', 'c,d'), rescale_step_size=0.25, seed=3),
+    TrainingOptions(boundaries=(10, 20), rates=(0.1, 1e-05), fine_tune_batch_norm=False),
+    LossOptions(class_weights='1,2,3'),
+  ]
   path = tmp_path / 'flags.txt'
   path.write_text(''.join(line + '\n' for line in flag_lines(*made)), encoding='utf-8')
   values = absl_flags.FlagValues()
   old, flags.FLAGS = flags.FLAGS, values
-  define = {name: getattr(absl_flags, name) for name in ('DEFINE_boolean', 'DEFINE_enum', 'DEFINE_flag')}
+  define = {
+    name: getattr(absl_flags, name) for name in ('DEFINE_boolean', 'DEFINE_enum', 'DEFINE_flag')
+  }
   try:
     for name, function in define.items():
-      setattr(absl_flags, name, lambda *args, function=function, **kwargs: function(*args, **kwargs, flag_values=values))
+      setattr(
+        absl_flags,
+        name,
+        lambda *args, function=function, **kwargs: function(*args, **kwargs, flag_values=values),
+      )
     for each in made:
       flags.define(type(each))
     values(['command', f'--flagfile={path}'])
@@ -114,25 +138,53 @@ def test_flagfile_gives_the_same_options_again(tmp_path):
 
 def options(**changes):
   """The options of a command, with fields changed wherever they are."""
-  made = [ModelOptions(), TrainingInputOptions(filenames=('train',), seed=1), TrainingOptions(num_steps=100), RunOptions()]
-  return [each.replace(**{name: value for name, value in changes.items()
-                          if name in {field.name for field in dataclasses.fields(each)}}) for each in made]
+  made = [
+    ModelOptions(),
+    TrainingInputOptions(filenames=('train',), seed=1),
+    TrainingOptions(num_steps=100),
+    RunOptions(),
+  ]
+  return [
+    each.replace(
+      **{
+        name: value
+        for name, value in changes.items()
+        if name in {field.name for field in dataclasses.fields(each)}
+      }
+    )
+    for each in made
+  ]
 
 
-@pytest.mark.parametrize('changes', [
-    {}, {'log_per_steps': 7, 'persist_per_steps': 9, 'max_to_keep': 1}, {'num_steps': 200}, {'output_path': 'elsewhere'},
-    {'num_input_threads': 3}, {'resume': True}])
+@pytest.mark.parametrize(
+  'changes',
+  [
+    {},
+    {'log_per_steps': 7, 'persist_per_steps': 9, 'max_to_keep': 1},
+    {'num_steps': 200},
+    {'output_path': 'elsewhere'},
+    {'num_input_threads': 3},
+    {'resume': True},
+  ],
+)
 def test_harmless_flags_may_change(run, changes):
   run.write_flags(*options(load_ckpt_path='start.ckpt'))
   run.check_flags(*options(**changes), given={'resume'})
 
 
-@pytest.mark.parametrize('changes, message', [
+@pytest.mark.parametrize(
+  'changes, message',
+  [
     ({'batch_size': 4}, r'--batch_size=4 \(the run has 12\)'),
     ({'num_steps': 50}, r'--num_steps=50 \(the run has 100\)'),
     ({'atrous_rates': (6, 12)}, r'--atrous_rates=6,12 \(the run has none\)'),
-    ({'use_decoder': True, 'momentum': 0.5}, r'--momentum=0.5 \(the run has 0.9\), --use_decoder=True \(the run has False\)'),
-    ({'load_ckpt_path': 'other.ckpt'}, r'--load_ckpt_path=other.ckpt \(the run has start.ckpt\)')])
+    (
+      {'use_decoder': True, 'momentum': 0.5},
+      r'--momentum=0.5 \(the run has 0.9\), --use_decoder=True \(the run has False\)',
+    ),
+    ({'load_ckpt_path': 'other.ckpt'}, r'--load_ckpt_path=other.ckpt \(the run has start.ckpt\)'),
+  ],
+)
 def test_other_flags_are_named_and_refused(run, changes, message):
   run.write_flags(*options(load_ckpt_path='start.ckpt'))
   with pytest.raises(InputError, match=message):

@@ -1,11 +1,14 @@
 """The architecture beside the checkpoint, and flags held against it."""
+
 import pytest
 
 from deeplab import saved_options
 from deeplab.errors import InputError
 from deeplab.options import ModelOptions
 
-SAVED = ModelOptions(model_variant='mobilenet_v2', num_classes=5, output_stride=16, atrous_rates=(6, 12, 18))
+SAVED = ModelOptions(
+  model_variant='mobilenet_v2', num_classes=5, output_stride=16, atrous_rates=(6, 12, 18)
+)
 
 
 @pytest.fixture
@@ -31,7 +34,9 @@ def test_without_a_file_the_flags_win(tmp_path):
 
 
 def test_contradiction_names_flag_and_both_values(prefix):
-  with pytest.raises(InputError, match=r'--num_classes=21: the checkpoint was made with --num_classes=5'):
+  with pytest.raises(
+    InputError, match=r'--num_classes=21: the checkpoint was made with --num_classes=5'
+  ):
     saved_options.resolve(ModelOptions(), {'num_classes'}, prefix)
 
 
@@ -40,7 +45,8 @@ def test_rates_follow_the_stride_unless_given(prefix):
   assert (options.output_stride, options.atrous_rates) == (8, (12, 24, 36))
   assert '12,24,36 instead of 6,12,18' in notes[1]
   options, _ = saved_options.resolve(
-      ModelOptions(output_stride=8, atrous_rates=(1, 2, 3)), {'output_stride', 'atrous_rates'}, prefix)
+    ModelOptions(output_stride=8, atrous_rates=(1, 2, 3)), {'output_stride', 'atrous_rates'}, prefix
+  )
   assert options.atrous_rates == (1, 2, 3)
 
 
@@ -49,8 +55,14 @@ def test_another_number_of_rates_is_refused(prefix):
     saved_options.resolve(ModelOptions(atrous_rates=(6,)), {'atrous_rates'}, prefix)
 
 
-@pytest.mark.parametrize('content', [
-    '{"model_options": {"num_classes": -3}}', '{"model_options": {"atrous_rates": 6}}', '{"model_options": {}, "class_names": [1]}'])
+@pytest.mark.parametrize(
+  'content',
+  [
+    '{"model_options": {"num_classes": -3}}',
+    '{"model_options": {"atrous_rates": 6}}',
+    '{"model_options": {}, "class_names": [1]}',
+  ],
+)
 def test_damaged_file_is_named(prefix, tmp_path, content):
   (tmp_path / saved_options.FILE_NAME).write_text(content)
   with pytest.raises(InputError, match='model_options.json: not a file of model options'):
@@ -61,11 +73,17 @@ def test_training_adopts_what_the_flags_do_not_say(prefix):
   flags = ModelOptions(num_classes=3, use_decoder=True)
   options, notes = saved_options.adopt(flags, {'num_classes', 'use_decoder'}, prefix)
   assert options == SAVED.replace(num_classes=3, use_decoder=True)
-  assert notes == [f'architecture from {saved_options.path_beside(prefix)}: mobilenet_v2, 5 classes, but --num_classes=3, '
-                   'but --use_decoder=True']
+  assert notes == [
+    f'architecture from {saved_options.path_beside(prefix)}: mobilenet_v2, 5 classes, but '
+    '--num_classes=3, '
+    'but --use_decoder=True'
+  ]
 
 
 def test_training_adopts_nothing_for_another_backbone_or_without_a_file(prefix, tmp_path):
   flags = ModelOptions(model_variant='resnet_v1_50')
   assert saved_options.adopt(flags, {'model_variant'}, prefix) == (flags, [])
-  assert saved_options.adopt(flags, set(), str(tmp_path / 'elsewhere' / 'model.ckpt')) == (flags, [])
+  assert saved_options.adopt(flags, set(), str(tmp_path / 'elsewhere' / 'model.ckpt')) == (
+    flags,
+    [],
+  )

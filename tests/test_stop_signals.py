@@ -8,15 +8,16 @@ import pytest
 
 from deeplab.training.stop_signals import StopSignals
 
-_LONG_STEP = '''
+_LONG_STEP = """
 import ctypes, sys
 from deeplab.training.stop_signals import StopSignals
 with StopSignals() as stop:
   print('ready', flush=True)
   for _ in range(3):  # Each signal may end one of them early.
-    ctypes.CDLL(None).usleep(8_000_000)  # Releases the lock that Python code runs under, as TensorFlow does in a step.
+    # Releases the lock that Python code runs under, as TensorFlow does in a step.
+    ctypes.CDLL(None).usleep(8_000_000)
   print('after', stop.requested, flush=True)
-'''
+"""
 
 
 def wait_for(condition):
@@ -40,9 +41,17 @@ def test_the_first_signal_is_a_request(number, capsys):
 
 
 def test_a_second_signal_ends_a_process_that_is_in_a_long_step():
-  environment = {**os.environ, 'PYTHONPATH': os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}
-  process = subprocess.Popen([sys.executable, '-c', _LONG_STEP], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                             env=environment)
+  environment = {
+    **os.environ,
+    'PYTHONPATH': os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+  }
+  process = subprocess.Popen(
+    [sys.executable, '-c', _LONG_STEP],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    env=environment,
+  )
   assert process.stdout.readline() == 'ready\n'
   process.send_signal(signal.SIGTERM)
   assert 'SIGTERM: finishing this step' in process.stderr.readline()

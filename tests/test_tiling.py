@@ -19,14 +19,18 @@ def test_aligned_tile_starts():
     starts = tiling.tile_starts(size, tile_size=33, overlap=9, alignment=8)
     ends = [min(start + 33, size) for start in starts]
     assert ends[-1] == size and all(start % 8 == 0 for start in starts)
-    assert all(end - start >= 9 for end, start in zip(ends, starts[1:])) and starts == sorted(set(starts))
+    assert all(end - start >= 9 for end, start in zip(ends, starts[1:])) and starts == sorted(
+      set(starts)
+    )
 
 
 def test_edge_weights():
   np.testing.assert_allclose(
-      tiling.edge_weights(0, 5, size=12, overlap=2), [1, 1, 1, 2 / 3, 1 / 3], rtol=1e-6)
+    tiling.edge_weights(0, 5, size=12, overlap=2), [1, 1, 1, 2 / 3, 1 / 3], rtol=1e-6
+  )
   np.testing.assert_allclose(
-      tiling.edge_weights(7, 12, size=12, overlap=2), [1 / 3, 2 / 3, 1, 1, 1], rtol=1e-6)
+    tiling.edge_weights(7, 12, size=12, overlap=2), [1 / 3, 2 / 3, 1, 1, 1], rtol=1e-6
+  )
   np.testing.assert_array_equal(tiling.edge_weights(0, 5, size=5, overlap=2), [1] * 5)
 
 
@@ -46,17 +50,24 @@ def test_bands_cover_the_image_once(height, width, overlap, batch_size, alignmen
     sizes.append(images.shape)
     return _red_and_green(images)
 
-  bands = list(tiling.predict_in_tiles(image, predict, tile_size=10, overlap=overlap, batch_size=batch_size,
-                                       alignment=alignment))
+  bands = list(
+    tiling.predict_in_tiles(
+      image, predict, tile_size=10, overlap=overlap, batch_size=batch_size, alignment=alignment
+    )
+  )
   tops = [top for top, _ in bands]
   assert tops == list(np.cumsum([0] + [len(band) for _, band in bands])[:-1])
-  np.testing.assert_allclose(np.concatenate([band for _, band in bands]), _red_and_green(image), rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(
+    np.concatenate([band for _, band in bands]), _red_and_green(image), rtol=1e-5, atol=1e-6
+  )
   assert all(batch <= batch_size and h <= 10 and w <= 10 for batch, h, w, _ in sizes)
 
 
 def test_overlap_goes_over_from_one_tile_to_the_other():
   calls = iter([0.0, 1.0])
   predict = lambda images: np.full([*images.shape[:3], 1], next(calls), np.float32)
-  (_, band), = tiling.predict_in_tiles(np.zeros([4, 7, 3], np.uint8), predict, tile_size=5, overlap=3)
+  ((_, band),) = tiling.predict_in_tiles(
+    np.zeros([4, 7, 3], np.uint8), predict, tile_size=5, overlap=3
+  )
   # The ramps are 3/4, 1/2, 1/4 and 1/4, 1/2, 3/4.
   np.testing.assert_allclose(band[0, :, 0], [0, 0, 1 / 4, 1 / 2, 3 / 4, 1, 1], rtol=1e-6)

@@ -1,4 +1,5 @@
 """The loop with a tiny network: exact continuation, what is saved when, and what stops it."""
+
 import json
 import os
 import weakref
@@ -31,30 +32,55 @@ class Stop:
     return 'SIGTERM' if self._looks < 0 else None
 
 
-def train(path, data, *, num_steps=6, stop_after=None, resume=False, validation=None, run=(), **options):
+def train(
+  path, data, *, num_steps=6, stop_after=None, resume=False, validation=None, run=(), **options
+):
   """Trains a tiny model in directory `path`; returns (outcome, trainer)."""
-  training_options = TrainingOptions(**{'num_steps': num_steps, 'init_learning_rate': 0.2, **options})
-  trainer = DeepLabV3Trainer(tiny_model.TinyModel(), training_options, loss=SegmentationLoss(LossOptions(), 255), seed=7)
+  training_options = TrainingOptions(
+    **{'num_steps': num_steps, 'init_learning_rate': 0.2, **options}
+  )
+  trainer = DeepLabV3Trainer(
+    tiny_model.TinyModel(), training_options, loss=SegmentationLoss(LossOptions(), 255), seed=7
+  )
   directory = RunDirectory(str(path))
   directory.create()
   if resume:
     trainer.restore(directory.newest_checkpoint()[0][0])
-  run_options = RunOptions(output_path=str(path), **{'log_per_steps': 2, 'persist_per_steps': 2, **dict(run)})
-  with TrainingLog(str(path), metrics_name='metrics.jsonl', log_per_steps=run_options.log_per_steps,
-                   num_steps=training_options.num_steps, start_step=trainer.global_step) as log:
+  run_options = RunOptions(
+    output_path=str(path), **{'log_per_steps': 2, 'persist_per_steps': 2, **dict(run)}
+  )
+  with TrainingLog(
+    str(path),
+    metrics_name='metrics.jsonl',
+    log_per_steps=run_options.log_per_steps,
+    num_steps=training_options.num_steps,
+    start_step=trainer.global_step,
+  ) as log:
     outcome = trainer.train(
-        data[trainer.global_step * training_options.accumulate_steps:], run=directory, log=log, run_options=run_options,
-        stop=Stop(stop_after), validation=validation and validation(trainer, directory, log))
+      data[trainer.global_step * training_options.accumulate_steps :],
+      run=directory,
+      log=log,
+      run_options=run_options,
+      stop=Stop(stop_after),
+      validation=validation and validation(trainer, directory, log),
+    )
   return outcome, trainer
 
 
 def names(path):
-  return sorted(name[:-len('.index')] for name in os.listdir(path) if name.endswith('.index'))
+  return sorted(name[: -len('.index')] for name in os.listdir(path) if name.endswith('.index'))
 
 
-@pytest.mark.parametrize('options', [
-    {}, {'optimizer': 'adam', 'ema_decay': 0.9, 'clip_gradient_norm': 1.0}, {'accumulate_steps': 2, 'learning_policy': 'cosine'},
-    {'boundaries': (2, 4), 'rates': (0.1, 0.05)}], ids=['momentum', 'adam', 'accumulate', 'manual'])
+@pytest.mark.parametrize(
+  'options',
+  [
+    {},
+    {'optimizer': 'adam', 'ema_decay': 0.9, 'clip_gradient_norm': 1.0},
+    {'accumulate_steps': 2, 'learning_policy': 'cosine'},
+    {'boundaries': (2, 4), 'rates': (0.1, 0.05)},
+  ],
+  ids=['momentum', 'adam', 'accumulate', 'manual'],
+)
 def test_3_and_3_steps_equal_6(tmp_path, options):
   data = tiny_model.batches(12)
   _, whole = train(tmp_path / 'whole', data, **options)
@@ -63,7 +89,9 @@ def test_3_and_3_steps_equal_6(tmp_path, options):
   assert names(tmp_path / 'parts') == ['model.ckpt-2', 'model.ckpt-3']
   outcome, second = train(tmp_path / 'parts', data, resume=True, **options)
   assert (outcome, second.global_step) == ('finished', 6)
-  whole, parts = (checkpoints.Reader(str(tmp_path / part / 'model.ckpt')) for part in ('whole', 'parts'))
+  whole, parts = (
+    checkpoints.Reader(str(tmp_path / part / 'model.ckpt')) for part in ('whole', 'parts')
+  )
   assert whole.shapes == parts.shapes
   for name in whole.shapes:
     np.testing.assert_array_equal(whole.get(name), parts.get(name), err_msg=name)
@@ -89,13 +117,17 @@ def test_logged_loss_is_the_mean_since_the_last_line(tmp_path):
   data = tiny_model.batches(4)
   train(tmp_path / 'each', data, num_steps=4, run={'log_per_steps': 1})
   train(tmp_path / 'pairs', data, num_steps=4)
-  each, pairs = ([json.loads(line)['loss'] for line in open(tmp_path / part / 'metrics.jsonl', encoding='utf-8')]
-                 for part in ('each', 'pairs'))
+  each, pairs = (
+    [json.loads(line)['loss'] for line in open(tmp_path / part / 'metrics.jsonl', encoding='utf-8')]
+    for part in ('each', 'pairs')
+  )
   np.testing.assert_allclose(pairs, [(each[0] + each[1]) / 2, (each[2] + each[3]) / 2], rtol=1e-6)
 
 
 class FreshBatches:
-  """Batches that nobody else holds; `most_alive` is the most of them that were in memory when another one was asked for."""
+  """Batches that nobody else holds; `most_alive` is the most of them that were in memory when
+  another one was asked for.
+  """
 
   def __init__(self):
     self.most_alive, self._made = 0, []
@@ -105,7 +137,7 @@ class FreshBatches:
 
   def _draw(self):
     for seed in range(100):
-      batch, = tiny_model.batches(1, seed=seed)
+      (batch,) = tiny_model.batches(1, seed=seed)
       self._made.append(weakref.ref(batch['images']))
       yield batch
       del batch
@@ -115,25 +147,39 @@ class FreshBatches:
 @pytest.mark.parametrize('accumulate_steps', [1, 3])
 def test_a_log_line_far_away_holds_no_batches(tmp_path, accumulate_steps):
   data = FreshBatches()
-  train(tmp_path, data, num_steps=10, accumulate_steps=accumulate_steps, run={'log_per_steps': 100, 'persist_per_steps': 4})
-  assert data.most_alive <= 2 * accumulate_steps  # Those of the last update while the next are drawn.
+  train(
+    tmp_path,
+    data,
+    num_steps=10,
+    accumulate_steps=accumulate_steps,
+    run={'log_per_steps': 100, 'persist_per_steps': 4},
+  )
+  # Those of the last update while the next are drawn.
+  assert data.most_alive <= 2 * accumulate_steps
 
 
 def test_only_the_newest_are_kept(tmp_path):
-  train(tmp_path, tiny_model.batches(7), num_steps=7, run={'persist_per_steps': 1, 'max_to_keep': 2})
+  train(
+    tmp_path, tiny_model.batches(7), num_steps=7, run={'persist_per_steps': 1, 'max_to_keep': 2}
+  )
   assert names(tmp_path) == ['model.ckpt', 'model.ckpt-6', 'model.ckpt-7']
 
 
 def test_0_keeps_all(tmp_path):
-  train(tmp_path, tiny_model.batches(7), num_steps=7, run={'persist_per_steps': 1, 'max_to_keep': 0})
+  train(
+    tmp_path, tiny_model.batches(7), num_steps=7, run={'persist_per_steps': 1, 'max_to_keep': 0}
+  )
   assert len(names(tmp_path)) == 8
 
 
 def test_a_loss_that_is_not_finite_stops_and_saves_nothing(tmp_path):
   data = tiny_model.batches(6)
   data[2]['images'] = tf.fill(data[2]['images'].shape, np.float32(np.nan))
-  with pytest.raises(InputError, match=r'step 3: the loss is nan .*at learning rate 0\.\d+; labels from 0 to 2; '
-                                       r'records: record2-0, record2-1, record2-2, record2-3'):
+  with pytest.raises(
+    InputError,
+    match=r'step 3: the loss is nan .*at learning rate 0\.\d+; labels from 0 to 2; '
+    r'records: record2-0, record2-1, record2-2, record2-3',
+  ):
     train(tmp_path, data)
   assert names(tmp_path) == ['model.ckpt-2']
   reader = checkpoints.Reader(str(tmp_path / 'model.ckpt-2'))
@@ -142,25 +188,41 @@ def test_a_loss_that_is_not_finite_stops_and_saves_nothing(tmp_path):
 
 def test_variables_that_a_finite_loss_broke_are_not_saved(tmp_path):
   with pytest.raises(InputError, match='step 1: variable logits/semantic/.* is no longer finite'):
-    train(tmp_path, tiny_model.batches(2), init_learning_rate=3e38, last_layer_gradient_multiplier=1e4, num_steps=1)
+    train(
+      tmp_path,
+      tiny_model.batches(2),
+      init_learning_rate=3e38,
+      last_layer_gradient_multiplier=1e4,
+      num_steps=1,
+    )
   assert names(tmp_path) == []
 
 
 def test_a_label_out_of_range_stops_and_names_the_records(tmp_path):
   data = tiny_model.batches(6)
   data[3]['labels'] = tf.tensor_scatter_nd_update(data[3]['labels'], [[0, 0, 0]], [9])
-  with pytest.raises(InputError, match=r'step 4: 1 pixels .* --num_classes=3 nor --ignore_label=255; labels from 0 to 9; '
-                                       r'records: record3-0'):
+  with pytest.raises(
+    InputError,
+    match=r'step 4: 1 pixels .* --num_classes=3 nor --ignore_label=255; labels from 0 to 9; '
+    r'records: record3-0',
+  ):
     train(tmp_path, data)
   assert names(tmp_path) == ['model.ckpt-2']
 
 
 def test_out_of_memory_says_what_to_do(tmp_path, monkeypatch):
-  trainer = DeepLabV3Trainer(tiny_model.TinyModel(), TrainingOptions(), loss=SegmentationLoss(LossOptions(), 255))
+  trainer = DeepLabV3Trainer(
+    tiny_model.TinyModel(), TrainingOptions(), loss=SegmentationLoss(LossOptions(), 255)
+  )
+
   def exhausted(*_, **__):
     raise tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating')
+
   monkeypatch.setattr(trainer, '_step', exhausted)
-  with pytest.raises(InputError, match='out of memory at step 1: .*--batch_size.*--crop_size_height.*--output_stride=32'):
+  with pytest.raises(
+    InputError,
+    match='out of memory at step 1: .*--batch_size.*--crop_size_height.*--output_stride=32',
+  ):
     trainer.update(tiny_model.batches(1))
 
 
@@ -215,16 +277,31 @@ def test_steps_before_a_validation_that_fails_are_saved(tmp_path):
       raise InputError('val.tfrecord: bad')
 
   with pytest.raises(InputError, match='^val.tfrecord: bad$'):
-    train(tmp_path, tiny_model.batches(10), num_steps=10, run={'persist_per_steps': 100},
-          validation=lambda trainer, directory, log: Failing(log, 2))
+    train(
+      tmp_path,
+      tiny_model.batches(10),
+      num_steps=10,
+      run={'persist_per_steps': 100},
+      validation=lambda trainer, directory, log: Failing(log, 2),
+    )
   assert names(tmp_path) == ['model.ckpt-2']
 
 
 def test_patience_ends_the_run(tmp_path):
-  outcome, trainer = train(tmp_path, tiny_model.batches(10), num_steps=10,
-                           validation=lambda trainer, directory, log: FakeValidation(log, 2))
+  outcome, trainer = train(
+    tmp_path,
+    tiny_model.batches(10),
+    num_steps=10,
+    validation=lambda trainer, directory, log: FakeValidation(log, 2),
+  )
   assert (outcome, trainer.global_step) == ('gave up', 4)
   assert names(tmp_path) == ['model.ckpt', 'model.ckpt-2', 'model.ckpt-4']
-  outcome, trainer = train(tmp_path, tiny_model.batches(10), num_steps=10, resume=True,
-                           validation=lambda trainer, directory, log: FakeValidation(log, 0))
-  assert (outcome, trainer.global_step) == ('gave up', 4)  # Continuing does not train past the end of patience.
+  outcome, trainer = train(
+    tmp_path,
+    tiny_model.batches(10),
+    num_steps=10,
+    resume=True,
+    validation=lambda trainer, directory, log: FakeValidation(log, 0),
+  )
+  # Continuing does not train past the end of patience.
+  assert (outcome, trainer.global_step) == ('gave up', 4)

@@ -1,4 +1,5 @@
-"""run_trainer.py as a process: a signal, the exit status, and the flagfile that continues the run."""
+"""run_trainer.py as a process: a signal, the exit status, the flagfile that continues it."""
+
 import json
 import os
 import pathlib
@@ -8,9 +9,10 @@ import signal
 import subprocess
 import sys
 
+import record_makers
+
 import deeplab
 from deeplab import checkpoints
-import record_makers
 
 _CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -23,12 +25,29 @@ def _command():
 
 
 def test_sigterm_saves_exits_with_0_and_says_how_to_continue(tmp_path):
-  record_makers.write(tmp_path / 'train.tfrecord', [record_makers.record(number) for number in range(4)])
+  record_makers.write(
+    tmp_path / 'train.tfrecord', [record_makers.record(number) for number in range(4)]
+  )
   process = subprocess.Popen(
-      [sys.executable, _command(), '--filenames=train.tfrecord', '--model_variant=mobilenet_v2', '--depth_multiplier=0.35',
-       '--crop_size_height=33', '--crop_size_width=33', '--batch_size=2', '--num_steps=100000', '--log_per_steps=1',
-       '--output_path=a run'],
-      cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    [
+      sys.executable,
+      _command(),
+      '--filenames=train.tfrecord',
+      '--model_variant=mobilenet_v2',
+      '--depth_multiplier=0.35',
+      '--crop_size_height=33',
+      '--crop_size_width=33',
+      '--batch_size=2',
+      '--num_steps=100000',
+      '--log_per_steps=1',
+      '--output_path=a run',
+    ],
+    cwd=tmp_path,
+    stdin=subprocess.DEVNULL,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
   lines = []
   for line in process.stdout:
     lines.append(line)
@@ -37,34 +56,76 @@ def test_sigterm_saves_exits_with_0_and_says_how_to_continue(tmp_path):
   stderr = process.stderr.read()
   assert process.wait() == 0, stderr
   assert 'SIGTERM: finishing this step, then saving' in stderr
-  assert all(re.fullmatch(r'step: \d+, loss: \d+\.\d{6}\n', line) for line in lines if line.startswith('step'))
+  assert all(
+    re.fullmatch(r'step: \d+, loss: \d+\.\d{6}\n', line)
+    for line in lines
+    if line.startswith('step')
+  )
   step, arguments = re.fullmatch(
-      r'stopped by SIGTERM at step (\d+); continue with: run_trainer\.py (.*)\n', lines[-1]).groups()
+    r'stopped by SIGTERM at step (\d+); continue with: run_trainer\.py (.*)\n', lines[-1]
+  ).groups()
   prefix = checkpoints.find(str(tmp_path / 'a run'))
-  assert (os.path.basename(prefix), checkpoints.Reader(prefix).global_step) == (f'model.ckpt-{step}', int(step))
+  assert (os.path.basename(prefix), checkpoints.Reader(prefix).global_step) == (
+    f'model.ckpt-{step}',
+    int(step),
+  )
 
   # The flagfile is read back as it was meant: only what is changed here is refused.
-  again = subprocess.run([sys.executable, _command(), *shlex.split(arguments), '--batch_size=3'], cwd=tmp_path, text=True,
-                         capture_output=True, check=False, stdin=subprocess.DEVNULL)
+  again = subprocess.run(
+    [sys.executable, _command(), *shlex.split(arguments), '--batch_size=3'],
+    cwd=tmp_path,
+    text=True,
+    capture_output=True,
+    check=False,
+    stdin=subprocess.DEVNULL,
+  )
   assert again.returncode == 1
-  assert again.stderr.startswith('run_trainer.py: error: --resume: --batch_size=3 (the run has 2): not the flags')
+  assert again.stderr.startswith(
+    'run_trainer.py: error: --resume: --batch_size=3 (the run has 2): not the flags'
+  )
   assert again.stderr.count('\n') == 1
 
 
 def test_deterministic_runs_give_the_same_losses_to_the_last_bit(tmp_path):
-  record_makers.write(tmp_path / 'train.tfrecord', [record_makers.record(number) for number in range(4)])
-  runs = [subprocess.Popen(
-      [sys.executable, _command(), '--filenames=train.tfrecord', '--model_variant=mobilenet_v2', '--depth_multiplier=0.35',
-       '--crop_size_height=33', '--crop_size_width=33', '--batch_size=2', '--num_steps=3', '--log_per_steps=1', '--seed=1',
-       '--deterministic', f'--output_path={name}'],
-      cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-          for name in ('first', 'second')]
+  record_makers.write(
+    tmp_path / 'train.tfrecord', [record_makers.record(number) for number in range(4)]
+  )
+  runs = [
+    subprocess.Popen(
+      [
+        sys.executable,
+        _command(),
+        '--filenames=train.tfrecord',
+        '--model_variant=mobilenet_v2',
+        '--depth_multiplier=0.35',
+        '--crop_size_height=33',
+        '--crop_size_width=33',
+        '--batch_size=2',
+        '--num_steps=3',
+        '--log_per_steps=1',
+        '--seed=1',
+        '--deterministic',
+        f'--output_path={name}',
+      ],
+      cwd=tmp_path,
+      stdin=subprocess.DEVNULL,
+      stdout=subprocess.DEVNULL,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for name in ('first', 'second')
+  ]
   for run in runs:
     _, stderr = run.communicate()
     assert run.returncode == 0, stderr
-  logged = [[json.loads(line) for line in (tmp_path / name / 'metrics.jsonl').read_text().splitlines()]
-            for name in ('first', 'second')]
+  logged = [
+    [json.loads(line) for line in (tmp_path / name / 'metrics.jsonl').read_text().splitlines()]
+    for name in ('first', 'second')
+  ]
   assert [len(lines) for lines in logged] == [3, 3]
   for first, second in zip(*logged):
     assert (first['loss'], first['loss_parts'], first['gradient_norm']) == (
-        second['loss'], second['loss_parts'], second['gradient_norm'])
+      second['loss'],
+      second['loss_parts'],
+      second['gradient_norm'],
+    )

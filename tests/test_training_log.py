@@ -13,12 +13,24 @@ from deeplab.training.training_step import StepResult
 
 
 def result(loss):
-  return StepResult(total_loss=loss, parts={'cross_entropy': loss - 1.0, 'l2': 1.0}, gradient_norm=2 * loss, label_range=(0, 2),
-                    wrong_labels=0, gave_up=False)
+  return StepResult(
+    total_loss=loss,
+    parts={'cross_entropy': loss - 1.0, 'l2': 1.0},
+    gradient_norm=2 * loss,
+    label_range=(0, 2),
+    wrong_labels=0,
+    gave_up=False,
+  )
 
 
 def logging(path, *, start_step=0, log_per_steps=2):
-  return TrainingLog(str(path), metrics_name='metrics.jsonl', log_per_steps=log_per_steps, num_steps=10, start_step=start_step)
+  return TrainingLog(
+    str(path),
+    metrics_name='metrics.jsonl',
+    log_per_steps=log_per_steps,
+    num_steps=10,
+    start_step=start_step,
+  )
 
 
 def lines_of(path):
@@ -43,14 +55,26 @@ def test_lines_files_and_scalars_agree(tmp_path, capsys):
     for step, loss in enumerate((3.0, 4.0, 2.0), start=1):
       log.update(result(loss), step=step, learning_rate=0.1 * step, num_images=4, waited=0.0)
   assert capsys.readouterr().out == 'step: 2, loss: 3.500000\n'
-  line, = lines_of(tmp_path)
-  assert (line['step'], line['loss'], line['loss_parts']) == (2, 3.5, {'cross_entropy': 2.5, 'l2': 1.0})
-  assert (line['learning_rate'], line['gradient_norm'], line['waiting_for_input']) == (0.2, 7.0, 0.0)
+  (line,) = lines_of(tmp_path)
+  assert (line['step'], line['loss'], line['loss_parts']) == (
+    2,
+    3.5,
+    {'cross_entropy': 2.5, 'l2': 1.0},
+  )
+  assert (line['learning_rate'], line['gradient_norm'], line['waiting_for_input']) == (
+    0.2,
+    7.0,
+    0.0,
+  )
   assert line['images_per_second'] > 0
   seen = summaries(tmp_path)
   assert seen['total_loss', 2] == 3.5
   assert seen['learning_rate', 2] == pytest.approx(0.2)
-  assert (seen['losses/cross_entropy', 2], seen['losses/l2', 2], seen['gradient_norm', 2]) == (2.5, 1.0, 7.0)
+  assert (seen['losses/cross_entropy', 2], seen['losses/l2', 2], seen['gradient_norm', 2]) == (
+    2.5,
+    1.0,
+    7.0,
+  )
   assert ('images_per_second', 2) in seen and ('waiting_for_input', 2) in seen
 
 
@@ -59,14 +83,16 @@ def test_waiting_is_a_share_of_the_time(tmp_path, monkeypatch):
   monkeypatch.setattr('deeplab.training.training_log.time.monotonic', lambda: next(clock))
   with logging(tmp_path, log_per_steps=1) as log:
     log.update(result(1.0), step=1, learning_rate=0.1, num_images=40, waited=2.5)
-  line, = lines_of(tmp_path)
+  (line,) = lines_of(tmp_path)
   assert (line['images_per_second'], line['waiting_for_input']) == (4.0, 0.25)
 
 
 def test_continuing_drops_later_and_cut_lines(tmp_path):
   kept = [{'step': 2, 'loss': 1.0}, {'step': 4, 'mean_iou': 0.5}, {'step': 4, 'loss': 2.0}]
   (tmp_path / 'metrics.jsonl').write_text(
-      '\n'.join(map(json.dumps, [*kept, {'step': 5, 'mean_iou': 0.9}])) + '\n{"step": 6, "lo', encoding='utf-8')
+    '\n'.join(map(json.dumps, [*kept, {'step': 5, 'mean_iou': 0.9}])) + '\n{"step": 6, "lo',
+    encoding='utf-8',
+  )
   with logging(tmp_path, start_step=4) as log:
     assert log.validations == [{'step': 4, 'mean_iou': 0.5}]
   assert lines_of(tmp_path) == kept
@@ -74,15 +100,24 @@ def test_continuing_drops_later_and_cut_lines(tmp_path):
 
 def test_validation(tmp_path, capsys):
   confusion = np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]])
-  validation = EvaluationResult(num_images=5, loss=0.75, confusion=confusion, summary=metrics.summarize(confusion))
+  validation = EvaluationResult(
+    num_images=5, loss=0.75, confusion=confusion, summary=metrics.summarize(confusion)
+  )
   with logging(tmp_path) as log:
-    log.validated(validation, step=4, best={'mean_iou': 0.9, 'step': 2}, class_names=('sky', 'tree', 'sea'))
+    log.validated(
+      validation, step=4, best={'mean_iou': 0.9, 'step': 2}, class_names=('sky', 'tree', 'sea')
+    )
   assert capsys.readouterr().out == (
-      'validation at step 4: mIOU 0.7083, loss 0.7500, 5 images; best 0.9000 at step 2\n'
-      '  IoU: sky 0.7500, tree 0.6667, sea -\n')
-  line, = lines_of(tmp_path)
-  assert line == {'step': 4, 'mean_iou': pytest.approx(0.70833, abs=1e-4), 'validation_loss': 0.75,
-                  'iou': [0.75, pytest.approx(2 / 3), None]}
+    'validation at step 4: mIOU 0.7083, loss 0.7500, 5 images; best 0.9000 at step 2\n'
+    '  IoU: sky 0.7500, tree 0.6667, sea -\n'
+  )
+  (line,) = lines_of(tmp_path)
+  assert line == {
+    'step': 4,
+    'mean_iou': pytest.approx(0.70833, abs=1e-4),
+    'validation_loss': 0.75,
+    'iou': [0.75, pytest.approx(2 / 3), None],
+  }
   seen = summaries(tmp_path)
   assert seen['validation/mean_iou', 4] == pytest.approx(0.70833, abs=1e-4)
   assert seen['validation/iou/sky', 4] == 0.75
@@ -104,7 +139,9 @@ def test_panel_shows_ignored_pixels_white(tmp_path):
 
 def test_a_full_disk_is_one_clear_error(tmp_path):
   with logging(tmp_path, log_per_steps=1) as log:
-    log._metrics = open('/dev/full', 'w', encoding='utf-8')  # pylint: disable=protected-access,consider-using-with
-    with pytest.raises(InputError, match='metrics.jsonl: cannot be written .No space left on device.'):
+    log._metrics = open('/dev/full', 'w', encoding='utf-8')
+    with pytest.raises(
+      InputError, match='metrics.jsonl: cannot be written .No space left on device.'
+    ):
       log.update(result(1.0), step=1, learning_rate=0.1, num_images=4, waited=0.0)
-    log._metrics = open(os.devnull, 'w', encoding='utf-8')  # pylint: disable=protected-access,consider-using-with
+    log._metrics = open(os.devnull, 'w', encoding='utf-8')

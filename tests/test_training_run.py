@@ -1,4 +1,7 @@
-"""Whole runs of the smallest real network on drawn records: where they start, how they go on, what they refuse."""
+"""Whole runs of the smallest real network on drawn records: where they start, how they go on, what
+they refuse.
+"""
+
 import io
 import json
 import os
@@ -12,12 +15,21 @@ from deeplab import checkpoints
 from deeplab.data import tfrecord
 from deeplab.errors import InputError
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
+from deeplab.options import (
+  ComputeOptions,
+  LossOptions,
+  ModelOptions,
+  RunOptions,
+  TrainingInputOptions,
+  TrainingOptions,
+  ValidationOptions,
+)
 from deeplab.training import training_run
 from deeplab.training.run_directory import RunDirectory
-from deeplab.options import (ComputeOptions, LossOptions, ModelOptions, RunOptions, TrainingInputOptions, TrainingOptions,
-                             ValidationOptions)
 
-MODEL = dict(model_variant='mobilenet_v2', depth_multiplier=0.35, num_classes=5, use_image_level_feature=False)
+MODEL = dict(
+  model_variant='mobilenet_v2', depth_multiplier=0.35, num_classes=5, use_image_level_feature=False
+)
 
 
 def encoded(array):
@@ -34,27 +46,56 @@ def _records(tmp_path_factory):
     for index in range(5):
       label = np.kron(random.integers(0, 5, [4, 5]), np.ones([10, 10])).astype(np.uint8)
       image = (label[..., np.newaxis] * 40 + random.integers(0, 20, [40, 50, 3])).astype(np.uint8)
-      writer.write(tfrecord.serialize(record_format='basic', image=encoded(image), label=encoded(label), name=f'drawn{index}',
-                                      height=40, width=50))
+      writer.write(
+        tfrecord.serialize(
+          record_format='basic',
+          image=encoded(image),
+          label=encoded(label),
+          name=f'drawn{index}',
+          height=40,
+          width=50,
+        )
+      )
   return str(path)
 
 
 @pytest.fixture(scope='module', name='network')
 def _network():
-  """{name: value} of a network with 21 classes, its statistics filled with something else than the initial values."""
+  """{name: value} of a network with 21 classes, its statistics filled with something else than the
+  initial values.
+  """
   tf.random.set_seed(3)
   model = DeepLabV3PredictionModel(ModelOptions(**{**MODEL, 'num_classes': 21}))
-  return {name: variable.numpy() + np.float32(0.01) for name, variable in model.named_variables.items()}
+  return {
+    name: variable.numpy() + np.float32(0.01) for name, variable in model.named_variables.items()
+  }
 
 
-def train(records, path, *, num_steps=1, model=(), training=(), run=(), validation=(), data=(), loss=()):
-  run_options = RunOptions(output_path=str(path), **{'log_per_steps': 1, 'persist_per_steps': 2, **dict(run)})
+def train(
+  records, path, *, num_steps=1, model=(), training=(), run=(), validation=(), data=(), loss=()
+):
+  run_options = RunOptions(
+    output_path=str(path), **{'log_per_steps': 1, 'persist_per_steps': 2, **dict(run)}
+  )
   return training_run.run(
-      ModelOptions(**{**MODEL, **dict(model)}), ComputeOptions(),
-      TrainingInputOptions(**{'filenames': (records,), 'batch_size': 2, 'crop_size_height': 33, 'crop_size_width': 33, 'seed': 1,
-                              **dict(data)}),
-      TrainingOptions(num_steps=num_steps, **dict(training)), LossOptions(**dict(loss)), ValidationOptions(**dict(validation)),
-      run_options, given=frozenset(dict(run)))
+    ModelOptions(**{**MODEL, **dict(model)}),
+    ComputeOptions(),
+    TrainingInputOptions(
+      **{
+        'filenames': (records,),
+        'batch_size': 2,
+        'crop_size_height': 33,
+        'crop_size_width': 33,
+        'seed': 1,
+        **dict(data),
+      }
+    ),
+    TrainingOptions(num_steps=num_steps, **dict(training)),
+    LossOptions(**dict(loss)),
+    ValidationOptions(**dict(validation)),
+    run_options,
+    given=frozenset(dict(run)),
+  )
 
 
 def test_a_second_process_is_kept_out(records, tmp_path):
@@ -82,7 +123,9 @@ def is_backbone(name):
 def test_backbone_checkpoint_the_head_is_new(tmp_path, records, network, capsys):
   start = str(tmp_path / 'classification' / 'mobilenet.ckpt')
   backbone = {name: value for name, value in network.items() if is_backbone(name)}
-  checkpoints.write(start, {**backbone, 'MobilenetV2/Logits/Conv2d_1c_1x1/biases': np.zeros(1001, np.float32)})
+  checkpoints.write(
+    start, {**backbone, 'MobilenetV2/Logits/Conv2d_1c_1x1/biases': np.zeros(1001, np.float32)}
+  )
   assert train(records, tmp_path / 'run', training=FROZEN, run={'load_ckpt_path': start}) == 0
   out = capsys.readouterr().out
   assert f'restored {len(backbone)} variables from {start}\n' in out
@@ -96,11 +139,25 @@ def test_backbone_checkpoint_the_head_is_new(tmp_path, records, network, capsys)
 
 def test_21_classes_into_5_all_but_the_head(tmp_path, records, network, capsys):
   start = str(tmp_path / 'voc' / 'model.ckpt')
-  checkpoints.write(start, {**network, 'global_step': np.int64(30000),
-                            'aspp0/weights/Momentum': np.ones_like(network['aspp0/weights'])})
-  train(records, tmp_path / 'run', training=FROZEN, run={'load_ckpt_path': os.path.dirname(start), 'restore_from_seg_model': True})
+  checkpoints.write(
+    start,
+    {
+      **network,
+      'global_step': np.int64(30000),
+      'aspp0/weights/Momentum': np.ones_like(network['aspp0/weights']),
+    },
+  )
+  train(
+    records,
+    tmp_path / 'run',
+    training=FROZEN,
+    run={'load_ckpt_path': os.path.dirname(start), 'restore_from_seg_model': True},
+  )
   out = capsys.readouterr().out
-  assert 'new (shape [1, 1, 256, 21] in the checkpoint, [1, 1, 256, 5] here): logits/semantic/weights\n' in out
+  assert (
+    'new (shape [1, 1, 256, 21] in the checkpoint, [1, 1, 256, 5] here): logits/semantic/weights\n'
+    in out
+  )
   assert 'new (shape [21] in the checkpoint, [5] here): logits/semantic/biases\n' in out
   assert 'in the checkpoint but not used: aspp0/weights/Momentum, global_step, ' in out
   assert f'starting from {start} at step 0\n' in out
@@ -120,14 +177,19 @@ def test_bad_starts_are_refused(tmp_path, records, network):
     return prefix
 
   names = sorted(filter(is_backbone, network))
-  few = start('few', **{name: network[name] for name in names[:len(names) // 3]})
+  few = start('few', **{name: network[name] for name in names[: len(names) // 3]})
   other = start('other', **{'resnet_v1_50/conv1/weights': np.zeros([7, 7, 3, 64], np.float32)})
   backbone = start('backbone', **{name: network[name] for name in names})
-  for prefix, message in ((few, 'of the backbone MobilenetV2'), (other, 'its own scopes are resnet_v1_50')):
+  for prefix, message in (
+    (few, 'of the backbone MobilenetV2'),
+    (other, 'its own scopes are resnet_v1_50'),
+  ):
     with pytest.raises(InputError, match=message):
       train(records, tmp_path / 'run', run={'load_ckpt_path': prefix})
   with pytest.raises(InputError, match='--restore_from_seg_model: .* lacks .* aspp0/weights'):
-    train(records, tmp_path / 'run', run={'load_ckpt_path': backbone, 'restore_from_seg_model': True})
+    train(
+      records, tmp_path / 'run', run={'load_ckpt_path': backbone, 'restore_from_seg_model': True}
+    )
   with pytest.raises(InputError, match='not found|no such'):
     train(records, tmp_path / 'run', run={'load_ckpt_path': str(tmp_path / 'nowhere' / 'x.ckpt')})
   assert os.listdir(tmp_path / 'run') == []
@@ -139,14 +201,22 @@ def test_a_run_and_its_continuation(tmp_path, records, capsys):
   train(records, tmp_path / 'whole', **options)
   whole = checkpoints.Reader(str(tmp_path / 'whole' / 'model.ckpt'))
   statistics = ('moving_mean', 'moving_variance')
-  listed = {name for name in whole.shapes if not name.endswith('/Momentum') and name != 'global_step'}
-  assert set(whole.shapes) == {*listed, 'global_step', *(f'{name}/Momentum' for name in listed if not name.endswith(statistics))}
+  listed = {
+    name for name in whole.shapes if not name.endswith('/Momentum') and name != 'global_step'
+  }
+  assert set(whole.shapes) == {
+    *listed,
+    'global_step',
+    *(f'{name}/Momentum' for name in listed if not name.endswith(statistics)),
+  }
 
   # As a kill between the checkpoint and the validation of step 2 would leave it.
   parts = tmp_path / 'parts'
   parts.mkdir()
   for suffix in ('.index', '.data-00000-of-00001'):
-    (parts / f'model.ckpt-2{suffix}').write_bytes((tmp_path / 'whole' / f'model.ckpt-2{suffix}').read_bytes())
+    (parts / f'model.ckpt-2{suffix}').write_bytes(
+      (tmp_path / 'whole' / f'model.ckpt-2{suffix}').read_bytes()
+    )
   (parts / 'flags.txt').write_bytes((tmp_path / 'whole' / 'flags.txt').read_bytes())
   (parts / '.unfinished-abc').mkdir()
   capsys.readouterr()
@@ -155,10 +225,16 @@ def test_a_run_and_its_continuation(tmp_path, records, capsys):
   continued = checkpoints.Reader(str(parts / 'model.ckpt'))
   assert whole.shapes == continued.shapes
   for name in whole.shapes:
-    np.testing.assert_allclose(whole.get(name), continued.get(name), rtol=1e-6, atol=1e-7, err_msg=name)
-  logged = [[json.loads(line) for line in (path / 'metrics.jsonl').read_text().splitlines()]
-            for path in (tmp_path / 'whole', parts)]
-  scores = [[(line['step'], line['mean_iou']) for line in lines if 'mean_iou' in line] for lines in logged]
+    np.testing.assert_allclose(
+      whole.get(name), continued.get(name), rtol=1e-6, atol=1e-7, err_msg=name
+    )
+  logged = [
+    [json.loads(line) for line in (path / 'metrics.jsonl').read_text().splitlines()]
+    for path in (tmp_path / 'whole', parts)
+  ]
+  scores = [
+    [(line['step'], line['mean_iou']) for line in lines if 'mean_iou' in line] for lines in logged
+  ]
   assert [step for step, _ in scores[0]] == [step for step, _ in scores[1]] == [2, 4]
   assert not (parts / '.unfinished-abc').exists()
 
@@ -176,12 +252,21 @@ def test_resume_needs_a_directory(tmp_path, records):
 
 
 def test_a_huge_rate_stops_the_run_and_leaves_the_last_checkpoint(tmp_path, records):
-  checkpoints.write(str(tmp_path / 'model.ckpt-100'), {'global_step': np.int64(100)})  # Of an earlier run.
+  # Of an earlier run.
+  checkpoints.write(str(tmp_path / 'model.ckpt-100'), {'global_step': np.int64(100)})
   (tmp_path / 'notes.txt').write_text('mine')
-  with pytest.raises(InputError, match=r'step \d: the (loss|gradient norm) is (nan|inf).*at learning rate 1e\+18; labels from '
-                                       r'\d to \d; records: drawn\d, drawn\d\. Nothing was saved since'):
-    train(records, tmp_path, num_steps=8, run={'persist_per_steps': 1, 'overwrite': True},
-          training={'boundaries': (2,), 'rates': (1e18,), 'fine_tune_batch_norm': False})
+  with pytest.raises(
+    InputError,
+    match=r'step \d: the (loss|gradient norm) is (nan|inf).*at learning rate 1e\+18; labels from '
+    r'\d to \d; records: drawn\d, drawn\d\. Nothing was saved since',
+  ):
+    train(
+      records,
+      tmp_path,
+      num_steps=8,
+      run={'persist_per_steps': 1, 'overwrite': True},
+      training={'boundaries': (2,), 'rates': (1e18,), 'fine_tune_batch_norm': False},
+    )
   assert (tmp_path / 'notes.txt').exists()
   prefix = checkpoints.find(str(tmp_path))
   reader = checkpoints.Reader(prefix)

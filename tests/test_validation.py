@@ -1,4 +1,5 @@
 """Validation with a tiny network on three records."""
+
 import io
 import json
 
@@ -36,8 +37,16 @@ def write_records(path, *, labels):
   with tf.io.TFRecordWriter(str(path)) as writer:
     for index, label in enumerate(labels):
       image = np.full([6, 9, 3], 40 * index, np.uint8)
-      writer.write(tfrecord.serialize(record_format='basic', image=png(image), label=png(np.full([6, 9], label, np.uint8)),
-                                      name=f'record{index}', height=6, width=9))
+      writer.write(
+        tfrecord.serialize(
+          record_format='basic',
+          image=png(image),
+          label=png(np.full([6, 9], label, np.uint8)),
+          name=f'record{index}',
+          height=6,
+          width=9,
+        )
+      )
   return str(path)
 
 
@@ -93,7 +102,9 @@ def test_a_continued_run_knows_its_best_and_its_patience(tmp_path, records):
   validation.validate(10, stop=Stop())
   validation.validate(20, stop=Stop())
   run = RunDirectory(str(tmp_path / 'run'))
-  log = TrainingLog(run.path, metrics_name='metrics.jsonl', log_per_steps=1, num_steps=100, start_step=20)
+  log = TrainingLog(
+    run.path, metrics_name='metrics.jsonl', log_per_steps=1, num_steps=100, start_step=20
+  )
   options = ValidationOptions(eval_filenames=(records,), eval_per_steps=10, patience=2)
   again = Validation(model, run, log, options=options, ignore_label=255)
   assert again.best == validation.best
@@ -102,7 +113,9 @@ def test_a_continued_run_knows_its_best_and_its_patience(tmp_path, records):
   assert again.give_up()
 
 
-def test_averaged_weights_are_evaluated_and_saved_and_the_trained_ones_come_back(tmp_path, records, capsys):
+def test_averaged_weights_are_evaluated_and_saved_and_the_trained_ones_come_back(
+  tmp_path, records, capsys
+):
   model = tiny_model.TinyModel()
   predict_always(model, 0)
   average = optimizer.MovingAverage(model.named_variables, decay=0.999)
@@ -111,7 +124,9 @@ def test_averaged_weights_are_evaluated_and_saved_and_the_trained_ones_come_back
   validation.validate(10, stop=Stop())
   assert 'mIOU 0.1111' in capsys.readouterr().out
   assert np.isnan(model.trainable['logits/semantic/biases']).all()
-  np.testing.assert_array_equal(checkpoints.Reader(run.file('best.ckpt')).get('logits/semantic/biases'), [1.0, 0.0, 0.0])
+  np.testing.assert_array_equal(
+    checkpoints.Reader(run.file('best.ckpt')).get('logits/semantic/biases'), [1.0, 0.0, 0.0]
+  )
 
 
 def test_a_signal_interrupts(tmp_path, records):

@@ -1,4 +1,7 @@
-"""A network with the interface of DeepLabV3PredictionModel that traces in no time: for tests of what goes on around it."""
+"""A network with the interface of DeepLabV3PredictionModel that traces in no time: for tests of
+what goes on around it.
+"""
+
 import tensorflow as tf
 
 from deeplab.options import ModelOptions
@@ -7,24 +10,37 @@ OPTIONS = ModelOptions(model_variant='mobilenet_v2', num_classes=3, weight_decay
 
 
 class TinyModel(tf.Module):
-  """Two 1x1 convolutions with dropout between and one moving statistic; variables under names as the real ones have."""
+  """Two 1x1 convolutions with dropout between and one moving statistic; variables under names as
+  the real ones have.
+  """
 
   def __init__(self, options=OPTIONS, *, seed=1):
     super().__init__()
     self.options = options
     random = tf.random.Generator.from_seed(seed)
-    initial = {'MobilenetV2/Conv/weights': random.normal([1, 1, 3, 8]) * 0.1,
-               'MobilenetV2/Conv/BatchNorm/beta': tf.zeros([8]),
-               'logits/semantic/weights': random.normal([1, 1, 8, options.num_classes]) * 0.1,
-               'logits/semantic/biases': tf.zeros([options.num_classes])}
+    initial = {
+      'MobilenetV2/Conv/weights': random.normal([1, 1, 3, 8]) * 0.1,
+      'MobilenetV2/Conv/BatchNorm/beta': tf.zeros([8]),
+      'logits/semantic/weights': random.normal([1, 1, 8, options.num_classes]) * 0.1,
+      'logits/semantic/biases': tf.zeros([options.num_classes]),
+    }
     self.trainable = {name: tf.Variable(value, name=name) for name, value in initial.items()}
-    self._mean = tf.Variable(tf.zeros([8]), trainable=False, name='moving_mean',
-                             synchronization=tf.VariableSynchronization.ON_READ, aggregation=tf.VariableAggregation.MEAN)
+    self._mean = tf.Variable(
+      tf.zeros([8]),
+      trainable=False,
+      name='moving_mean',
+      synchronization=tf.VariableSynchronization.ON_READ,
+      aggregation=tf.VariableAggregation.MEAN,
+    )
     self.named_variables = {**self.trainable, 'MobilenetV2/Conv/BatchNorm/moving_mean': self._mean}
     self.dropout_rate = 0.1
 
-  def predict_low_resolution(self, images, *, is_training=False, fine_tune_batch_norm=True, dropout_seed=None):
-    net = tf.nn.conv2d(tf.cast(images, tf.float32) / 255.0, self.trainable['MobilenetV2/Conv/weights'], 1, 'SAME')
+  def predict_low_resolution(
+    self, images, *, is_training=False, fine_tune_batch_norm=True, dropout_seed=None
+  ):
+    net = tf.nn.conv2d(
+      tf.cast(images, tf.float32) / 255.0, self.trainable['MobilenetV2/Conv/weights'], 1, 'SAME'
+    )
     if is_training and fine_tune_batch_norm:
       mean = tf.reduce_mean(net, axis=[0, 1, 2])
       self._mean.assign(0.9 * self._mean + 0.1 * mean)
@@ -33,7 +49,10 @@ class TinyModel(tf.Module):
     net = tf.nn.relu(net - mean + self.trainable['MobilenetV2/Conv/BatchNorm/beta'])
     if is_training and self.dropout_rate:
       net = tf.nn.experimental.stateless_dropout(net, self.dropout_rate, seed=dropout_seed)
-    return tf.nn.conv2d(net, self.trainable['logits/semantic/weights'], 1, 'SAME') + self.trainable['logits/semantic/biases']
+    return (
+      tf.nn.conv2d(net, self.trainable['logits/semantic/weights'], 1, 'SAME')
+      + self.trainable['logits/semantic/biases']
+    )
 
   predict = predict_low_resolution
 
@@ -43,19 +62,32 @@ class TinyModel(tf.Module):
 
   def l2_loss(self):
     return self.options.weight_decay * tf.add_n(
-        [tf.nn.l2_loss(variable) for name, variable in self.trainable.items() if name.endswith('/weights')])
+      [
+        tf.nn.l2_loss(variable)
+        for name, variable in self.trainable.items()
+        if name.endswith('/weights')
+      ]
+    )
 
 
 def batches(count, *, batch_size=4, size=5, num_classes=3, seed=0):
-  """A list of random batches; a sixth of the pixels is ignored, and a different number in each image."""
+  """A list of random batches; a sixth of the pixels is ignored, and a different number in each
+  image.
+  """
   random = tf.random.Generator.from_seed(seed)
   made = []
   for index in range(count):
     labels = random.uniform([batch_size, size, size], maxval=num_classes, dtype=tf.int32)
-    ignored = random.uniform([batch_size, size, size]) < tf.reshape(tf.linspace(0.0, 0.4, batch_size), [-1, 1, 1])
-    made.append({'images': random.uniform([batch_size, size, size, 3], maxval=255.0),
-                 'labels': tf.where(ignored, 255, labels),
-                 'names': tf.constant([f'record{index}-{each}' for each in range(batch_size)])})
+    ignored = random.uniform([batch_size, size, size]) < tf.reshape(
+      tf.linspace(0.0, 0.4, batch_size), [-1, 1, 1]
+    )
+    made.append(
+      {
+        'images': random.uniform([batch_size, size, size, 3], maxval=255.0),
+        'labels': tf.where(ignored, 255, labels),
+        'names': tf.constant([f'record{index}-{each}' for each in range(batch_size)]),
+      }
+    )
   return made
 
 

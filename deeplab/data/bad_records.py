@@ -1,4 +1,5 @@
 """Which record is bad, and why: for the error line of a command, and to leave bad records out."""
+
 import collections
 import concurrent.futures
 import dataclasses
@@ -7,15 +8,13 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from deeplab.data import decoding
-from deeplab.data import labels
-from deeplab.data import record_files
-from deeplab.data import tfrecord
+from deeplab.data import decoding, labels, record_files, tfrecord
 from deeplab.data.encoded_pictures import open_picture
 from deeplab.errors import InputError
 
 DEFAULT_MAX_IMAGE_PIXELS = 100_000_000
-# What reading a bad record raises: UnicodeDecodeError where TensorFlow's message quotes bytes that are no text.
+# What reading a bad record raises: UnicodeDecodeError where TensorFlow's message quotes bytes that
+# are no text.
 UNREADABLE = (tf.errors.OpError, UnicodeDecodeError)
 
 
@@ -28,8 +27,10 @@ class BadRecord:
     index: number of the record in the file, counted from 0; None: the file itself.
     reason: what is wrong, as a phrase.
     known_as: the name in the record, or ''.
-    unreadable: whether reading ends here: neither this record nor those behind it in the file can be read.
+    unreadable: whether reading ends here: neither this record nor those behind it in the file can
+      be read.
   """
+
   path: str
   index: int | None
   reason: str
@@ -48,7 +49,9 @@ class BadRecord:
     return f'{self.path}, record {self.index} (counted from 0){known_as}: {self.reason}'
 
 
-def explain_failure(error, filenames, *, num_classes, ignore_label, max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS):
+def explain_failure(
+  error, filenames, *, num_classes, ignore_label, max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS
+):
   """Why reading failed. Looks through the files for the first bad record.
 
   Args:
@@ -57,28 +60,38 @@ def explain_failure(error, filenames, *, num_classes, ignore_label, max_image_pi
     num_classes, ignore_label, max_image_pixels: as the dataset was made with.
 
   Returns:
-    InputError, to be raised: it names file, record and value. Where all records are good, it repeats the error.
+    InputError, to be raised: it names file, record and value. Where all records are good, it
+      repeats the error.
   """
   try:
     files = record_files.index_files(record_files.expand_filenames(filenames), allow_problems=True)
-    limits = dict(num_classes=num_classes, ignore_label=ignore_label, max_image_pixels=max_image_pixels)
+    limits = dict(
+      num_classes=num_classes, ignore_label=ignore_label, max_image_pixels=max_image_pixels
+    )
     first = next(find(files, **limits), None)
   except InputError as other:
     return other
   if first is not None:
     return InputError(f'{first}{_remedy(first.reason)}')
   message = ' '.join(str(getattr(error, 'message', error)).split())
-  return InputError(f'reading {files[0].path}{" and others" if len(files) > 1 else ""} failed: {message[:500]}')
+  return InputError(
+    f'reading {files[0].path}{" and others" if len(files) > 1 else ""} failed: {message[:500]}'
+  )
 
 
 def _remedy(reason):
   if reason.startswith('label value'):
-    return ('; set --num_classes and --ignore_label to what the data has, or convert it again (--label_offset, '
-            '--label_colormap)')
+    return (
+      '; set --num_classes and --ignore_label to what the data has, or convert it again '
+      '(--label_offset, '
+      '--label_colormap)'
+    )
   return '; convert it again with scripts/write_tfrecord.py, or train with --skip_bad_records'
 
 
-def find(files, *, num_classes, ignore_label, max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS, num_threads=None):
+def find(
+  files, *, num_classes, ignore_label, max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS, num_threads=None
+):
   """Looks through all records, decoding them wholly.
 
   Args:
@@ -89,7 +102,9 @@ def find(files, *, num_classes, ignore_label, max_image_pixels=DEFAULT_MAX_IMAGE
   Yields:
     BadRecords, in the order of the files.
   """
-  limits = dict(num_classes=num_classes, ignore_label=ignore_label, max_image_pixels=max_image_pixels)
+  limits = dict(
+    num_classes=num_classes, ignore_label=ignore_label, max_image_pixels=max_image_pixels
+  )
 
   def look(serialized):
     return diagnose(serialized, **limits)
@@ -107,7 +122,9 @@ def find(files, *, num_classes, ignore_label, max_image_pixels=DEFAULT_MAX_IMAGE
   for file in files:
     if file.problem:
       yield BadRecord(file.path, None, file.problem)
-    yield from (found for found in examine_file(file, examine, num_threads=num_threads) if found is not None)
+    yield from (
+      found for found in examine_file(file, examine, num_threads=num_threads) if found is not None
+    )
 
 
 def examine_file(file, examine, *, num_threads=None):
@@ -130,9 +147,17 @@ def examine_file(file, examine, *, num_threads=None):
         serialized = next(records)
       except tf.errors.OpError:
         behind = file.num_records - index - 1
-        waiting.append(_done(BadRecord(
-            file.path, index, f'damaged (wrong check sum); the {behind} records behind it in the file are out of reach',
-            unreadable=True)))
+        waiting.append(
+          _done(
+            BadRecord(
+              file.path,
+              index,
+              f'damaged (wrong check sum); the {behind} records behind it in the file are out of '
+              'reach',
+              unreadable=True,
+            )
+          )
+        )
         break
       waiting.append(pool.submit(examine, file.path, index, serialized))
       if len(waiting) > 4 * num_threads:
@@ -154,9 +179,16 @@ def _quick_check(*, num_classes, ignore_label, max_image_pixels):
   def check(serialized):
     with tf.device('/cpu:0'):
       encoded_image, label, _ = tfrecord.parse_checked(
-          serialized, '', num_classes=num_classes, ignore_label=ignore_label, max_image_pixels=max_image_pixels)
+        serialized,
+        '',
+        num_classes=num_classes,
+        ignore_label=ignore_label,
+        max_image_pixels=max_image_pixels,
+      )
       size = tf.shape(decoding.decode_image(encoded_image))[:2]
-      same = decoding.check(tf.reduce_all(tf.equal(size, tf.shape(label))), 'image and label differ in size')
+      same = decoding.check(
+        tf.reduce_all(tf.equal(size, tf.shape(label))), 'image and label differ in size'
+      )
       with tf.control_dependencies([same]):
         return tf.constant(True)
 
@@ -176,7 +208,10 @@ def diagnose(serialized, *, num_classes, ignore_label, max_image_pixels=DEFAULT_
   parts = tfrecord.parts_of(serialized)
   name = parts['name'].decode(errors='replace')
   if layout is None:
-    return 'no features image and label, nor image/encoded and image/segmentation/class/encoded', name
+    return (
+      'no features image and label, nor image/encoded and image/segmentation/class/encoded',
+      name,
+    )
   for part in ('image', 'label'):
     if not parts[part]:
       return f'no {part} in it', name
@@ -186,9 +221,14 @@ def diagnose(serialized, *, num_classes, ignore_label, max_image_pixels=DEFAULT_
   except InputError as error:
     return str(error), name
   if size != label.shape:
-    return (f'the image is {size[1]}x{size[0]} but the label {label.shape[1]}x{label.shape[0]} (width x height); '
-            'they must be the same'), name
-  return labels.explain_values(np.unique(label), num_classes=num_classes, ignore_label=ignore_label), name
+    return (
+      f'the image is {size[1]}x{size[0]} but the label {label.shape[1]}x{label.shape[0]} (width x '
+      'height); '
+      'they must be the same'
+    ), name
+  return labels.explain_values(
+    np.unique(label), num_classes=num_classes, ignore_label=ignore_label
+  ), name
 
 
 def _image_size(encoded, *, max_image_pixels):
@@ -196,7 +236,7 @@ def _image_size(encoded, *, max_image_pixels):
   picture = open_picture(encoded, name='the image', max_pixels=max_image_pixels)
   try:
     picture.load()
-  except Exception as error:  # pylint: disable=broad-except
+  except Exception as error:
     raise InputError(f'the image cannot be decoded ({error})') from error
   return picture.size[1], picture.size[0]
 

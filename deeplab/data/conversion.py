@@ -1,7 +1,10 @@
-"""Image and label files to records: everything is checked before a record appears under its final name.
+"""Image and label files to records: everything is checked before a record appears under its final
+name.
 
-Worker processes read and check the files (source_files.py); one process writes the records in the order of the list.
+Worker processes read and check the files (source_files.py); one process writes the records in the
+order of the list.
 """
+
 import collections
 import concurrent.futures
 import contextlib
@@ -32,7 +35,8 @@ def convert(options):
     dict, the summary that is also written as JSON beside the records.
 
   Raises:
-    InputError: the files have problems. Up to 20 of them were printed to stderr; nothing was written.
+    InputError: the files have problems. Up to 20 of them were printed to stderr; nothing was
+      written.
   """
   pairs, problems = source_files.list_pairs(options)
   colors = source_files.color_indices(options.label_colormap) if options.label_colormap else None
@@ -44,7 +48,9 @@ def convert(options):
   with contextlib.ExitStack() as shards:
     if not problems:
       _refuse_other_shards(paths)
-      shards.enter_context(output_places.new_directory(os.path.dirname(paths[0]), flag='output_dir'))
+      shards.enter_context(
+        output_places.new_directory(os.path.dirname(paths[0]), flag='output_dir')
+      )
     writer = _ShardWriter(paths, options, shards)
     for converted in _progress(_converted(pairs, options, colors), total=len(pairs)):
       if converted.problem:
@@ -71,7 +77,9 @@ def summary_path(shard):
 
 
 class _ShardWriter:
-  """Writes records to the shards one after the other, aside; `shards` (an ExitStack) puts them in place."""
+  """Writes records to the shards one after the other, aside; `shards` (an ExitStack) puts them in
+  place.
+  """
 
   def __init__(self, paths, options, shards):
     self._paths, self._options, self._shards = paths, options, shards
@@ -81,15 +89,27 @@ class _ShardWriter:
     """Appends a record. Raises OSError where the disk does not take it."""
     shard, position = divmod(self._num_written, self._options.num_per_shard)
     quiet_start.import_tensorflow()
-    import tensorflow as tf  # pylint: disable=import-outside-toplevel  # Not before the first files proved good.
-    from deeplab.data import tfrecord  # pylint: disable=import-outside-toplevel
+    # pylint: disable=import-outside-toplevel  # Not before the first files proved good.
+    import tensorflow as tf
+
+    from deeplab.data import tfrecord
+
     try:
       if position == 0:
         self.close()
-        self._writer = tf.io.TFRecordWriter(self._shards.enter_context(replacing(self._paths[shard])))
-      self._writer.write(tfrecord.serialize(
-          record_format=self._options.record_format, image=converted.image, label=converted.label, name=converted.name,
-          height=converted.height, width=converted.width))
+        self._writer = tf.io.TFRecordWriter(
+          self._shards.enter_context(replacing(self._paths[shard]))
+        )
+      self._writer.write(
+        tfrecord.serialize(
+          record_format=self._options.record_format,
+          image=converted.image,
+          label=converted.label,
+          name=converted.name,
+          height=converted.height,
+          width=converted.width,
+        )
+      )
     except tf.errors.OpError as error:
       raise InputError(f'{self._paths[shard]}: cannot be written ({error.message})') from error
     self._num_written += 1
@@ -101,7 +121,9 @@ class _ShardWriter:
       try:
         writer.close()
       except Exception as error:  # pylint: disable=broad-except  # tf.errors.OpError, which is not imported here.
-        raise InputError(f'{self._options.output_dir}: records cannot be written ({error})') from error
+        raise InputError(
+          f'{self._options.output_dir}: records cannot be written ({error})'
+        ) from error
 
 
 class _Summary:
@@ -117,63 +139,91 @@ class _Summary:
     self._pixels.update(dict(zip(converted.values, converted.pixels)))
     self._images.update(converted.values)
     self._sizes.append((converted.height, converted.width))
-    self._encoded_again.update(images=int(converted.image_encoded_again), labels=int(converted.label_encoded_again))
+    self._encoded_again.update(
+      images=int(converted.image_encoded_again), labels=int(converted.label_encoded_again)
+    )
 
   def check(self):
     """Raises InputError where no pixel counts."""
     ignore_label = self._options.ignore_label
     if set(self._pixels) <= {ignore_label}:
-      raise InputError(f'--split={self._options.split}: every pixel of all {len(self._sizes)} labels is ignored (value '
-                       f'{ignore_label}); check --label_offset and --ignore_label; nothing was written')
+      raise InputError(
+        f'--split={self._options.split}: every pixel of all {len(self._sizes)} labels is ignored '
+        '(value '
+        f'{ignore_label}); check --label_offset and --ignore_label; nothing was written'
+      )
 
   def as_dict(self, paths):
     """The summary, ready for JSON."""
     heights, widths = zip(*self._sizes)
     return {
-        'split': self._options.split, 'record_format': self._options.record_format, 'num_records': len(self._sizes),
-        'files': [os.path.basename(path) for path in paths], 'directory': os.path.dirname(paths[0]),
-        'num_classes': self._options.num_classes, 'ignore_label': self._options.ignore_label,
-        'height': {'min': min(heights), 'max': max(heights), 'mean': sum(heights) / len(heights)},
-        'width': {'min': min(widths), 'max': max(widths), 'mean': sum(widths) / len(widths)},
-        'labels': {str(value): {'pixels': self._pixels[value], 'images': self._images[value]}
-                   for value in sorted(self._pixels)},
-        'images_encoded_again': self._encoded_again['images'], 'labels_encoded_again': self._encoded_again['labels'],
+      'split': self._options.split,
+      'record_format': self._options.record_format,
+      'num_records': len(self._sizes),
+      'files': [os.path.basename(path) for path in paths],
+      'directory': os.path.dirname(paths[0]),
+      'num_classes': self._options.num_classes,
+      'ignore_label': self._options.ignore_label,
+      'height': {'min': min(heights), 'max': max(heights), 'mean': sum(heights) / len(heights)},
+      'width': {'min': min(widths), 'max': max(widths), 'mean': sum(widths) / len(widths)},
+      'labels': {
+        str(value): {'pixels': self._pixels[value], 'images': self._images[value]}
+        for value in sorted(self._pixels)
+      },
+      'images_encoded_again': self._encoded_again['images'],
+      'labels_encoded_again': self._encoded_again['labels'],
     }
 
 
 def _shard_paths(options, *, num_records):
-  """Paths of the shards: from 1 in a directory of the split, as the reference numbered them, or the official way from 0."""
+  """Paths of the shards: from 1 in a directory of the split, as the reference numbered them, or the
+  official way from 0.
+  """
   num_shards = max(1, -(-num_records // options.num_per_shard))
   if options.record_format == 'basic':
     directory, first = os.path.normpath(os.path.join(options.output_dir, options.split)), 1
   else:
     directory, first = os.path.normpath(options.output_dir), 0
-  return [os.path.join(directory, f'{options.split}-{first + index:05d}-of-{num_shards:05d}.tfrecord')
-          for index in range(num_shards)]
+  return [
+    os.path.join(directory, f'{options.split}-{first + index:05d}-of-{num_shards:05d}.tfrecord')
+    for index in range(num_shards)
+  ]
 
 
 def _refuse_other_shards(paths):
-  """Raises InputError if shards of the split would stay in the directory: they would be read together with ours."""
+  """Raises InputError if shards of the split would stay in the directory: they would be read
+  together with ours.
+  """
   directory, name = os.path.split(paths[0])
   if not os.path.isdir(directory):
     return
   split = _SHARD_NUMBERS.sub('', name)
-  others = sorted(entry for entry in set(os.listdir(directory)) - {os.path.basename(path) for path in paths}
-                  if _SHARD_NUMBERS.search(entry) and _SHARD_NUMBERS.sub('', entry) == split)
+  others = sorted(
+    entry
+    for entry in set(os.listdir(directory)) - {os.path.basename(path) for path in paths}
+    if _SHARD_NUMBERS.search(entry) and _SHARD_NUMBERS.sub('', entry) == split
+  )
   if others:
-    raise InputError(f'{directory} has {len(others)} shards of another conversion ({others[0]} and so on) that would be '
-                     'read together with the new ones; remove them, or choose another --output_dir or --split')
+    raise InputError(
+      f'{directory} has {len(others)} shards of another conversion ({others[0]} and so on) that '
+      'would be '
+      'read together with the new ones; remove them, or choose another --output_dir or --split'
+    )
 
 
 def _converted(pairs, options, colors):
-  """Results of `convert_pair` in order, made in processes; only some are made ahead, which bounds the memory."""
+  """Results of `convert_pair` in order, made in processes; only some are made ahead, which bounds
+  the memory.
+  """
   num_workers = min(options.num_workers or os.cpu_count() or 1, len(pairs))
   if num_workers == 1:
     yield from (source_files.convert_pair(pair, options, colors) for pair in pairs)
     return
   # Spawned, not forked: a fork of a process in which TensorFlow runs may hang.
   context = multiprocessing.get_context('spawn')
-  with concurrent.futures.ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker) as pool:
+  with concurrent.futures.ProcessPoolExecutor(
+    num_workers, mp_context=context, initializer=_start_worker
+  ) as pool:
     waiting = collections.deque()
     try:
       for pair in pairs:
@@ -187,7 +237,9 @@ def _converted(pairs, options, colors):
 
 
 def _start_worker():
-  """Ties a worker to its parent: an interrupt is the parent's to handle, and a killed parent leaves no worker behind."""
+  """Ties a worker to its parent: an interrupt is the parent's to handle, and a killed parent leaves
+  no worker behind.
+  """
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   parent = multiprocessing.parent_process()
 
@@ -202,7 +254,8 @@ def _progress(results, *, total):
   """Passes results on, with a bar where a person looks at the terminal."""
   if not sys.stderr.isatty():
     return results
-  from tqdm import tqdm  # pylint: disable=import-outside-toplevel
+  from tqdm import tqdm
+
   return tqdm(results, total=total, unit='pair')
 
 

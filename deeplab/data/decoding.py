@@ -1,9 +1,12 @@
 """Encoded images and labels to tensors, inside TensorFlow graphs.
 
-Images are decoded with TensorFlow's defaults, as the 2019 reference did, so that its numbers come out. Labels are PNGs
-of class indices: palette PNGs (PASCAL VOC's SegmentationClass) and grey PNGs of any bit depth are both read as the
+Images are decoded with TensorFlow's defaults, as the 2019 reference did, so that its numbers come
+out. Labels are PNGs
+of class indices: palette PNGs (PASCAL VOC's SegmentationClass) and grey PNGs of any bit depth are
+  both read as the
 stored index, never as a brightness.
 """
+
 import zlib
 
 import tensorflow as tf
@@ -14,16 +17,21 @@ _JPEG_SIGNATURE = b'\xff\xd8'
 _WIDTH, _HEIGHT, _BIT_DEPTH, _COLOR_TYPE, _CHECKSUM, _HEADER_END = 16, 20, 24, 25, 29, 33
 _PALETTE = 3
 _COLOR_BIT = 2  # Set in colour types 2 (RGB), 3 (palette) and 6 (RGB and alpha).
-# What brings a sample of 1, 2, 4, 8 bits, which libpng stretches to 0..255, back to its stored value.
+# What brings a sample of 1, 2, 4, 8 bits, which libpng stretches to 0..255, back to its stored
+# value.
 _STRETCH = (1, 255, 85, 1, 17, 1, 1, 1, 1)
 
 
 def _grey_checksum_change():
-  """The XOR that turns the check sum of a palette header into that of the same header with colour type grey.
+  """The XOR that turns the check sum of a palette header into that of the same header with colour
+  type grey.
 
-  CRC-32 is affine: changing one byte at a fixed distance from the end changes it by the same bits, whatever the rest.
+  CRC-32 is affine: changing one byte at a fixed distance from the end changes it by the same bits,
+  whatever the rest.
   """
-  palette, grey = (zlib.crc32(b'IHDR' + bytes(9) + bytes([kind]) + bytes(3)) for kind in (_PALETTE, 0))
+  palette, grey = (
+    zlib.crc32(b'IHDR' + bytes(9) + bytes([kind]) + bytes(3)) for kind in (_PALETTE, 0)
+  )
   return list((palette ^ grey).to_bytes(4, 'big'))
 
 
@@ -41,8 +49,10 @@ def image_size(encoded):
 
   def jpeg_size():
     # libjpeg would complain on stderr before TensorFlow raises its error.
-    is_jpeg = check(tf.equal(tf.strings.substr(encoded, 0, len(_JPEG_SIGNATURE)), _JPEG_SIGNATURE),
-                    'the image is neither JPEG nor PNG')
+    is_jpeg = check(
+      tf.equal(tf.strings.substr(encoded, 0, len(_JPEG_SIGNATURE)), _JPEG_SIGNATURE),
+      'the image is neither JPEG nor PNG',
+    )
     with tf.control_dependencies([is_jpeg]):
       return tf.image.extract_jpeg_shape(encoded)[:2]
 
@@ -51,16 +61,19 @@ def image_size(encoded):
 
 def decode_image(encoded):
   """uint8 [height, width, 3] of a JPEG or PNG."""
-  image = tf.cond(is_png(encoded), lambda: tf.io.decode_png(encoded, channels=3),
-                  lambda: tf.io.decode_jpeg(encoded, channels=3))
+  image = tf.cond(
+    is_png(encoded),
+    lambda: tf.io.decode_png(encoded, channels=3),
+    lambda: tf.io.decode_jpeg(encoded, channels=3),
+  )
   return tf.ensure_shape(image, [None, None, 3])
 
 
 def decode_image_window(encoded, *, begin, size):
   """A window of a JPEG or PNG; of a JPEG, little more than the window is decoded.
 
-  It equals the same part of the whole image, but for the colours of a JPEG's last row and column: there the neighbours that
-  they are interpolated with may be outside the window.
+  It equals the same part of the whole image, but for the colours of a JPEG's last row and column:
+  there the neighbours that they are interpolated with may be outside the window.
 
   Args:
     encoded: string scalar.
@@ -71,9 +84,12 @@ def decode_image_window(encoded, *, begin, size):
     uint8 [size[0], size[1], 3].
   """
   image = tf.cond(
-      is_png(encoded),
-      lambda: tf.slice(tf.io.decode_png(encoded, channels=3), tf.pad(begin, [[0, 1]]), tf.concat([size, [3]], axis=0)),
-      lambda: tf.image.decode_and_crop_jpeg(encoded, tf.concat([begin, size], axis=0), channels=3))
+    is_png(encoded),
+    lambda: tf.slice(
+      tf.io.decode_png(encoded, channels=3), tf.pad(begin, [[0, 1]]), tf.concat([size, [3]], axis=0)
+    ),
+    lambda: tf.image.decode_and_crop_jpeg(encoded, tf.concat([begin, size], axis=0), channels=3),
+  )
   return tf.ensure_shape(image, [None, None, 3])
 
 
@@ -94,16 +110,20 @@ def decode_label(encoded, *, num_classes, ignore_label):
     `label_dtype` [height, width].
 
   Raises (when run):
-    tf.errors.InvalidArgumentError: not a PNG, a colour PNG without palette, or a value that is not allowed.
+    tf.errors.InvalidArgumentError: not a PNG, a colour PNG without palette, or a value that is not
+    allowed.
   """
   dtype = label_dtype(num_classes=num_classes, ignore_label=ignore_label)
   header = _png_header(encoded)
   color_type, bit_depth = header[_COLOR_TYPE], header[_BIT_DEPTH]
   is_palette = tf.equal(color_type, _PALETTE)
   checks = [
-      check(is_png(encoded), 'the label is not a PNG'),
-      check(is_palette | tf.equal(tf.bitwise.bitwise_and(color_type, tf.constant(_COLOR_BIT, tf.uint8)), 0),
-             'the label is a colour PNG without palette'),
+    check(is_png(encoded), 'the label is not a PNG'),
+    check(
+      is_palette
+      | tf.equal(tf.bitwise.bitwise_and(color_type, tf.constant(_COLOR_BIT, tf.uint8)), 0),
+      'the label is a colour PNG without palette',
+    ),
   ]
   with tf.control_dependencies(checks):
     encoded = tf.cond(is_palette, lambda: _palette_as_grey(encoded, header), lambda: encoded)
@@ -111,10 +131,14 @@ def decode_label(encoded, *, num_classes, ignore_label):
   def decode(sample_dtype):
     values = tf.io.decode_png(encoded, channels=1, dtype=sample_dtype)[:, :, 0]
     if sample_dtype == tf.uint8:
-      stretch = tf.gather(tf.constant(_STRETCH, tf.uint8), tf.minimum(tf.cast(bit_depth, tf.int32), 8))
+      stretch = tf.gather(
+        tf.constant(_STRETCH, tf.uint8), tf.minimum(tf.cast(bit_depth, tf.int32), 8)
+      )
       values = tf.cond(bit_depth < 8, lambda: values // stretch, lambda: values)
-    allowed = check(_in_range(values, num_classes=num_classes, ignore_label=ignore_label),
-                     'a label value is neither a class nor ignore_label')
+    allowed = check(
+      _in_range(values, num_classes=num_classes, ignore_label=ignore_label),
+      'a label value is neither a class nor ignore_label',
+    )
     with tf.control_dependencies([allowed]):
       return tf.cast(values, dtype) if sample_dtype != dtype else tf.identity(values)
 
@@ -131,7 +155,8 @@ def _in_range(values, *, num_classes, ignore_label):
   """Whether all values are below num_classes or equal to ignore_label, as a bool scalar."""
   largest = values.dtype.max
   if ignore_label == largest and num_classes < largest:
-    # Adding one wraps ignore_label to 0 and makes one range of what is allowed: the quickest of all ways to ask.
+    # Adding one wraps ignore_label to 0 and makes one range of what is allowed: the quickest of all
+    # ways to ask.
     return tf.cast(tf.reduce_max(values + 1), tf.int32) <= num_classes
   if num_classes > largest:
     return tf.constant(True)
@@ -142,18 +167,31 @@ def _in_range(values, *, num_classes, ignore_label):
 
 
 def _palette_as_grey(encoded, header):
-  """A palette PNG rewritten as a grey PNG, whose samples are then the palette indices; pixels are not touched.
+  """A palette PNG rewritten as a grey PNG, whose samples are then the palette indices; pixels are
+  not touched.
 
-  The colour type in the header becomes grey and its check sum follows; the chunks between header and pixels, of which
-  only the palette and its transparency matter, are dropped. (libpng would ignore them with a warning for every image.)
+  The colour type in the header becomes grey and its check sum follows; the chunks between header
+  and pixels, of which only the palette and its transparency matter, are dropped. (libpng would
+  ignore them with a warning for every image.)
   """
-  checksum = tf.bitwise.bitwise_xor(header[_CHECKSUM:_HEADER_END], tf.constant(_GREY_CHECKSUM_CHANGE, tf.uint8))
-  checksum = tf.strings.reduce_join(tf.gather(tf.constant(_ONE_BYTE_STRINGS), tf.cast(checksum, tf.int32)))
-  # \C is RE2's word for one byte. Before IDAT, the name of the first chunk of pixels, stand four bytes of its length.
+  checksum = tf.bitwise.bitwise_xor(
+    header[_CHECKSUM:_HEADER_END], tf.constant(_GREY_CHECKSUM_CHANGE, tf.uint8)
+  )
+  checksum = tf.strings.reduce_join(
+    tf.gather(tf.constant(_ONE_BYTE_STRINGS), tf.cast(checksum, tf.int32))
+  )
+  # \C is RE2's word for one byte. Before IDAT, the name of the first chunk of pixels, stand four
+  # bytes of its length.
   pixels = tf.strings.regex_replace(
-      tf.strings.substr(encoded, _HEADER_END, tf.strings.length(encoded)), rb'^\C*?(\C{4}IDAT)', rb'\1',
-      replace_global=False)
-  before, after = tf.strings.substr(encoded, 0, _COLOR_TYPE), tf.strings.substr(encoded, _COLOR_TYPE + 1, 3)
+    tf.strings.substr(encoded, _HEADER_END, tf.strings.length(encoded)),
+    rb'^\C*?(\C{4}IDAT)',
+    rb'\1',
+    replace_global=False,
+  )
+  before, after = (
+    tf.strings.substr(encoded, 0, _COLOR_TYPE),
+    tf.strings.substr(encoded, _COLOR_TYPE + 1, 3),
+  )
   return tf.strings.join([before, b'\0', after, checksum, pixels])
 
 

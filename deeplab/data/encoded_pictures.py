@@ -1,4 +1,5 @@
 """Opening encoded pictures with the checks that records and source files have in common."""
+
 import io
 
 from PIL import Image
@@ -28,6 +29,8 @@ def open_picture(encoded, *, name, max_pixels):
   if picture.format not in ('JPEG', 'MPO', 'PNG'):
     raise InputError(f'{name} is {picture.format}; must be JPEG or PNG')
   if picture.width * picture.height > max_pixels:
-    raise InputError(f'{name} has {picture.width}x{picture.height} pixels (width x height), more than '
-                     f'--max_image_pixels={max_pixels}')
+    raise InputError(
+      f'{name} has {picture.width}x{picture.height} pixels (width x height), more than '
+      f'--max_image_pixels={max_pixels}'
+    )
   return picture

@@ -1,11 +1,15 @@
 """Records to training batches and evaluation examples.
 
-Determinism: the order of the records in epoch e depends on (seed, e) and the augmentation of the i-th example of a run
-on (seed, i) alone. So threads cannot change a batch, and a resumed run skips encoded records without decoding any.
+Determinism: the order of the records in epoch e depends on (seed, e) and the augmentation of the
+  i-th example of a run
+on (seed, i) alone. So threads cannot change a batch, and a resumed run skips encoded records
+without decoding any.
 
-Records are shuffled within an epoch, then the next epoch begins. The reference repeated first and shuffled then, which
+Records are shuffled within an epoch, then the next epoch begins. The reference repeated first and
+shuffled then, which
 mixes epochs: some records come twice before others come once.
 """
+
 import dataclasses
 import os
 import random
@@ -13,18 +17,16 @@ import random
 import numpy as np
 import tensorflow as tf
 
-from deeplab.data import augmentation
-from deeplab.data import bad_records
-from deeplab.data import decoding
-from deeplab.data import record_files
-from deeplab.data import tfrecord
-from deeplab.data.bad_records import explain_failure  # pylint: disable=unused-import
+from deeplab.data import augmentation, bad_records, decoding, record_files, tfrecord
+from deeplab.data.bad_records import explain_failure  # noqa: F401
 from deeplab.errors import InputError, warn
 
-_ROWS_AT_ONCE = 64  # Rows of random numbers made in one go; a single row costs nearly as much as all.
+# Rows of random numbers made in one go; a single row costs nearly as much as all.
+_ROWS_AT_ONCE = 64
 _MOST_REPORTED = 20
 _FOREVER = np.iinfo(np.int64).max
-# tf.data would translate the functions below with AutoGraph first, which costs seconds at the start and is not needed.
+# tf.data would translate the functions below with AutoGraph first, which costs seconds at the start
+# and is not needed.
 _as_written = tf.autograph.experimental.do_not_convert
 
 
@@ -34,11 +36,12 @@ def training_batches(options, *, num_classes, start_step=0):
   Args:
     options: TrainingInputOptions. Without a seed, one is drawn.
     num_classes: label values below it are classes.
-    start_step: number of batches to leave out; those that follow are the same as if they had been drawn.
+    start_step: number of batches to leave out; those that follow are the same as if they had been
+      drawn.
 
   Returns:
-    tf.data.Dataset of dicts: images float32 [batch, height, width, 3] in [0, 255], labels int32 [batch, height, width],
-    names string [batch].
+    tf.data.Dataset of dicts: images float32 [batch, height, width, 3] in [0, 255], labels int32
+    [batch, height, width], names string [batch].
 
   Raises:
     InputError: no such files, or one that is empty, truncated or no TFRecord file.
@@ -49,7 +52,7 @@ def training_batches(options, *, num_classes, start_step=0):
   bad = []
   if options.skip_bad_records:
     files, bad = _without_bad_records(files, options, num_classes=num_classes)
-  seed = random.randrange(2 ** 31) if options.seed is None else options.seed
+  seed = random.randrange(2**31) if options.seed is None else options.seed
   first = start_step * options.batch_size
   records = _shuffled_records(files, bad, options, seed=seed, first=first)
   dataset = tf.data.Dataset.zip(records, _random_rows(seed, first=first))
@@ -58,18 +61,30 @@ def training_batches(options, *, num_classes, start_step=0):
   def example(record, draws):
     name, serialized = record
     encoded_image, label, name = tfrecord.parse_checked(
-        serialized, name, num_classes=num_classes, ignore_label=options.ignore_label,
-        max_image_pixels=options.max_image_pixels)
+      serialized,
+      name,
+      num_classes=num_classes,
+      ignore_label=options.ignore_label,
+      max_image_pixels=options.max_image_pixels,
+    )
     image, label = augmentation.augment(encoded_image, label, draws, options)
     return {'images': image, 'labels': label, 'names': name}
 
-  dataset = dataset.map(example, num_parallel_calls=_num_threads(options.num_input_threads), deterministic=True)
+  dataset = dataset.map(
+    example, num_parallel_calls=_num_threads(options.num_input_threads), deterministic=True
+  )
   dataset = dataset.batch(options.batch_size, drop_remainder=True).prefetch(2)
   return dataset.with_options(_dataset_options())
 
 
 def evaluation_examples(
-    filenames, *, num_classes, ignore_label, max_image_pixels=bad_records.DEFAULT_MAX_IMAGE_PIXELS, num_threads=None):
+  filenames,
+  *,
+  num_classes,
+  ignore_label,
+  max_image_pixels=bad_records.DEFAULT_MAX_IMAGE_PIXELS,
+  num_threads=None,
+):
   """Each record once, in the order of the files, at its native size.
 
   Args:
@@ -79,8 +94,9 @@ def evaluation_examples(
     num_threads: threads that decode; None: one for each core.
 
   Returns:
-    tf.data.Dataset of dicts: image uint8 [height, width, 3], label int32 [height, width], name string: the record's, or
-    FILE:INDEX, counted from 0, where it has none. Its cardinality is known.
+    tf.data.Dataset of dicts: image uint8 [height, width, 3], label int32 [height, width], name
+    string: the record's, or FILE:INDEX, counted from 0, where it has none. Its cardinality is
+    known.
 
   Raises:
     InputError: no such files, or one that is empty, truncated or no TFRecord file.
@@ -91,26 +107,47 @@ def evaluation_examples(
   @_as_written
   def example(name, serialized):
     encoded_image, label, name = tfrecord.parse_checked(
-        serialized, name, num_classes=num_classes, ignore_label=ignore_label, max_image_pixels=max_image_pixels)
-    return {'image': decoding.decode_image(encoded_image), 'label': tf.cast(label, tf.int32), 'name': name}
+      serialized,
+      name,
+      num_classes=num_classes,
+      ignore_label=ignore_label,
+      max_image_pixels=max_image_pixels,
+    )
+    return {
+      'image': decoding.decode_image(encoded_image),
+      'label': tf.cast(label, tf.int32),
+      'name': name,
+    }
 
   dataset = tf.data.Dataset.from_tensor_slices(
-      ([file.path for file in files], np.array([file.num_records for file in files], np.int64)))
-  dataset = dataset.flat_map(_as_written(lambda path, num_records: _named_records(path, num_records=num_records)))
+    ([file.path for file in files], np.array([file.num_records for file in files], np.int64))
+  )
+  dataset = dataset.flat_map(
+    _as_written(lambda path, num_records: _named_records(path, num_records=num_records))
+  )
   dataset = dataset.map(example, num_parallel_calls=_num_threads(num_threads), deterministic=True)
-  dataset = dataset.apply(tf.data.experimental.assert_cardinality(sum(file.num_records for file in files)))
+  dataset = dataset.apply(
+    tf.data.experimental.assert_cardinality(sum(file.num_records for file in files))
+  )
   return dataset.prefetch(2).with_options(_dataset_options())
 
 
 def _named_records(path, *, num_records):
   """Dataset of (FILE:INDEX, serialized record) of the first `num_records` of a file."""
   records = tf.data.TFRecordDataset(path).take(num_records).enumerate()
-  return records.map(_as_written(
-      lambda index, serialized: (tf.strings.join([path, ':', tf.strings.as_string(index)]), serialized)))
+  return records.map(
+    _as_written(
+      lambda index, serialized: (
+        tf.strings.join([path, ':', tf.strings.as_string(index)]),
+        serialized,
+      )
+    )
+  )
 
 
 def _shuffled_records(files, bad, options, *, seed, first):
-  """Endless (FILE:INDEX, serialized record): epoch after epoch in random order, from the `first`-th record of the run on.
+  """Endless (FILE:INDEX, serialized record): epoch after epoch in random order, from the `first`-th
+  record of the run on.
 
   `bad` has the names (FILE:INDEX) of the records to leave out.
   """
@@ -118,25 +155,35 @@ def _shuffled_records(files, bad, options, *, seed, first):
   counts = tf.constant([file.num_records for file in files], tf.int64)
   num_usable = sum(file.num_records for file in files) - len(bad)
   if not num_usable:
-    raise InputError(f'{files[0].path}: no good record in it{" and the other files" if len(files) > 1 else ""}; the warnings '
-                     'say why')
+    raise InputError(
+      f'{files[0].path}: no good record in it{" and the other files" if len(files) > 1 else ""}; '
+      'the warnings '
+      'say why'
+    )
   buffer_size = _shuffle_buffer_size(files, options)
   first_epoch, first = divmod(first, num_usable)
 
   @_as_written
   def epoch(number):
-    epoch_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], tf.int64), number, alg='philox')
+    epoch_seed = tf.random.experimental.stateless_fold_in(
+      tf.constant([seed, 0], tf.int64), number, alg='philox'
+    )
     order = tf.range(len(files))
     if options.shuffle_buffer_size > 1:
       # A buffer smaller than the data set mixes only neighbours, so the files are shuffled too.
       order = tf.argsort(tf.random.stateless_uniform([len(files)], seed=epoch_seed, alg='philox'))
     records = tf.data.Dataset.from_tensor_slices(order).flat_map(
-        _as_written(lambda index: _named_records(paths[index], num_records=counts[index])))
+      _as_written(lambda index: _named_records(paths[index], num_records=counts[index]))
+    )
     if bad:
-      records = records.filter(_as_written(lambda name, _: ~tf.reduce_any(tf.equal(name, tf.constant(bad)))))
+      records = records.filter(
+        _as_written(lambda name, _: ~tf.reduce_any(tf.equal(name, tf.constant(bad))))
+      )
     record_seed = tf.random.stateless_uniform(
-        [], seed=epoch_seed, minval=0, maxval=2 ** 31, dtype=tf.int64, alg='philox')
-    # This is the seed of the function being traced, not the program's: else that one would change the order too.
+      [], seed=epoch_seed, minval=0, maxval=2**31, dtype=tf.int64, alg='philox'
+    )
+    # This is the seed of the function being traced, not the program's: else that one would change
+    # the order too.
     tf.random.set_seed(1)  # Not 0: TensorFlow then asks whether the other, a tensor, is 0 too.
     return records.shuffle(buffer_size, seed=record_seed, reshuffle_each_iteration=False)
 
@@ -144,21 +191,33 @@ def _shuffled_records(files, bad, options, *, seed, first):
 
 
 def _shuffle_buffer_size(files, options):
-  """Number of records whose encoded size stays below the bound on memory, on average over the files."""
+  """Number of records whose encoded size stays below the bound on memory, on average over the
+  files.
+  """
   num_records = sum(file.num_records for file in files)
   mean_bytes = max(sum(file.num_bytes for file in files) / num_records, 1.0)
-  return max(1, min(options.shuffle_buffer_size, num_records, int(options.shuffle_buffer_mb * 2 ** 20 / mean_bytes)))
+  return max(
+    1,
+    min(
+      options.shuffle_buffer_size, num_records, int(options.shuffle_buffer_mb * 2**20 / mean_bytes)
+    ),
+  )
 
 
 def _random_rows(seed, *, first):
-  """Endless rows of uniform numbers for augmentation, float32 [NUM_DRAWS], from the `first`-th on."""
+  """Endless rows of uniform numbers for augmentation, float32 [NUM_DRAWS], from `first` on."""
   first_chunk, first = divmod(first, _ROWS_AT_ONCE)
 
   @_as_written
   def rows(chunk):
-    chunk_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed, 1], tf.int64), chunk, alg='philox')
+    chunk_seed = tf.random.experimental.stateless_fold_in(
+      tf.constant([seed, 1], tf.int64), chunk, alg='philox'
+    )
     return tf.data.Dataset.from_tensor_slices(
-        tf.random.stateless_uniform([_ROWS_AT_ONCE, augmentation.NUM_DRAWS], seed=chunk_seed, alg='philox'))
+      tf.random.stateless_uniform(
+        [_ROWS_AT_ONCE, augmentation.NUM_DRAWS], seed=chunk_seed, alg='philox'
+      )
+    )
 
   return tf.data.Dataset.range(first_chunk, _FOREVER).flat_map(rows).skip(first)
 
@@ -167,16 +226,28 @@ def _without_bad_records(files, options, *, num_classes):
   """Looks through all records and reports the bad ones.
 
   Returns:
-    (files, names): the RecordFiles up to where they can be read, and FILE:INDEX of the bad records in that part.
+    (files, names): the RecordFiles up to where they can be read, and FILE:INDEX of the bad records
+    in that part.
   """
-  found = list(bad_records.find(files, num_classes=num_classes, ignore_label=options.ignore_label,
-                                max_image_pixels=options.max_image_pixels, num_threads=options.num_input_threads))
+  found = list(
+    bad_records.find(
+      files,
+      num_classes=num_classes,
+      ignore_label=options.ignore_label,
+      max_image_pixels=options.max_image_pixels,
+      num_threads=options.num_input_threads,
+    )
+  )
   num_records = sum(file.num_records for file in files)
   warn(f'skipped: {problem}' for problem in found[:_MOST_REPORTED])
   if found:
-    warn([f'{len(found)} problems in {num_records} records; training goes on without these records'])
+    warn(
+      [f'{len(found)} problems in {num_records} records; training goes on without these records']
+    )
   ends = {problem.path: problem.index for problem in found if problem.unreadable}
-  files = [dataclasses.replace(file, num_records=ends.get(file.path, file.num_records)) for file in files]
+  files = [
+    dataclasses.replace(file, num_records=ends.get(file.path, file.num_records)) for file in files
+  ]
   return files, [problem.name for problem in found if problem.name and not problem.unreadable]
 
 

@@ -1,16 +1,14 @@
 """What records hold: layouts, sizes, classes, samples, and which of them are bad."""
+
 import collections
 import dataclasses
 
 import numpy as np
-from PIL import Image
 import tensorflow as tf
+from PIL import Image
 
 from deeplab import pictures
-from deeplab.data import bad_records
-from deeplab.data import decoding
-from deeplab.data import record_files
-from deeplab.data import tfrecord
+from deeplab.data import bad_records, decoding, record_files, tfrecord
 
 _ANY_CLASS = 65535
 _SAMPLE_SIDE = 512
@@ -28,6 +26,7 @@ class Inspection:
     samples: (title, uint8 [height, width, 3]) pairs: images with their labels laid over them.
     bad: BadRecords.
   """
+
   files: list
   layouts: collections.Counter = dataclasses.field(default_factory=collections.Counter)
   sizes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -51,7 +50,9 @@ def inspect(options, *, color_map, num_samples):
   Raises:
     InputError: no such files.
   """
-  files = [record_files.index_file(path) for path in record_files.expand_filenames(options.filenames)]
+  files = [
+    record_files.index_file(path) for path in record_files.expand_filenames(options.filenames)
+  ]
   found = Inspection(files=files)
   wanted = _spread(num_samples, over=sum(file.num_records for file in files))
   start = 0
@@ -70,13 +71,18 @@ def inspect(options, *, color_map, num_samples):
 
 def _spread(count, *, over):
   """Up to `count` numbers below `over`, evenly spread."""
-  return set(np.linspace(0, over - 1, min(count, over)).round().astype(int).tolist()) if over else set()
+  return (
+    set(np.linspace(0, over - 1, min(count, over)).round().astype(int).tolist()) if over else set()
+  )
 
 
 def _examiner(options, color_map, *, wanted):
   """The function that looks at one record: a BadRecord, or the arguments of `_count`."""
-  limits = dict(num_classes=options.num_classes or _ANY_CLASS, ignore_label=options.ignore_label,
-                max_image_pixels=options.max_image_pixels)
+  limits = dict(
+    num_classes=options.num_classes or _ANY_CLASS,
+    ignore_label=options.ignore_label,
+    max_image_pixels=options.max_image_pixels,
+  )
 
   @tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
   def decode(serialized):
@@ -89,11 +95,15 @@ def _examiner(options, color_map, *, wanted):
       image, label, name = (tensor.numpy() for tensor in decode(serialized))
     except bad_records.UNREADABLE as error:
       reason, known_as = bad_records.diagnose(serialized.numpy(), **limits)
-      return bad_records.BadRecord(path, index, reason or ' '.join(str(error).split())[:200], known_as)
+      return bad_records.BadRecord(
+        path, index, reason or ' '.join(str(error).split())[:200], known_as
+      )
     pixels = np.bincount(label.ravel())
     sample = None
     if index in wanted:
-      picture = Image.fromarray(pictures.overlay(image, label, color_map, ignore_label=options.ignore_label))
+      picture = Image.fromarray(
+        pictures.overlay(image, label, color_map, ignore_label=options.ignore_label)
+      )
       picture.thumbnail((_SAMPLE_SIDE, _SAMPLE_SIDE))
       sample = (name.decode(errors='replace') or f'record {index}', np.asarray(picture))
     return tfrecord.layout_of(serialized.numpy()), label.shape, pixels, sample

@@ -1,4 +1,8 @@
-"""Label files to class indices: palette, grey and colour PNGs and SBD's .mat files. Without TensorFlow, for workers."""
+"""Label files to class indices: palette, grey and colour PNGs and SBD's .mat files.
+
+Without TensorFlow, for workers.
+"""
+
 import io
 
 import numpy as np
@@ -15,13 +19,13 @@ def read_png(data, *, color_map=None, max_pixels=None):
 
   Args:
     data: bytes of the file.
-    color_map: dict from (r, g, b) to index for labels stored as colours, palette PNGs included; None: palette PNGs are
-      read as the indices they hold, and other colour PNGs are refused.
+    color_map: dict from (r, g, b) to index for labels stored as colours, palette PNGs included;
+      None: palette PNGs are read as the indices they hold, and other colour PNGs are refused.
     max_pixels: a larger picture is refused before it is decoded; None: any is taken.
 
   Returns:
-    (indices, stored): uint8 or uint16 [height, width], and whether these are what the file itself holds, so that it can
-    go into a record as it is.
+    (indices, stored): uint8 or uint16 [height, width], and whether these are what the file itself
+    holds, so that it can go into a record as it is.
 
   Raises:
     InputError: a phrase that says what is wrong with the file.
@@ -36,8 +40,10 @@ def read_png(data, *, color_map=None, max_pixels=None):
   except Exception as error:  # pylint: disable=broad-except  # PIL raises many kinds, SyntaxError among them.
     raise InputError(f'cannot be decoded ({error})') from error
   if max_pixels is not None and picture.width * picture.height > max_pixels:
-    raise InputError(f'has {picture.width}x{picture.height} pixels (width x height), more than '
-                     f'--max_image_pixels={max_pixels}')
+    raise InputError(
+      f'has {picture.width}x{picture.height} pixels (width x height), more than '
+      f'--max_image_pixels={max_pixels}'
+    )
   mode = picture.mode
   if mode in ('RGB', 'RGBA') or (mode in ('P', 'PA') and color_map is not None):
     if color_map is None:
@@ -55,23 +61,31 @@ def read_png(data, *, color_map=None, max_pixels=None):
 
 
 def read_mat(data):
-  """The class indices of an SBD label (.mat with GTcls.Segmentation or GTinst.Segmentation), uint8 [height, width]."""
+  """The class indices of an SBD label (.mat with GTcls.Segmentation or GTinst.Segmentation), uint8
+  [height, width].
+  """
   try:
-    from scipy import io as scipy_io  # pylint: disable=import-outside-toplevel
+    from scipy import io as scipy_io
   except ImportError as error:
     raise InputError('needs scipy to be read: pip install scipy') from error
   try:
     contents = scipy_io.loadmat(io.BytesIO(data))
     indices = np.asarray(contents['GTcls']['Segmentation'][0, 0])
-  except Exception as error:  # pylint: disable=broad-except
+  except Exception as error:
     raise InputError(f'is not an SBD label with GTcls.Segmentation ({error})') from error
   if indices.ndim != 2 or indices.dtype.kind not in 'ui':
-    raise InputError(f'GTcls.Segmentation is {indices.dtype} {list(indices.shape)}; must be integers [height, width]')
+    raise InputError(
+      f'GTcls.Segmentation is {indices.dtype} {list(indices.shape)}; must be integers [height, '
+      'width]'
+    )
   return indices.astype(np.uint16 if indices.max(initial=0) > 255 else np.uint8)
 
 
 def shift(indices, *, offset, ignore_label):
-  """Adds `offset` to all indices but `ignore_label`; what falls below 0 becomes `ignore_label`. uint8 or uint16."""
+  """Adds `offset` to all indices but `ignore_label`; what falls below 0 becomes `ignore_label`.
+
+  uint8 or uint16.
+  """
   shifted = indices.astype(np.int64) + offset
   shifted[(indices == ignore_label) | (shifted < 0)] = ignore_label
   if shifted.max(initial=0) > 65535:
@@ -87,7 +101,8 @@ def write_png(indices):
 
 
 def explain_values(present, *, num_classes, ignore_label):
-  """None, or a phrase that names the label values that are neither below num_classes nor ignore_label.
+  """None, or a phrase that names the label values that are neither below num_classes nor
+  ignore_label.
 
   Args:
     present: label values, sorted, without repetition.
@@ -96,33 +111,46 @@ def explain_values(present, *, num_classes, ignore_label):
   wrong = [int(value) for value in present if value >= num_classes and value != ignore_label]
   if not wrong:
     return None
-  return (f'label value{"s" if len(wrong) > 1 else ""} {_listed(wrong)}: allowed are 0 to {num_classes - 1} and '
-          f'ignore_label {ignore_label}')
+  return (
+    f'label value{"s" if len(wrong) > 1 else ""} {_listed(wrong)}: allowed are 0 to '
+    f'{num_classes - 1} and '
+    f'ignore_label {ignore_label}'
+  )
 
 
 def _explain_colors(picture):
   pixels = np.asarray(picture.convert('RGB'))
   if (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
     return 'is an RGB picture of greys, not a map of class indices; save it with one channel'
-  return ('is an RGB picture, not a map of class indices; say which colour is which class with --label_colormap=voc, '
-          'cityscapes, ade20k or a file of lines "index r g b"')
+  return (
+    'is an RGB picture, not a map of class indices; say which colour is which class with '
+    '--label_colormap=voc, '
+    'cityscapes, ade20k or a file of lines "index r g b"'
+  )
 
 
 def _indices_of_colors(pixels, color_map):
   """uint8 or uint16 [height, width] of the indices of uint8 [height, width, 3]."""
   codes = pixels.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
-  known = np.array(sorted((r * 65536 + g * 256 + b, index) for (r, g, b), index in color_map.items()))
+  known = np.array(
+    sorted((r * 65536 + g * 256 + b, index) for (r, g, b), index in color_map.items())
+  )
   places = np.minimum(np.searchsorted(known[:, 0], codes), len(known) - 1)
   unknown = known[places, 0] != codes
   if unknown.any():
     colors = np.unique(codes[unknown])
-    raise InputError(f'has {int(unknown.sum())} pixels of colours that --label_colormap does not list: ' + _listed(
-        [_color(code) for code in colors.tolist()]))
+    raise InputError(
+      f'has {int(unknown.sum())} pixels of colours that --label_colormap does not list: '
+      + _listed([_color(code) for code in colors.tolist()])
+    )
   indices = known[places, 1]
   if indices.min(initial=0) < 0:
     code = int(codes[indices == AMBIGUOUS][0])
-    raise InputError(f'has the colour {_color(code)}, which --label_colormap gives to several classes; use a file with '
-                     'one class for each colour')
+    raise InputError(
+      f'has the colour {_color(code)}, which --label_colormap gives to several classes; use a file '
+      'with '
+      'one class for each colour'
+    )
   return indices.astype(np.uint16 if known[:, 1].max() > 255 else np.uint8)
 
 

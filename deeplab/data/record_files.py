@@ -1,8 +1,10 @@
 """TFRecord files as files: which ones a pattern means, and how many whole records each holds.
 
-Nothing here imports TensorFlow. A record in a file is: length (8 bytes, little endian), check sum of the length (4),
-the record, check sum of the record (4). Walking over the lengths reads 12 bytes a record.
+Nothing here imports TensorFlow. A record in a file is: length (8 bytes, little endian), check sum
+of the length (4), the record, check sum of the record (4). Walking over the lengths reads 12 bytes
+a record.
 """
+
 import dataclasses
 import glob
 import os
@@ -25,6 +27,7 @@ class RecordFile:
     num_bytes: their size together, without framing.
     problem: None, or what is wrong with the file, as a phrase that continues its path.
   """
+
   path: str
   num_records: int
   num_bytes: int
@@ -35,9 +38,9 @@ def expand_filenames(patterns):
   """The files that paths, globs and directories stand for.
 
   Args:
-    patterns: paths. A directory stands for the files in it named *.tfrecord, *.tfrecords or *.record (or
-      *.tfrecord-00000-of-00010 and the like), its sub-directories not included. A glob leaves out *.json, the summaries
-      that conversion writes beside the records.
+    patterns: paths. A directory stands for the files in it named *.tfrecord, *.tfrecords or
+      *.record (or *.tfrecord-00000-of-00010 and the like), its sub-directories not included. A glob
+      leaves out *.json, the summaries that conversion writes beside the records.
 
   Returns:
     list of paths without repetition: in the order of `patterns`, sorted within each.
@@ -48,22 +51,39 @@ def expand_filenames(patterns):
   files = []
   for pattern in patterns:
     if os.path.isdir(pattern):
-      found = sorted(entry.path for entry in os.scandir(pattern) if entry.is_file() and _is_record_name(entry.name))
+      found = sorted(
+        entry.path
+        for entry in os.scandir(pattern)
+        if entry.is_file() and _is_record_name(entry.name)
+      )
       if not found:
-        raise InputError(f'--filenames={pattern}: the directory has no *.tfrecord files; give the directory that '
-                         'scripts/write_tfrecord.py wrote, or the files')
+        raise InputError(
+          f'--filenames={pattern}: the directory has no *.tfrecord files; give the directory that '
+          'scripts/write_tfrecord.py wrote, or the files'
+        )
     elif os.path.exists(pattern):
       if not os.path.isfile(pattern):
-        raise InputError(f'--filenames={pattern}: is not a regular file; give TFRecord files, a glob in quotes or a directory')
+        raise InputError(
+          f'--filenames={pattern}: is not a regular file; give TFRecord files, a glob in quotes or '
+          'a directory'
+        )
       found = [pattern]
     else:
-      found = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path) and not path.endswith('.json'))
+      found = sorted(
+        path
+        for path in glob.glob(pattern, recursive=True)
+        if os.path.isfile(path) and not path.endswith('.json')
+      )
       if not found:
         what = 'no file matches' if glob.has_magic(pattern) else 'no such file or directory'
-        raise InputError(f'--filenames={pattern}: {what}; give TFRecord files, a glob in quotes or a directory')
+        raise InputError(
+          f'--filenames={pattern}: {what}; give TFRecord files, a glob in quotes or a directory'
+        )
     files += found
   if not files:
-    raise InputError('--filenames: no file given; give TFRecord files, a glob in quotes or a directory')
+    raise InputError(
+      '--filenames: no file given; give TFRecord files, a glob in quotes or a directory'
+    )
   return list(dict.fromkeys(files))
 
 
@@ -72,7 +92,10 @@ def _is_record_name(name):
 
 
 def index_file(path):
-  """Walks over the records of a file without reading them: a RecordFile. InputError if the file cannot be opened."""
+  """Walks over the records of a file without reading them: a RecordFile.
+
+  InputError if the file cannot be opened.
+  """
   num_records = num_bytes = 0
   problem = None
   try:
@@ -85,11 +108,19 @@ def index_file(path):
         file.seek(position)
         header = file.read(_HEADER.size)
         if len(header) < _HEADER.size:
-          problem = f'is cut off after {num_records} whole records' if position else 'is not a TFRecord file'
+          problem = (
+            f'is cut off after {num_records} whole records'
+            if position
+            else 'is not a TFRecord file'
+          )
           break
         length, checksum = _HEADER.unpack(header)
         if checksum != masked_crc32c(header[:8]):
-          problem = 'is not a TFRecord file' if not position else f'is corrupt after {num_records} whole records'
+          problem = (
+            'is not a TFRecord file'
+            if not position
+            else f'is corrupt after {num_records} whole records'
+          )
           break
         position += _HEADER.size + length + _FOOTER_BYTES
         if position > size:
@@ -106,20 +137,25 @@ def index_files(paths, *, allow_problems=False):
   """A RecordFile for each path.
 
   Raises:
-    InputError: a file is empty, truncated or something else (unless `allow_problems`), or no file has a record.
+    InputError: a file is empty, truncated or something else (unless `allow_problems`), or no file
+      has a record.
   """
   files = [index_file(path) for path in paths]
   for file in files:
     if file.problem and not allow_problems:
       raise InputError(f'{file.path} {file.problem}; write or copy it again, or leave it out')
   if not any(file.num_records for file in files):
-    raise InputError(f'{files[0].path}{" and the other files" if len(files) > 1 else ""}: no records to read; '
-                     'make them with scripts/write_tfrecord.py')
+    raise InputError(
+      f'{files[0].path}{" and the other files" if len(files) > 1 else ""}: no records to read; '
+      'make them with scripts/write_tfrecord.py'
+    )
   return files
 
 
 def masked_crc32c(data):
-  """The check sum of TFRecord framing (Castagnoli CRC, rotated and shifted), for the few bytes of a length."""
+  """The check sum of TFRecord framing (Castagnoli CRC, rotated and shifted), for the few bytes of a
+  length.
+  """
   crc = 0xFFFFFFFF
   for byte in data:
     crc ^= byte

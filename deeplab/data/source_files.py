@@ -1,15 +1,17 @@
-"""Image and label files, checked and made ready for records. For worker processes: PIL and no TensorFlow.
+"""Image and label files, checked and made ready for records. For worker processes: PIL and no
+TensorFlow.
 
-Files go into the records as they are. Only these are encoded again, without loss: labels stored as colours or .mat or
-shifted by an offset, and images that their EXIF data turns.
+Files go into the records as they are. Only these are encoded again, without loss: labels stored as
+colours or .mat or shifted by an offset, and images that their EXIF data turns.
 """
+
 import collections
 import dataclasses
 import io
 import os
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from deeplab import color_map as color_maps
 from deeplab.data import labels
@@ -22,6 +24,7 @@ _EXIF_ORIENTATION = 0x0112
 @dataclasses.dataclass(frozen=True)
 class Pair:
   """An image file and its label file."""
+
   name: str
   image_path: str
   label_path: str
@@ -39,6 +42,7 @@ class Converted:
     values, pixels: the label values present, and the number of pixels of each.
     image_encoded_again, label_encoded_again: whether the bytes differ from the files'.
   """
+
   name: str
   problem: str | None = None
   image: bytes = b''
@@ -64,12 +68,18 @@ def list_pairs(options):
     if not os.path.isdir(getattr(options, name)):
       raise InputError(f'--{name}={getattr(options, name)}: no such directory')
   names = _listed_names(options) if options.list_path else _names_in_directories(options)
-  problems = [f'{name}: named {count} times in {options.list_path}; name it once'
-              for name, count in collections.Counter(names).items() if count > 1]
+  problems = [
+    f'{name}: named {count} times in {options.list_path}; name it once'
+    for name, count in collections.Counter(names).items()
+    if count > 1
+  ]
   pairs = []
   for name in dict.fromkeys(names):
-    pair = Pair(name=name, image_path=os.path.join(options.images_dir, name + options.images_ext),
-                label_path=os.path.join(options.labels_dir, name + options.labels_ext))
+    pair = Pair(
+      name=name,
+      image_path=os.path.join(options.images_dir, name + options.images_ext),
+      label_path=os.path.join(options.labels_dir, name + options.labels_ext),
+    )
     missing = [path for path in (pair.image_path, pair.label_path) if not os.path.isfile(path)]
     problems += [f'{name}: no file {path}{_extension_hint(name, options)}' for path in missing]
     if not missing:
@@ -82,11 +92,15 @@ def _listed_names(options):
     with open(options.list_path, encoding='utf-8-sig') as file:
       names = [line.strip() for line in file if line.strip()]
   except (OSError, UnicodeDecodeError) as error:
-    raise InputError(f'--list_path={options.list_path}: cannot be read as text '
-                     f'({getattr(error, "strerror", None) or error})') from error
+    raise InputError(
+      f'--list_path={options.list_path}: cannot be read as text '
+      f'({getattr(error, "strerror", None) or error})'
+    ) from error
   if not names:
-    raise InputError(f'--list_path={options.list_path}: no names in it; it needs one basename a line, such as '
-                     '2007_000032')
+    raise InputError(
+      f'--list_path={options.list_path}: no names in it; it needs one basename a line, such as '
+      '2007_000032'
+    )
   return names
 
 
@@ -98,22 +112,38 @@ def _extension_hint(name, options):
 
 def _names_in_directories(options):
   names = {}
-  for kind, directory, extension in (('images', options.images_dir, options.images_ext),
-                                     ('labels', options.labels_dir, options.labels_ext)):
-    names[kind] = sorted(entry.name[:-len(extension)] for entry in os.scandir(directory)
-                         if entry.name.endswith(extension) and entry.is_file())
+  for kind, directory, extension in (
+    ('images', options.images_dir, options.images_ext),
+    ('labels', options.labels_dir, options.labels_ext),
+  ):
+    names[kind] = sorted(
+      entry.name[: -len(extension)]
+      for entry in os.scandir(directory)
+      if entry.name.endswith(extension) and entry.is_file()
+    )
     if not names[kind]:
-      raise InputError(f'--{kind}_dir={directory}: no *{extension} files in it; --{kind}_ext sets the extension')
-  # An image without label is common (VOC has thousands); a label without image is a mistake, and reported as missing.
+      raise InputError(
+        f'--{kind}_dir={directory}: no *{extension} files in it; --{kind}_ext sets the extension'
+      )
+  # An image without label is common (VOC has thousands); a label without image is a mistake, and
+  # reported as missing.
   return names['labels']
 
 
 def color_indices(name_or_path):
-  """dict from (r, g, b) to the class index of a colour map; labels.AMBIGUOUS for a colour that stands for several."""
+  """dict from (r, g, b) to the class index of a colour map; labels.AMBIGUOUS for a colour that
+  stands for several.
+  """
   if name_or_path in color_maps.NAMES:
-    entries = [(index, tuple(color)) for index, color in enumerate(color_maps.load_color_map(name_or_path).tolist())]
+    entries = [
+      (index, tuple(color))
+      for index, color in enumerate(color_maps.load_color_map(name_or_path).tolist())
+    ]
   else:
-    entries = [(entry.index, entry.color) for entry in color_maps.read_entries(name_or_path, flag='label_colormap')]
+    entries = [
+      (entry.index, entry.color)
+      for entry in color_maps.read_entries(name_or_path, flag='label_colormap')
+    ]
   indices = {}
   for index, color in entries:
     indices[color] = index if color not in indices else labels.AMBIGUOUS
@@ -121,29 +151,52 @@ def color_indices(name_or_path):
 
 
 def convert_pair(pair, options, colors):
-  """Reads and checks a pair of files. Never raises for what is wrong with them. Returns Converted."""
+  """Reads and checks a pair of files.
+
+  Never raises for what is wrong with them. Returns Converted.
+  """
   try:
-    image, size, image_again, raw_size = _read_image(pair.image_path, max_pixels=options.max_image_pixels)
+    image, size, image_again, raw_size = _read_image(
+      pair.image_path, max_pixels=options.max_image_pixels
+    )
     label, indices, label_again = _read_label(pair.label_path, options, colors)
   except (InputError, OSError) as error:
-    reason = f'{error.filename}: {error.strerror}' if isinstance(error, OSError) and error.strerror else error
+    reason = (
+      f'{error.filename}: {error.strerror}'
+      if isinstance(error, OSError) and error.strerror
+      else error
+    )
     return Converted(name=pair.name, problem=f'{pair.name}: {reason}')
   if image_again and indices.shape == raw_size != size:
     # The label was drawn on the image as it is stored, without the turn.
     image, size, image_again = _read(pair.image_path), raw_size, False
   if indices.shape != size:
-    return Converted(name=pair.name, problem=(
+    return Converted(
+      name=pair.name,
+      problem=(
         f'{pair.name}: {pair.image_path} is {size[1]}x{size[0]} but {pair.label_path} is '
-        f'{indices.shape[1]}x{indices.shape[0]} (width x height); they must be the same'))
+        f'{indices.shape[1]}x{indices.shape[0]} (width x height); they must be the same'
+      ),
+    )
   pixels = np.bincount(indices.ravel())
   values = np.flatnonzero(pixels)
   if options.num_classes is not None:
-    wrong = labels.explain_values(values, num_classes=options.num_classes, ignore_label=options.ignore_label)
+    wrong = labels.explain_values(
+      values, num_classes=options.num_classes, ignore_label=options.ignore_label
+    )
     if wrong:
       return Converted(name=pair.name, problem=f'{pair.name}: {pair.label_path}: {wrong}')
   return Converted(
-      name=pair.name, image=image, label=label, height=size[0], width=size[1], values=tuple(values.tolist()),
-      pixels=tuple(pixels[values].tolist()), image_encoded_again=image_again, label_encoded_again=label_again)
+    name=pair.name,
+    image=image,
+    label=label,
+    height=size[0],
+    width=size[1],
+    values=tuple(values.tolist()),
+    pixels=tuple(pixels[values].tolist()),
+    image_encoded_again=image_again,
+    label_encoded_again=label_again,
+  )
 
 
 def _read(path):
@@ -157,7 +210,7 @@ def _read_image(path, *, max_pixels):
   picture = open_picture(data, name=path, max_pixels=max_pixels)
   try:
     picture.load()
-  except Exception as error:  # pylint: disable=broad-except
+  except Exception as error:
     raise InputError(f'{path} cannot be decoded ({error})') from error
   size = raw_size = (picture.height, picture.width)
   turned = picture.format != 'PNG' and picture.getexif().get(_EXIF_ORIENTATION, 1) in range(2, 9)
@@ -180,7 +233,10 @@ def _read_label(path, options, colors):
     else:
       indices, stored = labels.read_png(data, color_map=colors, max_pixels=options.max_image_pixels)
     if options.label_offset:
-      indices, stored = labels.shift(indices, offset=options.label_offset, ignore_label=options.ignore_label), False
+      indices, stored = (
+        labels.shift(indices, offset=options.label_offset, ignore_label=options.ignore_label),
+        False,
+      )
   except InputError as error:
     raise InputError(f'{path} {error}') from error
   return data if stored else labels.write_png(indices), indices, not stored

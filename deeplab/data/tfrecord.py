@@ -1,22 +1,27 @@
 """Records: the two layouts of their features, read and written.
 
-    basic     image, label                                               the 2019 reference's; name, height, width added
-    official  image/encoded, image/segmentation/class/encoded, ...       research/deeplab's, also read by deeplab2
+    basic     image, label                                               the 2019 reference's; name,
+    height, width added official  image/encoded, image/segmentation/class/encoded, ...
+    research/deeplab's, also read by deeplab2
 
-Both hold the bytes of encoded files (JPEG or PNG images, PNG labels). Reading detects the layout record by record.
+Both hold the bytes of encoded files (JPEG or PNG images, PNG labels). Reading detects the layout
+record by record.
 """
+
 import tensorflow as tf
 
 from deeplab.data import decoding
-from deeplab.data.record_files import expand_filenames  # pylint: disable=unused-import
+from deeplab.data.record_files import expand_filenames  # noqa: F401
 
 RECORD_FORMATS = ('basic', 'official')
 
 _IMAGE_KEYS = ('image', 'image/encoded')
 _LABEL_KEYS = ('label', 'image/segmentation/class/encoded')
 _NAME_KEYS = ('name', 'image/filename')
-_FEATURES = {key: tf.io.FixedLenFeature([], tf.string, default_value='')
-             for key in _IMAGE_KEYS + _LABEL_KEYS + _NAME_KEYS}
+_FEATURES = {
+  key: tf.io.FixedLenFeature([], tf.string, default_value='')
+  for key in _IMAGE_KEYS + _LABEL_KEYS + _NAME_KEYS
+}
 
 
 def parse(serialized):
@@ -29,11 +34,15 @@ def parse(serialized):
     (encoded image, encoded label, name), string scalars; '' where the record has no such feature.
   """
   # TensorFlow's own error would repeat the bytes, which Python then fails to read as text.
-  begins_well = decoding.check(tf.equal(tf.strings.substr(serialized, 0, 1), b'\n'), 'the record is no tf.train.Example')
+  begins_well = decoding.check(
+    tf.equal(tf.strings.substr(serialized, 0, 1), b'\n'), 'the record is no tf.train.Example'
+  )
   with tf.control_dependencies([begins_well]):
     features = tf.io.parse_single_example(serialized, _FEATURES)
-  return tuple(_first_filled(features[basic], features[official])
-               for basic, official in (_IMAGE_KEYS, _LABEL_KEYS, _NAME_KEYS))
+  return tuple(
+    _first_filled(features[basic], features[official])
+    for basic, official in (_IMAGE_KEYS, _LABEL_KEYS, _NAME_KEYS)
+  )
 
 
 def parse_checked(serialized, fallback_name, *, num_classes, ignore_label, max_image_pixels):
@@ -54,9 +63,13 @@ def parse_checked(serialized, fallback_name, *, num_classes, ignore_label, max_i
   encoded_image, encoded_label, name = parse(serialized)
   size = decoding.image_size(encoded_image)
   checks = [
-      decoding.check(tf.reduce_prod(tf.cast(size, tf.int64)) <= max_image_pixels, 'the image is too large'),
-      decoding.check(tf.reduce_all(tf.equal(size, decoding.label_size(encoded_label))),
-                     'image and label differ in size'),
+    decoding.check(
+      tf.reduce_prod(tf.cast(size, tf.int64)) <= max_image_pixels, 'the image is too large'
+    ),
+    decoding.check(
+      tf.reduce_all(tf.equal(size, decoding.label_size(encoded_label))),
+      'image and label differ in size',
+    ),
   ]
   with tf.control_dependencies(checks):
     label = decoding.decode_label(encoded_label, num_classes=num_classes, ignore_label=ignore_label)
@@ -82,13 +95,18 @@ def serialize(*, record_format, image, label, name, height, width):
     features = {'image': image, 'label': label, 'name': name, 'height': height, 'width': width}
   else:
     features = {
-        'image/encoded': image, 'image/filename': name,
-        'image/format': 'png' if image.startswith(b'\x89PNG') else 'jpeg',
-        'image/height': height, 'image/width': width, 'image/channels': 3,
-        'image/segmentation/class/encoded': label, 'image/segmentation/class/format': 'png',
+      'image/encoded': image,
+      'image/filename': name,
+      'image/format': 'png' if image.startswith(b'\x89PNG') else 'jpeg',
+      'image/height': height,
+      'image/width': width,
+      'image/channels': 3,
+      'image/segmentation/class/encoded': label,
+      'image/segmentation/class/format': 'png',
     }
-  return tf.train.Example(features=tf.train.Features(
-      feature={key: _feature(value) for key, value in features.items()})).SerializeToString(deterministic=True)
+  return tf.train.Example(
+    features=tf.train.Features(feature={key: _feature(value) for key, value in features.items()})
+  ).SerializeToString(deterministic=True)
 
 
 def _feature(value):
@@ -112,7 +130,9 @@ def layout_of(serialized):
 
 
 def parts_of(serialized):
-  """dict of the bytes 'image', 'label' and 'name' of a record of either layout, b'' where missing; for messages."""
+  """dict of the bytes 'image', 'label' and 'name' of a record of either layout, b'' where missing;
+  for messages.
+  """
   features = tf.train.Example.FromString(serialized).features.feature
 
   def first(keys):

@@ -1,8 +1,11 @@
-"""Boundary IoU: how well the borders of the classes fit, which plain IoU hardly sees in large objects.
+"""Boundary IoU: how well the borders of the classes fit, which plain IoU hardly sees in large
+objects.
 
-Cheng, Girshick, Dollar, Berg, Kirillov: Boundary IoU: Improving Object-Centric Image Segmentation Evaluation, CVPR 2021.
+Cheng, Girshick, Dollar, Berg, Kirillov: Boundary IoU: Improving Object-Centric Image Segmentation
+  Evaluation, CVPR 2021.
 Here for classes instead of objects, with intersections and unions summed over all images.
 """
+
 import numpy as np
 
 # Width of the band relative to the image diagonal, the paper's value.
@@ -15,7 +18,8 @@ def band_width(height, width):
 
 
 def boundary_band(mask, width):
-  """The pixels of a mask that are at most `width` pixels from its border; the image's border counts as border.
+  """The pixels of a mask that are at most `width` pixels from its border; the image's border counts
+  as border.
 
   Args:
     mask: bool [H, W].
@@ -25,12 +29,20 @@ def boundary_band(mask, width):
     bool [H, W], part of `mask`.
   """
   side = 2 * width + 1
-  # A pixel is interior if the square around it holds only mask pixels; sums over squares come from an integral image.
+  # A pixel is interior if the square around it holds only mask pixels; sums over squares come from
+  # an integral image.
   integral = np.zeros(np.array(mask.shape) + side, np.int32)
-  integral[width + 1:-width, width + 1:-width] = mask.cumsum(axis=0, dtype=np.int32).cumsum(axis=1)
+  integral[width + 1 : -width, width + 1 : -width] = mask.cumsum(axis=0, dtype=np.int32).cumsum(
+    axis=1
+  )
   integral[-width:] = integral[-width - 1]
   integral[:, -width:] = integral[:, -width - 1, np.newaxis]
-  sums = integral[side:, side:] - integral[:-side, side:] - integral[side:, :-side] + integral[:-side, :-side]
+  sums = (
+    integral[side:, side:]
+    - integral[:-side, side:]
+    - integral[side:, :-side]
+    + integral[:-side, :-side]
+  )
   return mask & (sums < side * side)
 
 
@@ -60,7 +72,12 @@ class BoundaryIou:
   @property
   def per_class(self):
     """float64 [C], NaN for a class that neither occurs nor is predicted."""
-    return np.divide(self._intersection, self._union, out=np.full([self._num_classes], np.nan), where=self._union > 0)
+    return np.divide(
+      self._intersection,
+      self._union,
+      out=np.full([self._num_classes], np.nan),
+      where=self._union > 0,
+    )
 
   @property
   def mean(self):

@@ -1,4 +1,7 @@
-"""Which checkpoints to evaluate: one, all of a directory, or those that a training run is still to write."""
+"""Which checkpoints to evaluate: one, all of a directory, or those that a training run is still to
+write.
+"""
+
 import os
 import time
 
@@ -9,7 +12,9 @@ from deeplab.prediction.trained_network import find_checkpoint
 _SECONDS_BETWEEN_LOOKS = 5.0
 
 
-def checkpoint_sequence(path, *, all_checkpoints=False, watch=False, timeout=3600.0, wait=time.sleep, say=print):
+def checkpoint_sequence(
+  path, *, all_checkpoints=False, watch=False, timeout=3600.0, wait=time.sleep, say=print
+):
   """Yields checkpoint prefixes.
 
   Args:
@@ -27,7 +32,9 @@ def checkpoint_sequence(path, *, all_checkpoints=False, watch=False, timeout=360
     yield find_checkpoint(path)
     return
   if not os.path.isdir(path):
-    raise InputError(f'--ckpt_path={path}: --all_checkpoints and --watch need the directory of the checkpoints')
+    raise InputError(
+      f'--ckpt_path={path}: --all_checkpoints and --watch need the directory of the checkpoints'
+    )
   present = checkpoints.list_prefixes(path)
   seen = {_state(prefix) for prefix in present}
   if present or not watch:
@@ -54,7 +61,7 @@ def _still_there(prefixes):
 
 
 def _state(prefix):
-  """What tells a checkpoint from another one written later under its name; None once it is deleted."""
+  """What tells a checkpoint from a later one of its name; None once it is deleted."""
   try:
     status = os.stat(prefix + '.index')
     return prefix, status.st_mtime_ns, status.st_ino

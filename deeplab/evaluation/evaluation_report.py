@@ -1,4 +1,5 @@
 """What an evaluation found, as lines for the terminal and as a directory of files."""
+
 import csv
 import dataclasses
 import json
@@ -12,8 +13,11 @@ from deeplab import pictures
 from deeplab.atomic_files import replacing
 from deeplab.evaluation import confusion_picture, report_page
 
-ABSENT_CLASS_POLICY = ('a class that neither occurs nor is predicted does not count; one that is predicted but never occurs '
-                       'counts 0')
+ABSENT_CLASS_POLICY = (
+  'a class that neither occurs nor is predicted does not count; one that is predicted but never '
+  'occurs '
+  'counts 0'
+)
 
 _WRONG = (214, 39, 40)
 _IGNORED = (158, 202, 225)
@@ -31,6 +35,7 @@ class Report:
     boundary: BoundaryIou or None.
     settings: dict of what else was chosen, for report.json.
   """
+
   result: object
   class_names: tuple
   checkpoint: str
@@ -40,13 +45,21 @@ class Report:
 
   @property
   def rows(self):
-    """One dict a class: index, name, iou, accuracy, precision, truth_pixels, predicted_pixels and maybe boundary_iou."""
+    """One dict a class: index, name, iou, accuracy, precision, truth_pixels, predicted_pixels and
+    maybe boundary_iou.
+    """
     summary = self.result.summary
     rows = []
     for index, name in enumerate(self.class_names):
-      row = {'index': index, 'name': name, 'iou': float(summary.iou[index]), 'accuracy': float(summary.accuracy[index]),
-             'precision': float(summary.precision[index]), 'truth_pixels': int(summary.truth_pixels[index]),
-             'predicted_pixels': int(summary.predicted_pixels[index])}
+      row = {
+        'index': index,
+        'name': name,
+        'iou': float(summary.iou[index]),
+        'accuracy': float(summary.accuracy[index]),
+        'precision': float(summary.precision[index]),
+        'truth_pixels': int(summary.truth_pixels[index]),
+        'predicted_pixels': int(summary.predicted_pixels[index]),
+      }
       if self.boundary is not None:
         row['boundary_iou'] = float(self.boundary.per_class[index])
       rows.append(row)
@@ -56,9 +69,14 @@ class Report:
   def totals(self):
     """(name, value) of the scores over all classes."""
     result = self.result
-    totals = [('num_images', result.num_images), ('loss', result.loss), ('mean_iou', result.summary.mean_iou),
-              ('pixel_accuracy', result.summary.pixel_accuracy), ('mean_accuracy', result.summary.mean_accuracy),
-              ('frequency_weighted_iou', result.summary.frequency_weighted_iou)]
+    totals = [
+      ('num_images', result.num_images),
+      ('loss', result.loss),
+      ('mean_iou', result.summary.mean_iou),
+      ('pixel_accuracy', result.summary.pixel_accuracy),
+      ('mean_accuracy', result.summary.mean_accuracy),
+      ('frequency_weighted_iou', result.summary.frequency_weighted_iou),
+    ]
     if self.boundary is not None:
       totals.append(('mean_boundary_iou', self.boundary.mean))
     return totals
@@ -66,8 +84,11 @@ class Report:
 
 def score_lines(result):
   """The three lines that scripts read."""
-  return [f'Num of images evaluated: {result.num_images}', f'Loss: {result.loss:.8f}',
-          f'mIOU: {result.summary.mean_iou:.8f}']
+  return [
+    f'Num of images evaluated: {result.num_images}',
+    f'Loss: {result.loss:.8f}',
+    f'mIOU: {result.summary.mean_iou:.8f}',
+  ]
 
 
 def table_lines(report):
@@ -77,23 +98,45 @@ def table_lines(report):
   if report.boundary is not None:
     titles.insert(2, 'boundary IoU')
     keys.insert(1, 'boundary_iou')
-  cells = [[row['name'], *(_number(row[key]) for key in keys), str(row['truth_pixels']), str(row['predicted_pixels'])]
-           for row in report.rows]
+  cells = [
+    [
+      row['name'],
+      *(_number(row[key]) for key in keys),
+      str(row['truth_pixels']),
+      str(row['predicted_pixels']),
+    ]
+    for row in report.rows
+  ]
   widths = [max(len(line[column]) for line in [titles, *cells]) for column in range(len(titles))]
   lines = ['']
   for line in [titles, *cells]:
-    lines.append('  '.join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))]))
+    lines.append(
+      '  '.join(
+        [
+          line[0].ljust(widths[0]),
+          *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:])),
+        ]
+      )
+    )
   lines.append('')
-  lines += [f'{name.replace("_", " ").replace("iou", "IoU")}: {value:.6f}' for name, value in report.totals[3:]]
+  lines += [
+    f'{name.replace("_", " ").replace("iou", "IoU")}: {value:.6f}'
+    for name, value in report.totals[3:]
+  ]
   iou = report.result.summary.iou
-  lines.append(f'mIOU is the mean over {np.count_nonzero(~np.isnan(iou))} of {len(iou)} classes: {ABSENT_CLASS_POLICY}.')
+  lines.append(
+    f'mIOU is the mean over {np.count_nonzero(~np.isnan(iou))} of {len(iou)} classes: '
+    f'{ABSENT_CLASS_POLICY}.'
+  )
   return lines
 
 
 def warnings(report):
   """Lines about classes that the records or the predictions lack."""
   never_seen = [row['name'] for row in report.rows if not row['truth_pixels']]
-  never_predicted = [row['name'] for row in report.rows if row['truth_pixels'] and not row['predicted_pixels']]
+  never_predicted = [
+    row['name'] for row in report.rows if row['truth_pixels'] and not row['predicted_pixels']
+  ]
   lines = []
   if never_seen:
     lines.append(f'never in the truth, so not measured: {", ".join(never_seen)}')
@@ -107,13 +150,17 @@ def comparison_lines(reports):
   lines = ['      step      mIOU        Loss  checkpoint']
   for report in reports:
     step = '-' if report.global_step is None else report.global_step
-    lines.append(f'{step:>10}  {report.result.summary.mean_iou:.6f}  {report.result.loss:10.4f}  {report.checkpoint}')
+    lines.append(
+      f'{step:>10}  {report.result.summary.mean_iou:.6f}  {report.result.loss:10.4f}  '
+      f'{report.checkpoint}'
+    )
   best = max(reports, key=lambda report: np.nan_to_num(report.result.summary.mean_iou, nan=-1.0))
   return lines + [f'best: {best.checkpoint}']
 
 
 def write(directory, report, worst_images, color_map, *, ignore_label):
-  """Writes report.html, report.json, per_class.csv, per_image.csv, confusion.csv, confusion.png and pictures/.
+  """Writes report.html, report.json, per_class.csv, per_image.csv, confusion.csv, confusion.png and
+  pictures/.
 
   Args:
     directory: made if it is missing.
@@ -127,23 +174,42 @@ def write(directory, report, worst_images, color_map, *, ignore_label):
   """
   os.makedirs(os.path.join(directory, 'pictures'), exist_ok=True)
   confusion = report.result.confusion
-  _write_csv(os.path.join(directory, 'per_class.csv'), [list(report.rows[0])] + [
-      [_blank_nan(value) for value in row.values()] for row in report.rows])
-  _write_csv(os.path.join(directory, 'confusion.csv'), [['truth \\ prediction', *report.class_names]] + [
-      [name, *row] for name, row in zip(report.class_names, confusion.tolist())])
+  _write_csv(
+    os.path.join(directory, 'per_class.csv'),
+    [list(report.rows[0])] + [[_blank_nan(value) for value in row.values()] for row in report.rows],
+  )
+  _write_csv(
+    os.path.join(directory, 'confusion.csv'),
+    [['truth \\ prediction', *report.class_names]]
+    + [[name, *row] for name, row in zip(report.class_names, confusion.tolist())],
+  )
   fields = ['name', 'mean_iou', 'pixel_accuracy', 'cross_entropy']
-  _write_csv(os.path.join(directory, 'per_image.csv'), [fields] + [
-      [_blank_nan(getattr(score, field)) for field in fields] for score in worst_images.scores])
-  _write_picture(os.path.join(directory, 'confusion.png'), confusion_picture.draw(confusion, report.class_names))
-  worst = [_write_worst(directory, rank, each, color_map, ignore_label=ignore_label)
-           for rank, each in enumerate(worst_images.worst, start=1)]
-  _write_text(os.path.join(directory, 'report.json'), json.dumps(_as_json(report, worst), indent=2) + '\n')
-  _write_text(os.path.join(directory, 'report.html'), report_page.html_page(
-      report, worst, color_map, warnings=warnings(report), absent_class_policy=ABSENT_CLASS_POLICY))
+  _write_csv(
+    os.path.join(directory, 'per_image.csv'),
+    [fields]
+    + [[_blank_nan(getattr(score, field)) for field in fields] for score in worst_images.scores],
+  )
+  _write_picture(
+    os.path.join(directory, 'confusion.png'), confusion_picture.draw(confusion, report.class_names)
+  )
+  worst = [
+    _write_worst(directory, rank, each, color_map, ignore_label=ignore_label)
+    for rank, each in enumerate(worst_images.worst, start=1)
+  ]
+  _write_text(
+    os.path.join(directory, 'report.json'), json.dumps(_as_json(report, worst), indent=2) + '\n'
+  )
+  _write_text(
+    os.path.join(directory, 'report.html'),
+    report_page.html_page(
+      report, worst, color_map, warnings=warnings(report), absent_class_policy=ABSENT_CLASS_POLICY
+    ),
+  )
 
 
 def error_map(image, label, prediction, *, ignore_label):
-  """Red where the prediction is wrong, light blue where it does not count, the image in faint grey elsewhere.
+  """Red where the prediction is wrong, light blue where it does not count, the image in faint grey
+  elsewhere.
 
   Args:
     image: uint8 [H, W, 3].
@@ -161,15 +227,16 @@ def error_map(image, label, prediction, *, ignore_label):
 
 
 def _write_worst(directory, rank, shown, color_map, *, ignore_label):
-  """Writes the four pictures of one image; returns a dict with its scores and their relative paths."""
+  """Writes the four pictures of one image; returns a dict of its scores and their paths."""
   # White is spared for what is ignored; black is a class in most maps.
   label = np.where(shown.label == ignore_label, len(color_map), shown.label)
   truth_color_map = np.concatenate([color_map, [[255, 255, 255]]])
   drawn = {
-      'image': shown.image,
-      'truth': pictures.overlay(shown.image, label, truth_color_map, alpha=0.75),
-      'prediction': pictures.overlay(shown.image, shown.prediction, color_map, alpha=0.75),
-      'errors': error_map(shown.image, shown.label, shown.prediction, ignore_label=ignore_label)}
+    'image': shown.image,
+    'truth': pictures.overlay(shown.image, label, truth_color_map, alpha=0.75),
+    'prediction': pictures.overlay(shown.image, shown.prediction, color_map, alpha=0.75),
+    'errors': error_map(shown.image, shown.label, shown.prediction, ignore_label=ignore_label),
+  }
   paths = {}
   for kind, pixels in drawn.items():
     # Numbered, because record names may hold anything.
@@ -179,10 +246,18 @@ def _write_worst(directory, rank, shown, color_map, *, ignore_label):
 
 
 def _as_json(report, worst):
-  return _without_nan({
-      'checkpoint': report.checkpoint, 'global_step': report.global_step, **dict(report.totals),
-      'absent_class_policy': ABSENT_CLASS_POLICY, 'classes': report.rows, 'confusion': report.result.confusion.tolist(),
-      'worst_images': worst, 'settings': report.settings})
+  return _without_nan(
+    {
+      'checkpoint': report.checkpoint,
+      'global_step': report.global_step,
+      **dict(report.totals),
+      'absent_class_policy': ABSENT_CLASS_POLICY,
+      'classes': report.rows,
+      'confusion': report.result.confusion.tolist(),
+      'worst_images': worst,
+      'settings': report.settings,
+    }
+  )
 
 
 def _without_nan(value):
@@ -205,12 +280,18 @@ def _number(value):
 
 
 def _write_csv(path, rows):
-  with replacing(path) as temporary, open(temporary, 'w', encoding='utf-8', errors='replace', newline='') as file:
+  with (
+    replacing(path) as temporary,
+    open(temporary, 'w', encoding='utf-8', errors='replace', newline='') as file,
+  ):
     csv.writer(file).writerows(rows)
 
 
 def _write_text(path, text):
-  with replacing(path) as temporary, open(temporary, 'w', encoding='utf-8', errors='replace') as file:
+  with (
+    replacing(path) as temporary,
+    open(temporary, 'w', encoding='utf-8', errors='replace') as file,
+  ):
     file.write(text)
 
 

@@ -1,11 +1,15 @@
-"""The evaluation report as one page of HTML, which opens from disk and shows the pictures beside it."""
+"""The evaluation report as one page of HTML, which opens from disk and shows the pictures beside
+it.
+"""
+
 import html
 import math
 
 import numpy as np
 
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 2em auto; max-width: 1280px; padding: 0 1.5em; }
+body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 2em auto; max-width: 1280px;
+  padding: 0 1.5em; }
 h1 { font-size: 1.5em; margin-bottom: .2em; } h2 { font-size: 1.15em; margin-top: 2em; }
 .origin { color: #666; overflow-wrap: anywhere; }
 .figures { display: flex; flex-wrap: wrap; gap: 1em; margin: 1.2em 0; }
@@ -14,12 +18,16 @@ h1 { font-size: 1.5em; margin-bottom: .2em; } h2 { font-size: 1.15em; margin-top
 table { border-collapse: collapse; } th, td { padding: .2em .7em; text-align: right; }
 th { border-bottom: 2px solid #ccc; font-weight: 600; } td { border-bottom: 1px solid #eee; }
 th:first-child, td:first-child { text-align: left; } tr.absent td { color: #aaa; }
-.swatch { display: inline-block; width: .9em; height: .9em; border: 1px solid #888; margin-right: .5em; vertical-align: -1px; }
-.bar { display: inline-block; height: .7em; background: #2171b5; } td.bars { text-align: left; width: 210px; }
-.warning { background: #fff6e0; border-left: 4px solid #e6a700; padding: .4em .8em; margin: .4em 0; }
+.swatch { display: inline-block; width: .9em; height: .9em; border: 1px solid #888;
+  margin-right: .5em; vertical-align: -1px; }
+.bar { display: inline-block; height: .7em; background: #2171b5; }
+td.bars { text-align: left; width: 210px; }
+.warning { background: #fff6e0; border-left: 4px solid #e6a700; padding: .4em .8em;
+  margin: .4em 0; }
 img.confusion { max-width: 100%; border: 1px solid #ddd; }
 .worst { display: grid; grid-template-columns: repeat(4, 1fr); gap: 6px; margin-bottom: 1.4em; }
-.worst img { width: 100%; height: auto; background: #eee; } .worst p { grid-column: 1 / -1; margin: 0; overflow-wrap: anywhere; }
+.worst img { width: 100%; height: auto; background: #eee; }
+.worst p { grid-column: 1 / -1; margin: 0; overflow-wrap: anywhere; }
 .worst figcaption { color: #666; font-size: .85em; } figure { margin: 0; }
 """
 
@@ -31,7 +39,8 @@ def html_page(report, worst, color_map, *, warnings, absent_class_policy):
 
   Args:
     report: evaluation_report.Report.
-    worst: list of dicts with an image's scores and `pictures`, relative paths by kind; the worst first.
+    worst: list of dicts with an image's scores and `pictures`, relative paths by kind; the worst
+      first.
     color_map: uint8 [num_colors, 3].
     warnings: list of lines.
     absent_class_policy: the sentence that says what mIOU is the mean of.
@@ -42,8 +51,10 @@ def html_page(report, worst, color_map, *, warnings, absent_class_policy):
   warnings = ''.join(f'<p class="warning">{_escaped(line)}</p>' for line in warnings)
   step = '' if report.global_step is None else f', step {report.global_step}'
   return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Evaluation of {_escaped(report.checkpoint)}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>
+<html lang="en"><head><meta charset="utf-8">
+<title>Evaluation of {_escaped(report.checkpoint)}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>
+<body>
 <h1>Evaluation</h1><p class="origin">{_escaped(report.checkpoint)}{step}</p>
 <div class="figures">{''.join(_figure(name, value) for name, value in report.totals)}</div>
 {warnings}
@@ -53,7 +64,8 @@ def html_page(report, worst, color_map, *, warnings, absent_class_policy):
 <p><img class="confusion" src="confusion.png" alt="confusion matrix"></p>
 <h2>Worst images</h2>{_worst_images(worst)}
 <h2>Settings</h2>{_settings(report.settings)}
-<p class="origin">The numbers: <a href="report.json">report.json</a>, <a href="per_class.csv">per_class.csv</a>,
+<p class="origin">The numbers: <a href="report.json">report.json</a>,
+<a href="per_class.csv">per_class.csv</a>,
 <a href="per_image.csv">per_image.csv</a>, <a href="confusion.csv">confusion.csv</a></p>
 </body></html>
 """
@@ -61,24 +73,48 @@ def html_page(report, worst, color_map, *, warnings, absent_class_policy):
 
 def _figure(name, value):
   shown = str(value) if isinstance(value, int) else _number(value)
-  title = {'mean_iou': 'mIOU', 'num_images': 'images'}.get(name, name.replace('_', ' ').replace('iou', 'IoU'))
+  title = {'mean_iou': 'mIOU', 'num_images': 'images'}.get(
+    name, name.replace('_', ' ').replace('iou', 'IoU')
+  )
   return f'<div><b>{shown}</b><span>{title}</span></div>'
 
 
 def _class_table(report, color_map):
   with_boundary = report.boundary is not None
-  titles = ['class', 'IoU', '', *(['boundary IoU'] if with_boundary else []), 'accuracy', 'precision', 'pixels in truth',
-            'pixels predicted']
+  titles = [
+    'class',
+    'IoU',
+    '',
+    *(['boundary IoU'] if with_boundary else []),
+    'accuracy',
+    'precision',
+    'pixels in truth',
+    'pixels predicted',
+  ]
   lines = ['<table><tr>', *(f'<th>{title}</th>' for title in titles), '</tr>']
   for row in report.rows:
     red, green, blue = color_map[row['index']].tolist()
     width = 0 if math.isnan(row['iou']) else round(200 * row['iou'])
-    cells = [_number(row['iou']), None, *([_number(row['boundary_iou'])] if with_boundary else []), _number(row['accuracy']),
-             _number(row['precision']), f'{row["truth_pixels"]:,}', f'{row["predicted_pixels"]:,}']
-    lines.append(f'<tr class="{"absent" if math.isnan(row["iou"]) else "present"}">'
-                 f'<td><span class="swatch" style="background:rgb({red},{green},{blue})"></span>{_escaped(row["name"])}</td>')
-    lines += [f'<td class="bars"><span class="bar" style="width:{width}px"></span></td>' if cell is None
-              else f'<td>{cell}</td>' for cell in cells]
+    cells = [
+      _number(row['iou']),
+      None,
+      *([_number(row['boundary_iou'])] if with_boundary else []),
+      _number(row['accuracy']),
+      _number(row['precision']),
+      f'{row["truth_pixels"]:,}',
+      f'{row["predicted_pixels"]:,}',
+    ]
+    lines.append(
+      f'<tr class="{"absent" if math.isnan(row["iou"]) else "present"}">'
+      '<td><span class="swatch" '
+      f'style="background:rgb({red},{green},{blue})"></span>{_escaped(row["name"])}</td>'
+    )
+    lines += [
+      f'<td class="bars"><span class="bar" style="width:{width}px"></span></td>'
+      if cell is None
+      else f'<td>{cell}</td>'
+      for cell in cells
+    ]
     lines.append('</tr>')
   return ''.join(lines) + '</table>'
 
@@ -92,32 +128,51 @@ def _mistakes(report):
   lines = []
   for truth, predicted in zip(*np.unravel_index(order, wrong.shape)):
     if wrong[truth, predicted]:
-      lines.append(f'<tr><td>{_escaped(report.class_names[truth])}</td><td>{_escaped(report.class_names[predicted])}</td>'
-                   f'<td>{wrong[truth, predicted]:,}</td><td>{100 * wrong[truth, predicted] / totals[truth]:.1f} %</td></tr>')
+      lines.append(
+        f'<tr><td>{_escaped(report.class_names[truth])}</td><td>{_escaped(report.class_names[predicted])}</td>'
+        f'<td>{wrong[truth, predicted]:,}</td>'
+        f'<td>{100 * wrong[truth, predicted] / totals[truth]:.1f} %</td></tr>'
+      )
   if not lines:
     return '<p>No pixel is wrong.</p>'
-  return ('<p>The commonest mistakes:</p><table><tr><th>truth</th><th>predicted as</th><th>pixels</th>'
-          f'<th>of the class</th></tr>{"".join(lines)}</table>')
+  return (
+    '<p>The commonest mistakes:</p><table><tr><th>truth</th><th>predicted as</th><th>pixels</th>'
+    f'<th>of the class</th></tr>{"".join(lines)}</table>'
+  )
 
 
 def _worst_images(worst):
   if not worst:
     return '<p>None kept.</p>'
-  captions = {'image': 'image', 'truth': 'truth (white: ignored)', 'prediction': 'prediction',
-              'errors': 'errors (red; light blue: ignored)'}
+  captions = {
+    'image': 'image',
+    'truth': 'truth (white: ignored)',
+    'prediction': 'prediction',
+    'errors': 'errors (red; light blue: ignored)',
+  }
   lines = []
   for each in worst:
-    lines.append(f'<div class="worst"><p><b>{_escaped(each["name"])}</b>: mIOU {_number(each["mean_iou"])}, pixel accuracy '
-                 f'{_number(each["pixel_accuracy"])}, cross entropy {_number(each["cross_entropy"])}</p>')
-    lines += [f'<figure><a href="{path}"><img src="{path}" alt="{captions[kind]}"></a><figcaption>{captions[kind]}'
-              '</figcaption></figure>' for kind, path in each['pictures'].items()]
+    lines.append(
+      f'<div class="worst"><p><b>{_escaped(each["name"])}</b>: mIOU {_number(each["mean_iou"])}, '
+      'pixel accuracy '
+      f'{_number(each["pixel_accuracy"])}, cross entropy {_number(each["cross_entropy"])}</p>'
+    )
+    lines += [
+      f'<figure><a href="{path}"><img src="{path}" '
+      f'alt="{captions[kind]}"></a><figcaption>{captions[kind]}'
+      '</figcaption></figure>'
+      for kind, path in each['pictures'].items()
+    ]
     lines.append('</div>')
   return ''.join(lines)
 
 
 def _settings(settings):
-  rows = ''.join(f'<tr><td>{_escaped(str(name))}</td><td style="text-align:left">{_escaped(str(value))}</td></tr>'
-                 for name, value in settings.items())
+  rows = ''.join(
+    f'<tr><td>{_escaped(str(name))}</td><td '
+    f'style="text-align:left">{_escaped(str(value))}</td></tr>'
+    for name, value in settings.items()
+  )
   return f'<table>{rows}</table>'
 
 

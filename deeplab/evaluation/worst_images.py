@@ -1,4 +1,5 @@
 """The images a network fails on most, kept small while an evaluation runs."""
+
 import dataclasses
 import heapq
 import itertools
@@ -16,10 +17,12 @@ class ImageScore:
 
   Attributes:
     name: of the record.
-    mean_iou: over the classes that occur in this image or are predicted in it; NaN where every pixel is ignored.
+    mean_iou: over the classes that occur in this image or are predicted in it; NaN where every
+      pixel is ignored.
     pixel_accuracy: share of right pixels.
     cross_entropy: mean over the pixels that count.
   """
+
   name: str
   mean_iou: float
   pixel_accuracy: float
@@ -29,6 +32,7 @@ class ImageScore:
 @dataclasses.dataclass(frozen=True)
 class ScoredPictures:
   """An image with what to show of it: every array has at most 640 pixels a side."""
+
   score: ImageScore
   image: np.ndarray
   label: np.ndarray
@@ -51,15 +55,27 @@ class WorstImages:
   def add(self, evaluated):
     """Takes an evaluator.EvaluatedImage."""
     summary = metrics.summarize(evaluated.confusion)
-    score = ImageScore(name=evaluated.name, mean_iou=summary.mean_iou, pixel_accuracy=summary.pixel_accuracy,
-                       cross_entropy=evaluated.cross_entropy)
+    score = ImageScore(
+      name=evaluated.name,
+      mean_iou=summary.mean_iou,
+      pixel_accuracy=summary.pixel_accuracy,
+      cross_entropy=evaluated.cross_entropy,
+    )
     self.scores.append(score)
-    is_bad_enough = len(self._heap) < self._count or (self._heap and -score.mean_iou > self._heap[0][0])
+    is_bad_enough = len(self._heap) < self._count or (
+      self._heap and -score.mean_iou > self._heap[0][0]
+    )
     if np.isnan(score.mean_iou) or not is_bad_enough:
       return
-    step = -(-max(evaluated.label.shape) // _LONGEST_SIDE)  # Labels have no means: every step-th pixel.
-    pictures = ScoredPictures(score, *(np.array(array[::step, ::step]) for array in (
-        evaluated.image, evaluated.label, evaluated.prediction)))
+    # Labels have no means: every step-th pixel.
+    step = -(-max(evaluated.label.shape) // _LONGEST_SIDE)
+    pictures = ScoredPictures(
+      score,
+      *(
+        np.array(array[::step, ::step])
+        for array in (evaluated.image, evaluated.label, evaluated.prediction)
+      ),
+    )
     entry = (-score.mean_iou, -next(self._ties), pictures)
     if len(self._heap) < self._count:
       heapq.heappush(self._heap, entry)

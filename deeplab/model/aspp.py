@@ -1,4 +1,5 @@
 """Atrous spatial pyramid pooling (DeepLabv3, arXiv:1706.05587, section 3.3)."""
+
 import tensorflow as tf
 
 from deeplab.model.layers import conv2d, separable_conv2d
@@ -23,7 +24,8 @@ def atrous_spatial_pyramid_pooling(features, *, atrous_rates, separable, image_l
   """
   if not atrous_rates:
     features = as_projection(features, depth=DEPTH)
-  # The order of the branches is part of a checkpoint's meaning: concat_projection weighs them by position, the pooled one last.
+  # The order of the branches is part of a checkpoint's meaning: concat_projection weighs them by
+  # position, the pooled one last.
   branches = [conv2d(features, DEPTH, 1, scope='aspp0')]
   for index, rate in enumerate(atrous_rates, start=1):
     if separable:
@@ -36,5 +38,7 @@ def atrous_spatial_pyramid_pooling(features, *, atrous_rates, separable, image_l
 
 
 def _image_level_features(features):
-  """[B, 1, 1, 256]: resized to the size of the map, as the paper says, one pixel is the same everywhere."""
+  """[B, 1, 1, 256]: resized to the size of the map, as the paper says, one pixel is the same
+  everywhere.
+  """
   return conv2d(spatial_mean(features), DEPTH, 1, scope='image_pooling')

@@ -1,4 +1,5 @@
 """The table of backbones: which network, which arg_scope."""
+
 import functools
 
 from deeplab.model.arg_scopes import mobilenet_v2_arg_scope, resnet_arg_scope
@@ -8,11 +9,27 @@ from deeplab.model.slim_bridge import slim
 
 # model_variant -> (network, arg_scope, the options that only this network has)
 BACKBONES = {
-    'resnet_v1_50': (functools.partial(resnet, version=1, num_layers=50), resnet_arg_scope, ('multi_grid',)),
-    'resnet_v1_101': (functools.partial(resnet, version=1, num_layers=101), resnet_arg_scope, ('multi_grid',)),
-    'resnet_v2_50': (functools.partial(resnet, version=2, num_layers=50), resnet_arg_scope, ('multi_grid',)),
-    'resnet_v2_101': (functools.partial(resnet, version=2, num_layers=101), resnet_arg_scope, ('multi_grid',)),
-    'mobilenet_v2': (mobilenet_v2, mobilenet_v2_arg_scope, ('depth_multiplier',)),
+  'resnet_v1_50': (
+    functools.partial(resnet, version=1, num_layers=50),
+    resnet_arg_scope,
+    ('multi_grid',),
+  ),
+  'resnet_v1_101': (
+    functools.partial(resnet, version=1, num_layers=101),
+    resnet_arg_scope,
+    ('multi_grid',),
+  ),
+  'resnet_v2_50': (
+    functools.partial(resnet, version=2, num_layers=50),
+    resnet_arg_scope,
+    ('multi_grid',),
+  ),
+  'resnet_v2_101': (
+    functools.partial(resnet, version=2, num_layers=101),
+    resnet_arg_scope,
+    ('multi_grid',),
+  ),
+  'mobilenet_v2': (mobilenet_v2, mobilenet_v2_arg_scope, ('depth_multiplier',)),
 }
 
 

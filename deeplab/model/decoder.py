@@ -1,4 +1,5 @@
 """The decoder of DeepLabv3+ (arXiv:1802.02611, section 3.1)."""
+
 import tensorflow as tf
 
 from deeplab.model.layers import conv2d, resize_bilinear, separable_conv2d
@@ -7,7 +8,8 @@ from deeplab.model.slim_bridge import variable_scope
 
 DEPTH = 256
 LOW_LEVEL_DEPTH = 48
-# Plain convolutions have these names in the checkpoints of the 2019 program, which named the separable ones only.
+# Plain convolutions have these names in the checkpoints of the 2019 program, which named the
+# separable ones only.
 PLAIN_SCOPES = ('Conv', 'Conv_1')
 SEPARABLE_SCOPES = ('decoder_conv0', 'decoder_conv1')
 

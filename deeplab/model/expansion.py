@@ -1,15 +1,21 @@
-"""Pointwise convolution from few channels to many, with batch norm in training, without a pass over its outputs for statistics.
+"""Pointwise convolution from few channels to many, with batch norm in training, without a pass over
+its outputs for statistics.
 
-A pointwise convolution is linear, so mean and variance of its outputs follow from mean and covariance of its inputs, which have
-a fraction of the channels: var(x w) = w' cov(x) w. With both known beforehand, batch norm is a scale of the weights and a bias, and
-TensorFlow fuses product, bias and rectifier into one pass, where else statistics, normalization and rectifier take one each, and
-more in the gradients. The numbers are the same; the variance is a sum of squares in this form too, so nothing cancels.
+A pointwise convolution is linear, so mean and variance of its outputs follow from mean and
+covariance of its inputs, which have
+a fraction of the channels: var(x w) = w' cov(x) w. With both known beforehand, batch norm is a
+  scale of the weights and a bias, and
+TensorFlow fuses product, bias and rectifier into one pass, where else statistics, normalization and
+rectifier take one each, and more in the gradients. The numbers are the same; the variance is a sum
+of squares in this form too, so nothing cancels.
 """
+
 import tensorflow as tf
 
 from deeplab.devices import has_gpu
 
-# Below these ratios, measured on a processor with AVX-512, the covariance and its gradient cost what the passes do.
+# Below these ratios, measured on a processor with AVX-512, the covariance and its gradient cost
+# what the passes do.
 _OUTPUTS_FOR_AN_INPUT = 4
 _PIXELS_FOR_AN_INPUT = 24
 
@@ -19,7 +25,10 @@ def pays(inputs, num_outputs):
   if inputs.dtype != tf.float32 or not inputs.shape.is_fully_defined() or has_gpu():
     return False
   depth = inputs.shape[3]
-  return num_outputs >= _OUTPUTS_FOR_AN_INPUT * depth and inputs.shape.num_elements() >= _PIXELS_FOR_AN_INPUT * depth ** 2
+  return (
+    num_outputs >= _OUTPUTS_FOR_AN_INPUT * depth
+    and inputs.shape.num_elements() >= _PIXELS_FOR_AN_INPUT * depth**2
+  )
 
 
 def normalized_expansion(inputs, weights, gamma, beta, *, epsilon, activation_fn=None):
@@ -33,8 +42,9 @@ def normalized_expansion(inputs, weights, gamma, beta, *, epsilon, activation_fn
     activation_fn: applied last, or None.
 
   Returns:
-    outputs float32 [B, H, W, D'], mean [D'] and variance [D'] of the convolution's outputs; as `fused_batch_norm`'s, that
-    variance is divided by the number of pixels less one, and the one normalized with is not. Gradients are those of the outputs.
+    outputs float32 [B, H, W, D'], mean [D'] and variance [D'] of the convolution's outputs; as
+    `fused_batch_norm`'s, that variance is divided by the number of pixels less one, and the one
+    normalized with is not. Gradients are those of the outputs.
   """
   depth, outputs_depth = weights.shape[2:]
   num_pixels = inputs.shape.num_elements() // depth
@@ -59,18 +69,31 @@ def normalized_expansion(inputs, weights, gamma, beta, *, epsilon, activation_fn
       beta_gradient = tf.matmul(tf.ones([1, num_pixels]), upstream)
       scaled_gradient = tf.matmul(centred, upstream, transpose_a=True)
       scale_gradient = tf.reduce_sum(matrix * scaled_gradient, axis=0)
-      variance_gradient = -0.5 * scale_gradient * gamma * factor ** 3
-      matrix_gradient = scaled_gradient * (gamma * factor) + 2.0 * covariance_by_matrix * variance_gradient
-      through_covariance = tf.matmul(matrix * (variance_gradient * (2.0 / num_pixels)), matrix, transpose_b=True)
-      # The mean that is subtracted takes its share of the gradient: the mean over all pixels, which is known from beta's.
+      variance_gradient = -0.5 * scale_gradient * gamma * factor**3
+      matrix_gradient = (
+        scaled_gradient * (gamma * factor) + 2.0 * covariance_by_matrix * variance_gradient
+      )
+      through_covariance = tf.matmul(
+        matrix * (variance_gradient * (2.0 / num_pixels)), matrix, transpose_b=True
+      )
+      # The mean that is subtracted takes its share of the gradient: the mean over all pixels, which
+      # is known from beta's.
       through_mean = tf.matmul(beta_gradient / -num_pixels, scaled, transpose_b=True)
       pixels_gradient = tf.matmul(upstream, scaled, transpose_b=True)
       pixels_gradient += tf.nn.bias_add(tf.matmul(centred, through_covariance), through_mean[0])
       return pixels_gradient, matrix_gradient, scale_gradient * factor, beta_gradient[0]
 
-    return (outputs, tf.matmul(mean, matrix)[0], variance * (num_pixels / max(num_pixels - 1, 1))), gradient
+    return (
+      outputs,
+      tf.matmul(mean, matrix)[0],
+      variance * (num_pixels / max(num_pixels - 1, 1)),
+    ), gradient
 
   # TensorFlow fuses the activation only where no reshape stands before it.
   outputs, mean, variance = expand(
-      tf.reshape(inputs, [num_pixels, depth]), tf.reshape(weights, [depth, outputs_depth]), gamma, beta)
+    tf.reshape(inputs, [num_pixels, depth]),
+    tf.reshape(weights, [depth, outputs_depth]),
+    gamma,
+    beta,
+  )
   return tf.reshape(outputs, [*inputs.shape[:3], outputs_depth]), mean, variance

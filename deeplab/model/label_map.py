@@ -1,15 +1,17 @@
 """From coarse logits to the class of every pixel, without logits of every pixel in memory at once.
 
-At full size the logits are by far the largest thing that a prediction needs: 84 bytes a pixel for 21 classes, as much as 21 of the
+At full size the logits are by far the largest thing that a prediction needs: 84 bytes a pixel for
+  21 classes, as much as 21 of the
 images. So they are made and reduced to classes in bands of rows.
 """
+
 import tensorflow as tf
 
 from deeplab.devices import has_gpu
 from deeplab.model.layers import resize_bilinear
 
 # Larger bands are not faster; this is a photograph of 630 x 630 pixels with 21 classes.
-_BAND_BYTES = 32 * 2 ** 20
+_BAND_BYTES = 32 * 2**20
 
 
 def resized_argmax(logits, size, *, align_corners):
@@ -37,11 +39,15 @@ def resized_argmax(logits, size, *, align_corners):
   def add_band(index, labels):
     image, first = index // bands_of_an_image, index % bands_of_an_image * rows_of_a_band
     rows = tf.range(first, tf.minimum(first + rows_of_a_band, height))
-    band = _resized_rows(logits[image:image + 1], rows, height, in_height, align_corners=align_corners)
+    band = _resized_rows(
+      logits[image : image + 1], rows, height, in_height, align_corners=align_corners
+    )
     band = resize_bilinear(band, (tf.size(rows), width), align_corners=align_corners)
     return index + 1, labels.write(index, tf.argmax(band[0], axis=-1, output_type=tf.int32))
 
-  _, labels = tf.while_loop(lambda index, _: index < num_bands, add_band, (0, labels), parallel_iterations=at_once)
+  _, labels = tf.while_loop(
+    lambda index, _: index < num_bands, add_band, (0, labels), parallel_iterations=at_once
+  )
   labels = tf.reshape(labels.concat(), tf.stack([batch, height, width]))
   known = [size if isinstance(size, int) else None for size in (height, width)]
   return tf.ensure_shape(labels, [logits.shape[0], *known])
@@ -50,7 +56,9 @@ def resized_argmax(logits, size, *, align_corners):
 def _resized_rows(logits, rows, height, in_height, *, align_corners):
   """Rows of `logits` resized along that side only: [B, len(rows), w, C]."""
   if align_corners:
-    scale = tf.cast(tf.maximum(in_height - 1, 0), tf.float32) / tf.cast(tf.maximum(height - 1, 1), tf.float32)
+    scale = tf.cast(tf.maximum(in_height - 1, 0), tf.float32) / tf.cast(
+      tf.maximum(height - 1, 1), tf.float32
+    )
   else:
     scale = tf.cast(in_height, tf.float32) / tf.cast(height, tf.float32)
   positions = tf.cast(rows, tf.float32) * scale

@@ -1,9 +1,11 @@
 """3x3 convolutions by the algorithms of `bilinear_algorithms`, forward and with gradients.
 
-An atrous convolution of rate r is r * r ordinary ones on interleaved lattices of pixels, which are mere reshapes of the map, so
-it is done in the same way; with the large rates of ASPP a lattice has few pixels and is one block. All of it is products of
-matrices, gradients included. In float32 results are within 5e-6 of the largest.
+An atrous convolution of rate r is r * r ordinary ones on interleaved lattices of pixels, which are
+mere reshapes of the map, so it is done in the same way; with the large rates of ASPP a lattice has
+few pixels and is one block. All of it is products of matrices, gradients included. In float32
+results are within 5e-6 of the largest.
 """
+
 import tensorflow as tf
 
 from deeplab.model.sizes import batch_and_spatial_size
@@ -11,7 +13,9 @@ from deeplab.model.sizes import batch_and_spatial_size
 
 def transform_weights(weights, algorithm):
   """float32 weights [3, 3, D, D'] as `conv2d` takes them with that Algorithm: [P, D, D']."""
-  return tf.reshape(tf.matmul(algorithm.weights, tf.reshape(weights, [9, -1])), [-1, *weights.shape[2:]])
+  return tf.reshape(
+    tf.matmul(algorithm.weights, tf.reshape(weights, [9, -1])), [-1, *weights.shape[2:]]
+  )
 
 
 def conv2d(inputs, transformed_weights, algorithm, *, rate):
@@ -32,7 +36,8 @@ def conv2d(inputs, transformed_weights, algorithm, *, rate):
   rows, columns = (num_blocks(length, rate, algorithm) for length in (height, width))
   all_height, all_width = rows * side * rate, columns * side * rate
   net = tf.pad(inputs, [[0, 0], [0, all_height - height], [0, all_width - width], [0, 0]])
-  # A pixel's row and column in its block come first: then each transform is one product of matrices.
+  # A pixel's row and column in its block come first: then each transform is one product of
+  # matrices.
   net = tf.reshape(net, [batch, rows, side, rate, columns, side, rate, depth])
   net = tf.transpose(net, [2, 5, 0, 1, 3, 4, 6, 7])
   if algorithm.overlap:
@@ -43,13 +48,19 @@ def conv2d(inputs, transformed_weights, algorithm, *, rate):
   net = tf.matmul(tf.reshape(net, [algorithm.num_weights, -1, depth]), transformed_weights)
   net = tf.matmul(algorithm.outputs, tf.reshape(net, [algorithm.num_products, -1]))
   net = tf.reshape(net, [side, side, batch, rows, rate, columns, rate, outputs_depth])
-  net = tf.reshape(tf.transpose(net, [2, 3, 0, 4, 5, 1, 6, 7]), [batch, all_height, all_width, outputs_depth])
+  net = tf.reshape(
+    tf.transpose(net, [2, 3, 0, 4, 5, 1, 6, 7]), [batch, all_height, all_width, outputs_depth]
+  )
   # Not a strided slice: the gradient of that one takes five times as long.
-  return tf.ensure_shape(tf.slice(net, [0, 0, 0, 0], [-1, height, width, -1]), [*inputs.shape[:3], outputs_depth])
+  return tf.ensure_shape(
+    tf.slice(net, [0, 0, 0, 0], [-1, height, width, -1]), [*inputs.shape[:3], outputs_depth]
+  )
 
 
 def num_blocks(length, rate, algorithm):
-  """Along one side of a map of `length` pixels, an int or a scalar: how many blocks the longest lattice takes."""
+  """Along one side of a map of `length` pixels, an int or a scalar: how many blocks the longest
+  lattice takes.
+  """
   return -(-length // (algorithm.side * rate))
 
 

@@ -1,10 +1,10 @@
 """MobileNetV2 (Sandler et al., 2018, arXiv:1801.04381) as a dense feature extractor.
 
-The names and numbers are those of slim's mobilenet_v2 up to its layer 18: the last 1x1 convolution is left out.
+The names and numbers are those of slim's mobilenet_v2 up to its layer 18: the last 1x1 convolution
+is left out.
 """
-import functools
 
-import tensorflow as tf
+import functools
 
 from deeplab.model.layers import conv2d, depthwise_conv2d
 from deeplab.model.recomputation import maybe_recompute
@@ -12,13 +12,23 @@ from deeplab.model.slim_bridge import variable_scope
 
 # (output depth, stride) of the 17 inverted residual blocks; table 2 of the paper, a row a block.
 BLOCKS = (
-    (16, 1),
-    (24, 2), (24, 1),
-    (32, 2), (32, 1), (32, 1),
-    (64, 2), (64, 1), (64, 1), (64, 1),
-    (96, 1), (96, 1), (96, 1),
-    (160, 2), (160, 1), (160, 1),
-    (320, 1),
+  (16, 1),
+  (24, 2),
+  (24, 1),
+  (32, 2),
+  (32, 1),
+  (32, 1),
+  (64, 2),
+  (64, 1),
+  (64, 1),
+  (64, 1),
+  (96, 1),
+  (96, 1),
+  (96, 1),
+  (160, 2),
+  (160, 1),
+  (160, 1),
+  (320, 1),
 )
 ROOT_DEPTH = 32
 EXPANSION = 6
@@ -31,20 +41,22 @@ def mobilenet_v2(images, *, output_stride, depth_multiplier=1.0, recompute=False
 
   Args:
     images: float [B, H, W, 3], normalized.
-    output_stride: 8, 16 or 32. Where the next stride would exceed it, the depthwise convolutions that follow get an atrous
-      rate instead.
+    output_stride: 8, 16 or 32. Where the next stride would exceed it, the depthwise convolutions
+      that follow get an atrous rate instead.
     depth_multiplier: factor of all depths.
-    recompute: compute the activations inside a block again for the gradients instead of keeping them.
+    recompute: compute the activations inside a block again for the gradients instead of keeping
+      them.
 
   Returns:
-    features [B, H/output_stride, W/output_stride, 320] and low_level_features [B, H/4, W/4, 144] at multiplier 1, sizes
-    rounded up.
+    features [B, H/output_stride, W/output_stride, 320] and low_level_features [B, H/4, W/4, 144] at
+    multiplier 1, sizes rounded up.
   """
   scaled = functools.partial(scaled_depth, multiplier=depth_multiplier)
   with variable_scope('MobilenetV2'):
     net = conv2d(images, scaled(ROOT_DEPTH), 3, stride=2, scope='Conv')
     current_stride = 2
-    # What the strides that were left out would have been: the rate that makes a block see the same pixels.
+    # What the strides that were left out would have been: the rate that makes a block see the same
+    # pixels.
     rate = 1
     for index, (depth, stride) in enumerate(BLOCKS):
       block_rate = rate
@@ -53,8 +65,13 @@ def mobilenet_v2(images, *, output_stride, depth_multiplier=1.0, recompute=False
         stride = 1
       current_stride *= stride
       block = functools.partial(
-          inverted_residual, depth=scaled(depth), expansion=EXPANSION if index else 1, stride=stride, rate=block_rate,
-          scope=f'expanded_conv_{index}' if index else 'expanded_conv')
+        inverted_residual,
+        depth=scaled(depth),
+        expansion=EXPANSION if index else 1,
+        stride=stride,
+        rate=block_rate,
+        scope=f'expanded_conv_{index}' if index else 'expanded_conv',
+      )
       net, depthwise_output = maybe_recompute(block, recompute)(net)
       if index == LOW_LEVEL_BLOCK:
         low_level_features = depthwise_output
@@ -62,7 +79,8 @@ def mobilenet_v2(images, *, output_stride, depth_multiplier=1.0, recompute=False
 
 
 def inverted_residual(inputs, *, depth, expansion, stride, rate, scope):
-  """1x1 expansion, 3x3 depthwise convolution, linear 1x1 projection; the inputs are added where the shapes agree.
+  """1x1 expansion, 3x3 depthwise convolution, linear 1x1 projection; the inputs are added where the
+  shapes agree.
 
   Returns:
     the block's output, and the output of its depthwise convolution.
@@ -71,7 +89,9 @@ def inverted_residual(inputs, *, depth, expansion, stride, rate, scope):
   net = inputs
   with variable_scope(scope):
     if expansion > 1:
-      net = conv2d(net, _round_to_multiple(inputs_depth * expansion, of=8, at_least=8), 1, scope='expand')
+      net = conv2d(
+        net, _round_to_multiple(inputs_depth * expansion, of=8, at_least=8), 1, scope='expand'
+      )
     depthwise_output = depthwise_conv2d(net, 3, stride=stride, rate=rate, scope='depthwise')
     net = conv2d(depthwise_output, depth, 1, activation_fn=None, scope='project')
     if stride == 1 and inputs_depth == depth:

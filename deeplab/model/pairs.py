@@ -1,9 +1,12 @@
-"""3x3 atrous convolutions of maps with at most twice the rate of pixels a side, as ASPP's large rates meet them.
+"""3x3 atrous convolutions of maps with at most twice the rate of pixels a side, as ASPP's large
+rates meet them.
 
-Along a side, pixels a rate apart then come in pairs, or alone. With taps (c, a, b) a pair x, y has the outputs a x + b y and
-c x + a y, which are a (x + y) + (b - a) y and a (x + y) + (c - a) x: 3 products instead of 4 (`bilinear_algorithms.PAIR`), and
-one is left for a pixel that is alone. Along both sides that makes nine products of matrices, each with the pixels it is needed for.
+Along a side, pixels a rate apart then come in pairs, or alone. With taps (c, a, b) a pair x, y has
+the outputs a x + b y and c x + a y, which are a (x + y) + (b - a) y and a (x + y) + (c - a) x: 3
+products instead of 4 (`bilinear_algorithms.PAIR`), and one is left for a pixel that is alone. Along
+both sides that makes nine products of matrices, each with the pixels it is needed for.
 """
+
 import tensorflow as tf
 
 from deeplab.model.sizes import as_matrix, batch_and_spatial_size, maximum, minimum
@@ -20,7 +23,9 @@ def conv2d(inputs, transformed_weights, *, rate):
   Returns:
     float32 [B, H, W, D'].
   """
-  sides = [_Side(size, axis, rate) for axis, size in enumerate(batch_and_spatial_size(inputs)[1:], start=1)]
+  sides = [
+    _Side(size, axis, rate) for axis, size in enumerate(batch_and_spatial_size(inputs)[1:], start=1)
+  ]
   depth, outputs_depth = transformed_weights.shape[1:]
 
   @tf.custom_gradient
@@ -31,12 +36,20 @@ def conv2d(inputs, transformed_weights, *, rate):
       # Of a pair, the output x has the product with y, and the other way round.
       written = _taken_apart(upstream, sides, swapped=True)
       weights_gradient = tf.stack(
-          [tf.matmul(as_matrix(one), as_matrix(other), transpose_a=True) for one, other in zip(read, written)])
-      products = [_product(each, weights[index], depth, transpose=True) for index, each in enumerate(written)]
+        [
+          tf.matmul(as_matrix(one), as_matrix(other), transpose_a=True)
+          for one, other in zip(read, written)
+        ]
+      )
+      products = [
+        _product(each, weights[index], depth, transpose=True) for index, each in enumerate(written)
+      ]
       return _put_together(products, sides, swapped=True), weights_gradient
 
     products = [_product(each, weights[index], outputs_depth) for index, each in enumerate(read)]
-    return tf.ensure_shape(_put_together(products, sides), [*inputs.shape[:3], outputs_depth]), gradient
+    return tf.ensure_shape(
+      _put_together(products, sides), [*inputs.shape[:3], outputs_depth]
+    ), gradient
 
   return convolve(inputs, transformed_weights)
 
@@ -47,15 +60,21 @@ def _product(pixels, weights, depth, *, transpose=False):
 
 
 def _taken_apart(net, sides, *, swapped=False):
-  """The nine maps that are multiplied, in the order of PAIR's products: of both rows x + y, y and x those of both columns."""
+  """The nine maps that are multiplied, in the order of PAIR's products: of both rows x + y, y and x
+  those of both columns.
+  """
   rows, columns = sides
-  return [column for row in rows.take_apart(net, swapped) for column in columns.take_apart(row, swapped)]
+  return [
+    column for row in rows.take_apart(net, swapped) for column in columns.take_apart(row, swapped)
+  ]
 
 
 def _put_together(products, sides, *, swapped=False):
   """The outputs from the nine products."""
   rows, columns = sides
-  return rows.put_together([columns.put_together(products[first:first + 3], swapped) for first in (0, 3, 6)], swapped)
+  return rows.put_together(
+    [columns.put_together(products[first : first + 3], swapped) for first in (0, 3, 6)], swapped
+  )
 
 
 class _Side:
@@ -65,7 +84,8 @@ class _Side:
     self._axis = axis
     self._known = isinstance(size, int)
     self._lattices = minimum(size, rate)
-    # Where sizes are unknown this is also built for maps that are too large, which it never runs for.
+    # Where sizes are unknown this is also built for maps that are too large, which it never runs
+    # for.
     self._pairs = minimum(maximum(size - rate, 0), rate)
     self._rest = size - self._lattices - self._pairs
 
@@ -77,11 +97,16 @@ class _Side:
     return (both, x, y) if swapped else (both, y, x)
 
   def put_together(self, products, swapped):
-    """The map that has product 0 and, in pairs, product 1 more at x and product 2 more at y; `swapped` as above."""
+    """The map that has product 0 and, in pairs, product 1 more at x and product 2 more at y;
+    `swapped` as above.
+    """
     both, at_x, at_y = products
     if swapped:
       at_x, at_y = at_y, at_x
-    of_pairs, alone = self._slice(both, 0, self._pairs), self._slice(both, self._pairs, self._lattices - self._pairs)
+    of_pairs, alone = (
+      self._slice(both, 0, self._pairs),
+      self._slice(both, self._pairs, self._lattices - self._pairs),
+    )
     parts = [of_pairs + at_x, alone, of_pairs + at_y]
     if not self._known:
       sizes = [*batch_and_spatial_size(both), both.shape[3]]
@@ -93,4 +118,7 @@ class _Side:
     begin, size = [0, 0, 0, 0], [-1, -1, -1, -1]
     begin[self._axis], size[self._axis] = start, number
     # Of a slice with scalars among its bounds TensorFlow knows no size at all.
-    return tf.ensure_shape(tf.slice(net, begin, size), [None if axis == self._axis else known for axis, known in enumerate(net.shape)])
+    return tf.ensure_shape(
+      tf.slice(net, begin, size),
+      [None if axis == self._axis else known for axis, known in enumerate(net.shape)],
+    )

@@ -1,8 +1,10 @@
 """Two pointwise convolutions in a row without an activation between them, carried out as one.
 
-In the last block of MobileNetV2 the projection from 960 to 320 channels is linear, and without rates ASPP reads the result with
-pointwise convolutions to 256 only. With weights that do not change any more, their product goes from 960 to 256 directly.
+In the last block of MobileNetV2 the projection from 960 to 320 channels is linear, and without
+rates ASPP reads the result with pointwise convolutions to 256 only. With weights that do not change
+any more, their product goes from 960 to 256 directly.
 """
+
 import contextlib
 import typing
 
@@ -16,13 +18,15 @@ _made = []
 
 
 class Projection(typing.NamedTuple):
-  """A pointwise convolution that need not be carried out if nothing else reads it; `layers.conv2d` takes it for its inputs.
+  """A pointwise convolution that need not be carried out if nothing else reads it; `layers.conv2d`
+  takes it for its inputs.
 
   Attributes:
     inputs: float [B, H, W, K].
     weights: [1, 1, K, D] of the inputs' dtype.
     biases: [D].
   """
+
   inputs: tf.Tensor
   weights: tf.Tensor
   biases: tf.Tensor
@@ -38,15 +42,24 @@ class Projection(typing.NamedTuple):
     return self.inputs.dtype
 
   def followed_by(self, weights, biases):
-    """(weights [1, 1, K, D'], biases [D']) of this and a pointwise convolution [1, 1, D, D'], [D'] in one."""
-    first, second, first_biases = (tf.cast(each, tf.float32) for each in (self.weights, weights, self.biases))
-    biases = tf.cast(biases, tf.float32) + tf.linalg.matvec(second[0, 0], first_biases, transpose_a=True)
+    """(weights [1, 1, K, D'], biases [D']) of this and a pointwise convolution [1, 1, D, D'], [D']
+    in one.
+    """
+    first, second, first_biases = (
+      tf.cast(each, tf.float32) for each in (self.weights, weights, self.biases)
+    )
+    biases = tf.cast(biases, tf.float32) + tf.linalg.matvec(
+      second[0, 0], first_biases, transpose_a=True
+    )
     return tf.cast(tf.matmul(first, second), self.dtype), tf.cast(biases, self.dtype)
 
 
 @contextlib.contextmanager
 def remembered():
-  """While open, `as_projection` knows what `remember` was told. For tracing: it keeps all those tensors."""
+  """While open, `as_projection` knows what `remember` was told.
+
+  For tracing: it keeps all those tensors.
+  """
   _made.append({})
   try:
     yield
@@ -61,7 +74,8 @@ def remember(net, *, inputs, weights, biases):
 
 
 def as_projection(net, *, depth):
-  """What to give to pointwise convolutions with `depth` outputs instead of `net`, if nothing else reads it.
+  """What to give to pointwise convolutions with `depth` outputs instead of `net`, if nothing else
+  reads it.
 
   Args:
     net: float [B, H, W, D].
@@ -78,7 +92,9 @@ def as_projection(net, *, depth):
 
 
 def spatial_mean(net):
-  """Mean over height and width of a tensor [B, H, W, D] or a Projection: [B, 1, 1, D] of the same kind and dtype."""
+  """Mean over height and width of a tensor [B, H, W, D] or a Projection: [B, 1, 1, D] of the same
+  kind and dtype.
+  """
   if isinstance(net, Projection):
     return net._replace(inputs=spatial_mean(net.inputs))
   # Summed in float32: a low-precision mean over thousands of positions drifts.

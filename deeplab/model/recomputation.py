@@ -1,4 +1,7 @@
-"""Trading time for memory: activations that are computed again for the gradients instead of kept (Chen et al., 2016)."""
+"""Trading time for memory: activations that are computed again for the gradients instead of kept
+(Chen et al., 2016).
+"""
+
 import tensorflow as tf
 
 from deeplab.model.layers import statistics_not_updated
@@ -32,15 +35,16 @@ def maybe_recompute(block, recompute):
   @tf.custom_gradient
   def recomputed(*inputs):
     def gradient(*upstream, variables=()):
-      # `tf.recompute_grad` delays the second run by a data dependency that TensorFlow's graph optimizer folds away; then both
-      # runs are merged, and everything is kept. It does not fold away this one.
+      # `tf.recompute_grad` delays the second run by a data dependency that TensorFlow's graph
+      # optimizer folds away; then both runs are merged, and everything is kept. It does not fold
+      # away this one.
       with tf.control_dependencies(upstream):
         again = [tf.identity(one) for one in inputs]
       with tf.GradientTape() as tape:
         tape.watch([*again, *variables])
         outputs = run(*again)
       gradients = tape.gradient(outputs, [*again, *variables], output_gradients=upstream)
-      return gradients[:len(inputs)], gradients[len(inputs):]
+      return gradients[: len(inputs)], gradients[len(inputs) :]
 
     return run(*inputs), gradient
 

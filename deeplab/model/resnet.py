@@ -1,7 +1,9 @@
-"""ResNet v1 (He et al., 2015, arXiv:1512.03385) and v2 (He et al., 2016, arXiv:1603.05027) as dense feature extractors.
+"""ResNet v1 (He et al., 2015, arXiv:1512.03385) and v2 (He et al., 2016, arXiv:1603.05027) as dense
+feature extractors.
 
 The names and numbers are those of slim's resnet_v1 and resnet_v2, so their checkpoints fit.
 """
+
 import functools
 
 import tensorflow as tf
@@ -25,18 +27,26 @@ def resnet(images, *, version, num_layers, output_stride, multi_grid=(), recompu
     images: float [B, H, W, 3], normalized.
     version: 1 or 2; v2 normalizes before each convolution (pre-activation).
     num_layers: 50 or 101.
-    output_stride: 8, 16 or 32. Where the next stride would exceed it, the units that follow get an atrous rate instead.
+    output_stride: 8, 16 or 32. Where the next stride would exceed it, the units that follow get an
+      atrous rate instead.
     multi_grid: extra rates of the three units of the last block (DeepLabv3, section 3.3), or ().
-    recompute: compute the activations inside a unit again for the gradients instead of keeping them.
+    recompute: compute the activations inside a unit again for the gradients instead of keeping
+      them.
 
   Returns:
-    features [B, H/output_stride, W/output_stride, 2048] and low_level_features [B, H/4, W/4, 256], sizes rounded up.
+    features [B, H/output_stride, W/output_stride, 2048] and low_level_features [B, H/4, W/4, 256],
+    sizes rounded up.
   """
   with variable_scope(f'resnet_v{version}_{num_layers}'):
     net = _root(images, version=version)
     net, low_level_features = _stack_blocks(
-        net, version=version, units=UNITS[num_layers], output_stride=output_stride, multi_grid=multi_grid or (1, 1, 1),
-        recompute=recompute)
+      net,
+      version=version,
+      units=UNITS[num_layers],
+      output_stride=output_stride,
+      multi_grid=multi_grid or (1, 1, 1),
+      recompute=recompute,
+    )
     if version == 2:
       net = batch_norm(net, activation_fn=tf.nn.relu, scope='postnorm')
   return net, low_level_features
@@ -54,9 +64,12 @@ def _root(images, *, version):
 
 def _stack_blocks(net, *, version, units, output_stride, multi_grid, recompute):
   current_stride = ROOT_STRIDE
-  # What the strides that were left out would have been: the rate that makes a unit see the same pixels.
+  # What the strides that were left out would have been: the rate that makes a unit see the same
+  # pixels.
   rate = 1
-  for block, (num_units, base_depth, block_stride) in enumerate(zip(units, BASE_DEPTHS, BLOCK_STRIDES), start=1):
+  for block, (num_units, base_depth, block_stride) in enumerate(
+    zip(units, BASE_DEPTHS, BLOCK_STRIDES), start=1
+  ):
     for unit in range(1, num_units + 1):
       stride = block_stride if unit == num_units else 1
       unit_rate = rate * (multi_grid[unit - 1] if block == 4 else 1)
@@ -65,7 +78,12 @@ def _stack_blocks(net, *, version, units, output_stride, multi_grid, recompute):
         stride = 1
       current_stride *= stride
       bottleneck = functools.partial(
-          BOTTLENECKS[version], base_depth=base_depth, stride=stride, rate=unit_rate, scope=f'block{block}/unit_{unit}')
+        BOTTLENECKS[version],
+        base_depth=base_depth,
+        stride=stride,
+        rate=unit_rate,
+        scope=f'block{block}/unit_{unit}',
+      )
       net, residual = maybe_recompute(bottleneck, recompute)(net)
       if (block, unit) == (1, 2):
         low_level_features = residual
@@ -98,7 +116,15 @@ def bottleneck_v2(inputs, *, base_depth, stride, rate, scope):
     if inputs.shape[-1] == depth:
       shortcut = max_pool2d(inputs, 1, stride=stride)
     else:
-      shortcut = conv2d(preactivated, depth, 1, stride=stride, normalizer_fn=None, activation_fn=None, scope='shortcut')
+      shortcut = conv2d(
+        preactivated,
+        depth,
+        1,
+        stride=stride,
+        normalizer_fn=None,
+        activation_fn=None,
+        scope='shortcut',
+      )
     residual = conv2d(preactivated, base_depth, 1, scope='conv1')
     residual = conv2d_same(residual, base_depth, 3, stride=stride, rate=rate, scope='conv2')
     residual = conv2d(residual, depth, 1, normalizer_fn=None, activation_fn=None, scope='conv3')

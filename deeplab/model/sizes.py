@@ -1,9 +1,12 @@
 """Sizes of maps, as far as they are known while tracing."""
+
 import tensorflow as tf
 
 
 def batch_and_spatial_size(inputs):
-  """[batch, height, width] of [B, H, W, D]: ints where they are known while tracing, else int32 scalars."""
+  """[batch, height, width] of [B, H, W, D]: ints where they are known while tracing, else int32
+  scalars.
+  """
   known = list(inputs.shape[:3])
   if None not in known:
     return known
@@ -18,12 +21,16 @@ def spatial_size(inputs):
 
 def minimum(one, other):
   """The smaller of two sizes: an int if both are, else an int32 scalar."""
-  return min(one, other) if isinstance(one, int) and isinstance(other, int) else tf.minimum(one, other)
+  return (
+    min(one, other) if isinstance(one, int) and isinstance(other, int) else tf.minimum(one, other)
+  )
 
 
 def maximum(one, other):
   """The larger of two sizes in the same way."""
-  return max(one, other) if isinstance(one, int) and isinstance(other, int) else tf.maximum(one, other)
+  return (
+    max(one, other) if isinstance(one, int) and isinstance(other, int) else tf.maximum(one, other)
+  )
 
 
 def as_matrix(net):

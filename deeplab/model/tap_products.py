@@ -1,7 +1,10 @@
-"""3x3 convolutions as one product of matrices for each tap, over the part of the map where the tap does not fall into the padding.
+"""3x3 convolutions as one product of matrices for each tap, over the part of the map where the tap
+does not fall into the padding.
 
-The gradient of the weights is computed in the same way; that of the inputs is fastest as a dilated convolution.
+The gradient of the weights is computed in the same way; that of the inputs is fastest as a dilated
+convolution.
 """
+
 import tensorflow as tf
 
 from deeplab.model.sizes import as_matrix
@@ -25,10 +28,16 @@ def conv2d(inputs, weights, *, rate):
 
     def gradient(upstream):
       inputs_gradient = tf.raw_ops.Conv2DBackpropInput(
-          input_sizes=tf.shape(inputs), filter=weights, out_backprop=upstream, strides=[1, 1, 1, 1], padding='SAME',
-          dilations=[1, rate, rate, 1])
+        input_sizes=tf.shape(inputs),
+        filter=weights,
+        out_backprop=upstream,
+        strides=[1, 1, 1, 1],
+        padding='SAME',
+        dilations=[1, rate, rate, 1],
+      )
       return inputs_gradient, tf.reshape(
-          tf.stack([tap.weights_gradient(inputs, upstream) for tap in taps]), weights.shape)
+        tf.stack([tap.weights_gradient(inputs, upstream) for tap in taps]), weights.shape
+      )
 
     outputs = tf.add_n([tap.product(inputs, weights) for tap in taps if not tap.is_empty])
     return tf.ensure_shape(outputs, [*inputs.shape[:3], weights.shape[3]]), gradient
@@ -43,22 +52,28 @@ class _Tap:
     self._row, self._column = row + 1, column + 1
     self._rows = _Overlap(inputs, axis=1, offset=row * rate)
     self._columns = _Overlap(inputs, axis=2, offset=column * rate)
-    # A size that is unknown while tracing may still turn out empty; the operations below then do nothing.
+    # A size that is unknown while tracing may still turn out empty; the operations below then do
+    # nothing.
     self.is_empty = self._rows.is_empty or self._columns.is_empty
 
   def product(self, inputs, weights):
     """What the tap adds to the outputs."""
     read = inputs[:, self._rows.read, self._columns.read]
     # Not a convolution: of an empty tensor, that has the wrong depth on a CPU.
-    product = tf.reshape(tf.matmul(as_matrix(read), weights[self._row, self._column]),
-                         tf.concat([tf.shape(read)[:3], weights.shape[3:]], axis=0))
+    product = tf.reshape(
+      tf.matmul(as_matrix(read), weights[self._row, self._column]),
+      tf.concat([tf.shape(read)[:3], weights.shape[3:]], axis=0),
+    )
     return tf.pad(product, [[0, 0], self._rows.padding, self._columns.padding, [0, 0]])
 
   def weights_gradient(self, inputs, upstream):
     """The gradient of the tap's weights, [D, D']."""
     if self.is_empty:
       return tf.zeros([inputs.shape[3], upstream.shape[3]], inputs.dtype)
-    read, written = inputs[:, self._rows.read, self._columns.read], upstream[:, self._rows.written, self._columns.written]
+    read, written = (
+      inputs[:, self._rows.read, self._columns.read],
+      upstream[:, self._rows.written, self._columns.written],
+    )
     return tf.matmul(as_matrix(read), as_matrix(written), transpose_a=True)
 
 

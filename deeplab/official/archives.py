@@ -1,4 +1,5 @@
 """Model archives: the checkpoint or frozen graph in a tar file, taken out safely."""
+
 import contextlib
 import os
 import posixpath
@@ -27,12 +28,12 @@ def extracted_model(path):
     path: of the archive.
 
   Yields:
-    (prefix of a checkpoint or path of a frozen graph in a temporary directory, its name in the archive). A checkpoint is
-    preferred.
+    (prefix of a checkpoint or path of a frozen graph in a temporary directory, its name in the
+    archive). A checkpoint is preferred.
 
   Raises:
-    InputError: the archive is damaged, holds no model or several, has names that lead out of it, or links where files
-      should be.
+    InputError: the archive is damaged, holds no model or several, has names that lead out of it, or
+      links where files should be.
   """
   with tempfile.TemporaryDirectory(prefix='deeplab-') as directory:
     try:
@@ -54,8 +55,11 @@ def _members(path, archive):
     for member in archive:
       parts = member.name.replace('\\', '/').split('/')
       if member.name.startswith('/') or '..' in parts:
-        raise InputError(f'{path}: the archive has a member {member.name!r}, which leads out of its directory; nothing was '
-                         'extracted; get the archive from a source you trust')
+        raise InputError(
+          f'{path}: the archive has a member {member.name!r}, which leads out of its directory; '
+          'nothing was '
+          'extracted; get the archive from a source you trust'
+        )
       members.append(member)
     # Compressed files end with a checksum, which only reading to the end compares.
     while archive.fileobj.read(1 << 20):
@@ -68,26 +72,41 @@ def _members(path, archive):
 def _choose(path, members):
   """The name of the one checkpoint prefix, or else of the one frozen graph."""
   # macOS adds a ._NAME beside each NAME.
-  names = [member.name for member in members if not posixpath.basename(member.name).startswith('._')]
+  names = [
+    member.name for member in members if not posixpath.basename(member.name).startswith('._')
+  ]
   checkpoints = sorted({_prefix(name) for name in names if name.endswith('.index')})
   graphs = sorted(name for name in names if name.endswith('.pb'))
   frozen = [name for name in graphs if posixpath.basename(name) == 'frozen_inference_graph.pb']
   for found in (checkpoints, frozen or graphs):
     if len(found) == 1:
-      if found is checkpoints and not any(_prefix(name) == found[0] and not name.endswith('.index') for name in names):
-        raise InputError(f'{path}: the archive has {found[0]}.index without its data file {found[0]}.data-00000-of-00001; '
-                         'download it again')
+      if found is checkpoints and not any(
+        _prefix(name) == found[0] and not name.endswith('.index') for name in names
+      ):
+        raise InputError(
+          f'{path}: the archive has {found[0]}.index without its data file '
+          f'{found[0]}.data-00000-of-00001; '
+          'download it again'
+        )
       return found[0]
     if found:
-      raise InputError(f'{path}: the archive holds several models ({", ".join(found)}); extract it and name one')
+      raise InputError(
+        f'{path}: the archive holds several models ({", ".join(found)}); extract it and name one'
+      )
   shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
-  raise InputError(f'{path}: the archive holds no checkpoint (*.index) and no frozen graph (*.pb), but {shown or "nothing"}')
+  raise InputError(
+    f'{path}: the archive holds no checkpoint (*.index) and no frozen graph (*.pb), but '
+    f'{shown or "nothing"}'
+  )
 
 
 def _extract(path, archive, member, directory):
   if not member.isfile():
-    raise InputError(f'{path}: {member.name} is not a file in the archive but a link or the like; extract the archive '
-                     'yourself and name the checkpoint')
+    raise InputError(
+      f'{path}: {member.name} is not a file in the archive but a link or the like; extract the '
+      'archive '
+      'yourself and name the checkpoint'
+    )
   target = os.path.join(directory, posixpath.basename(member.name))
   source = archive.extractfile(member)
   with open(target, 'wb') as file:
@@ -107,4 +126,7 @@ def _prefix(name):
 
 
 def _damaged(path, error):
-  return f'{path}: the archive is damaged or truncated, or no tar archive ({error or type(error).__name__}); download it again'
+  return (
+    f'{path}: the archive is damaged or truncated, or no tar archive '
+    f'({error or type(error).__name__}); download it again'
+  )

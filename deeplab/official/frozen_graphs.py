@@ -1,7 +1,9 @@
 """Frozen inference graphs (`frozen_inference_graph.pb`) as sources of variables.
 
-Freezing turned each variable into a constant of its name; optimizing may have folded batch norm into the convolutions.
+Freezing turned each variable into a constant of its name; optimizing may have folded batch norm
+into the convolutions.
 """
+
 import math
 
 import numpy as np
@@ -36,7 +38,9 @@ class FrozenGraph:
     self._notes = []
     self._values = self._read_variables()
     for convolution in self._graph.convolutions.values():
-      self._values[convolution.weights_name] = self._graph.constant(data_inputs(convolution.node)[1])
+      self._values[convolution.weights_name] = self._graph.constant(
+        data_inputs(convolution.node)[1]
+      )
       self._read_normalization(convolution)
     self.shapes = {name: list(value.shape) for name, value in self._values.items()}
     self.facts = gather_facts(self._graph, notes=self._notes)
@@ -56,7 +60,9 @@ class FrozenGraph:
     return values
 
   def _read_normalization(self, convolution):
-    """Adds what follows a convolution: biases, or batch norm, be it one operation, folded, or spelled out."""
+    """Adds what follows a convolution: biases, or batch norm, be it one operation, folded, or
+    spelled out.
+    """
     scope = convolution.scope
     scale, offset, folded = None, None, []
     for node in self._followers(convolution.node):
@@ -86,10 +92,16 @@ class FrozenGraph:
       self._unfold(scope, scale, offset)
 
   def _followers(self, node):
-    """The chain of operations that may belong to a convolution, each alone in computing on from the one before."""
+    """The chain of operations that may belong to a convolution, each alone in computing on from the
+    one before.
+    """
     while True:
-      following = [other for other in self._graph.consumers[node.name]
-                   if other.op in _FUSED_BATCH_NORMS + _ADDITIONS + ('Mul', 'Sub', 'BatchToSpaceND', 'Identity')]
+      following = [
+        other
+        for other in self._graph.consumers[node.name]
+        if other.op
+        in _FUSED_BATCH_NORMS + _ADDITIONS + ('Mul', 'Sub', 'BatchToSpaceND', 'Identity')
+      ]
       if len(following) != 1:
         return
       node = following[0]
@@ -98,11 +110,16 @@ class FrozenGraph:
 
   def _read_fused(self, scope, node, operands):
     if any(operand is None for operand in operands[1:5]):
-      raise InputError(f'{self.prefix}: batch norm {node.name} has no constant statistics; freeze the graph for inference')
+      raise InputError(
+        f'{self.prefix}: batch norm {node.name} has no constant statistics; freeze the graph for '
+        'inference'
+      )
     self._set_batch_norm(scope, *operands[1:5], epsilon=node.attr['epsilon'].f)
 
   def _read_spelled_out(self, scope):
-    """Batch norm as multiplications and additions of its variables, which have been read: only epsilon may differ."""
+    """Batch norm as multiplications and additions of its variables, which have been read: only
+    epsilon may differ.
+    """
     values = [self._values.get(f'{scope}/BatchNorm/{name}') for name in _STATISTICS]
     epsilon_name = f'{scope}/BatchNorm/batchnorm/add/y'
     epsilon = self._graph.constant(epsilon_name)
@@ -122,7 +139,10 @@ class FrozenGraph:
     if not math.isclose(epsilon, expected, rel_tol=1e-3):
       # Only the sum of variance and epsilon counts.
       variance = (variance.astype(np.float64) + (epsilon - expected)).astype(np.float32)
-      self._notes.append(f'{scope}/BatchNorm: epsilon {epsilon:.3g} in the graph, {expected:g} here; the difference is in '
-                         'moving_variance now')
+      self._notes.append(
+        f'{scope}/BatchNorm: epsilon {epsilon:.3g} in the graph, {expected:g} here; the difference '
+        'is in '
+        'moving_variance now'
+      )
     for name, value in zip(_STATISTICS, (gamma, beta, mean, variance)):
       self._values[f'{scope}/BatchNorm/{name}'] = value

@@ -1,4 +1,5 @@
 """A frozen TensorFlow graph as a net of nodes to walk in; it is parsed, never run."""
+
 import collections
 import dataclasses
 import re
@@ -16,6 +17,7 @@ PASS_THROUGH = ('Identity', 'FakeQuantWithMinMaxVars', 'FakeQuantWithMinMaxArgs'
 @dataclasses.dataclass
 class Convolution:
   """A convolution node, the name of its weights, and its stride and atrous rate."""
+
   node: object
   weights_name: str
   stride: int
@@ -34,8 +36,8 @@ class GraphDefinition:
     path: of the file.
     nodes: dict of name -> NodeDef.
     consumers: dict of name -> NodeDefs that take an output of that node.
-    convolutions: dict of scope -> Convolution, those with constant weights; the first of each scope, because with several
-      scales they share their weights.
+    convolutions: dict of scope -> Convolution, those with constant weights; the first of each
+      scope, because with several scales they share their weights.
   """
 
   def __init__(self, path):
@@ -49,11 +51,16 @@ class GraphDefinition:
     self._constants = {}
     self.convolutions = self._find_convolutions()
     if not self.convolutions:
-      raise InputError(f'{path}: the graph has no convolution with constant weights; give a frozen inference graph, or the '
-                       'checkpoint')
+      raise InputError(
+        f'{path}: the graph has no convolution with constant weights; give a frozen inference '
+        'graph, or the '
+        'checkpoint'
+      )
 
   def constant(self, name):
-    """The value of a constant, through operations that hand it on, as ndarray; None for other nodes."""
+    """The value of a constant, through operations that hand it on, as ndarray; None for other
+    nodes.
+    """
     if name not in self._constants:
       node = self.source_constant(name)
       self._constants[name] = None if node is None else tf.make_ndarray(node.attr['value'].tensor)
@@ -71,15 +78,21 @@ class GraphDefinition:
 
   def before(self, node):
     """The node that gives `node` its first input that is not constant, or None."""
-    return self.nodes.get(next((name for name in data_inputs(node) if self.constant(name) is None), None))
+    return self.nodes.get(
+      next((name for name in data_inputs(node) if self.constant(name) is None), None)
+    )
 
   def _find_convolutions(self):
     found = {}
     for node in self.nodes.values():
       weights = self.source_constant(data_inputs(node)[1]) if node.op in CONVOLUTIONS else None
       if weights is not None:
-        convolution = Convolution(node, variable_name(weights.name), stride=node.attr['strides'].list.i[1],
-                                  rate=self._rate(node))
+        convolution = Convolution(
+          node,
+          variable_name(weights.name),
+          stride=node.attr['strides'].list.i[1],
+          rate=self._rate(node),
+        )
         found.setdefault(convolution.scope, convolution)
     return found
 
@@ -118,10 +131,15 @@ def _parse(path):
   try:
     graph.ParseFromString(content)
   except Exception as error:  # protobuf's DecodeError; its home differs between versions.
-    raise InputError(f'{path}: not a frozen graph, or a damaged one ({" ".join(str(error).split()) or "cannot be parsed"}); '
-                     'download it again') from error
+    raise InputError(
+      f'{path}: not a frozen graph, or a damaged one '
+      f'({" ".join(str(error).split()) or "cannot be parsed"}); '
+      'download it again'
+    ) from error
   if not graph.node:
-    raise InputError(f'{path}: holds no graph (of a SavedModel, give the checkpoint it was made from)')
+    raise InputError(
+      f'{path}: holds no graph (of a SavedModel, give the checkpoint it was made from)'
+    )
   _remove_prefix(graph)
   return graph
 
@@ -129,7 +147,9 @@ def _parse(path):
 def _remove_prefix(graph):
   """Takes away what importing a graph into another puts before every name, such as `import/`."""
   ends = (LAST_WEIGHTS, LAST_WEIGHTS + '/read')
-  prefix = next((node.name.split(LAST_WEIGHTS)[0] for node in graph.node if node.name.endswith(ends)), '')
+  prefix = next(
+    (node.name.split(LAST_WEIGHTS)[0] for node in graph.node if node.name.endswith(ends)), ''
+  )
   if prefix:
     for node in graph.node:
       node.name = node.name.removeprefix(prefix)

@@ -1,4 +1,7 @@
-"""What the nodes of a frozen DeepLab graph tell beside its variables: strides, rates, normalization, resizes, order."""
+"""What the nodes of a frozen DeepLab graph tell beside its variables: strides, rates,
+normalization, resizes, order.
+"""
+
 import dataclasses
 import math
 import re
@@ -24,6 +27,7 @@ class Facts:
     branch_order: tuple of scopes, the order in which ASPP concatenates its branches.
     notes: tuple of lines to print.
   """
+
   output_stride: int | None = None
   atrous_rates: tuple | None = None
   multi_grid: tuple | None = None
@@ -45,17 +49,28 @@ def gather_facts(graph, *, notes=()):
   backbone = root.split('/')[0] + '/'
   output_stride = _output_stride(graph, backbone)
   return Facts(
-      output_stride=output_stride, atrous_rates=_atrous_rates(graph), multi_grid=_multi_grid(graph, backbone, output_stride),
-      preprocess_images_option=_preprocessing(graph, graph.convolutions[root].node),
-      align_corners=_align_corners(graph, graph.convolutions[root].node), branch_order=_branch_order(graph),
-      notes=tuple(notes))
+    output_stride=output_stride,
+    atrous_rates=_atrous_rates(graph),
+    multi_grid=_multi_grid(graph, backbone, output_stride),
+    preprocess_images_option=_preprocessing(graph, graph.convolutions[root].node),
+    align_corners=_align_corners(graph, graph.convolutions[root].node),
+    branch_order=_branch_order(graph),
+    notes=tuple(notes),
+  )
 
 
 def _output_stride(graph, backbone):
-  strides = [convolution.stride for scope, convolution in graph.convolutions.items()
-             if scope.startswith(backbone) and not scope.endswith('/shortcut')]
+  strides = [
+    convolution.stride
+    for scope, convolution in graph.convolutions.items()
+    if scope.startswith(backbone) and not scope.endswith('/shortcut')
+  ]
   # The first pooling only: ResNets subsample their shortcuts by pooling too.
-  pools = [node.attr['strides'].list.i[1] for name, node in graph.nodes.items() if node.op == 'MaxPool' and '/pool1/' in name]
+  pools = [
+    node.attr['strides'].list.i[1]
+    for name, node in graph.nodes.items()
+    if node.op == 'MaxPool' and '/pool1/' in name
+  ]
   stride = math.prod(strides) * math.prod(pools[:1])
   return stride if stride in (8, 16, 32) else None
 
@@ -71,7 +86,11 @@ def _atrous_rates(graph):
 
 def _multi_grid(graph, backbone, output_stride):
   last_block = re.compile(re.escape(backbone) + r'block4/unit_[123]/\w+/conv2')
-  rates = [graph.convolutions[scope].rate for scope in sorted(graph.convolutions) if last_block.fullmatch(scope)]
+  rates = [
+    graph.convolutions[scope].rate
+    for scope in sorted(graph.convolutions)
+    if last_block.fullmatch(scope)
+  ]
   if len(rates) != 3 or output_stride is None:
     return None
   grid = tuple(rate * output_stride // 32 for rate in rates)
@@ -83,8 +102,14 @@ def _preprocessing(graph, root):
   scale, offset = 1.0, np.zeros(3)
   node = graph.before(root)
   while node is not None:
-    constant = next((value for value in map(graph.constant, data_inputs(node)) if value is not None), None)
-    if node.op in ('Sub', 'Mul', 'RealDiv', 'Add', 'AddV2') and constant is not None and constant.size in (1, 3):
+    constant = next(
+      (value for value in map(graph.constant, data_inputs(node)) if value is not None), None
+    )
+    if (
+      node.op in ('Sub', 'Mul', 'RealDiv', 'Add', 'AddV2')
+      and constant is not None
+      and constant.size in (1, 3)
+    ):
       constant = constant.reshape(-1).astype(np.float64)
       if node.op in ('Mul', 'RealDiv'):
         scale = scale * (constant if node.op == 'Mul' else 1 / constant)
@@ -103,7 +128,10 @@ def _normalization_named(scale, offset):
   """The preprocess_images_option that maps x to scale * x + offset, or None."""
   if np.allclose(scale, 2 / 255, rtol=1e-4) and np.allclose(offset, -1.0, atol=1e-4):
     return 'zero_mean_unit_range'
-  for option, mean in (('subtract_imagenet_mean', IMAGENET_MEAN), ('subtract_official_mean', OFFICIAL_MEAN)):
+  for option, mean in (
+    ('subtract_imagenet_mean', IMAGENET_MEAN),
+    ('subtract_official_mean', OFFICIAL_MEAN),
+  ):
     if np.allclose(scale, 1.0) and np.allclose(offset, np.negative(mean), atol=1e-3):
       return option
   return None
@@ -112,12 +140,18 @@ def _normalization_named(scale, offset):
 def _align_corners(graph, root):
   resizes = [node for node in graph.descendants(root) if node.op == 'ResizeBilinear']
   if any(node.attr['half_pixel_centers'].b for node in resizes):
-    raise InputError(f'{graph.path}: the graph resizes with half-pixel centres, which this network does not; give a graph of '
-                     'the official export, or the checkpoint')
+    raise InputError(
+      f'{graph.path}: the graph resizes with half-pixel centres, which this network does not; give '
+      'a graph of '
+      'the official export, or the checkpoint'
+    )
   conventions = {node.attr['align_corners'].b for node in resizes}
   if len(conventions) > 1:
-    raise InputError(f'{graph.path}: some resizes of the graph align corners and some do not; this network has one '
-                     'convention; give the checkpoint')
+    raise InputError(
+      f'{graph.path}: some resizes of the graph align corners and some do not; this network has '
+      'one '
+      'convention; give the checkpoint'
+    )
   return conventions.pop() if conventions else None
 
 
@@ -131,7 +165,9 @@ def _branch_order(graph):
 
 
 def _scope_of(graph, name):
-  """The branch whose last convolution is the last before a node: `aspp1` for aspp1 and aspp1_pointwise."""
+  """The branch whose last convolution is the last before a node: `aspp1` for aspp1 and
+  aspp1_pointwise.
+  """
   node = graph.nodes.get(name)
   while node is not None and node.op not in CONVOLUTIONS:
     node = graph.before(node)

@@ -1,4 +1,7 @@
-"""Which network official DeepLab weights are of: read from names and shapes, with a word for every variable."""
+"""Which network official DeepLab weights are of: read from names and shapes, with a word for every
+variable.
+"""
+
 import dataclasses
 import functools
 import re
@@ -16,8 +19,11 @@ from deeplab.options import DEPTH_MULTIPLIERS, ModelOptions
 OFFICIAL_STRIDE = 16
 OFFICIAL_RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
 # The official networks this toolkit has, and their normalization.
-PREPROCESSING = {'mobilenet_v2': 'zero_mean_unit_range', 'resnet_v1_50': 'subtract_official_mean',
-                 'resnet_v1_101': 'subtract_official_mean'}
+PREPROCESSING = {
+  'mobilenet_v2': 'zero_mean_unit_range',
+  'resnet_v1_50': 'subtract_official_mean',
+  'resnet_v1_101': 'subtract_official_mean',
+}
 _HEAD_SCOPES = r'(aspp\d+(_depthwise|_pointwise)?|image_pooling|concat_projection|decoder|logits)/'
 # What a classification network has after the features that DeepLab reads.
 _CLASSIFIER = r'MobilenetV2/(Conv_1|Logits|Predictions)/|resnet_v1_\d+/logits/'
@@ -35,6 +41,7 @@ class Recognized:
     order: scopes of the ASPP branches in the order the weights have.
     used, optimizer_state, unknown: the names of the source, every one in one of the three.
   """
+
   options: ModelOptions
   assumed: tuple
   notes: tuple
@@ -56,7 +63,8 @@ def recognize(source, *, name, given):
     Recognized.
 
   Raises:
-    InputError: not DeepLab weights, an architecture that this toolkit does not have, or a given value that disagrees.
+    InputError: not DeepLab weights, an architecture that this toolkit does not have, or a given
+      value that disagrees.
   """
   shapes, facts = source.shapes, getattr(source, 'facts', Facts())
   given = {option: value for option, value in given.items() if value not in (None, ())}
@@ -64,44 +72,90 @@ def recognize(source, *, name, given):
   found = _from_names_and_shapes(shapes, name)
   for option in found.keys() & given.keys():
     if found[option] != given[option]:
-      raise InputError(f'--{option}={given[option]}: {name} has {found[option]}; leave the flag out')
+      raise InputError(
+        f'--{option}={given[option]}: {name} has {found[option]}; leave the flag out'
+      )
   chosen, assumed = _choose_rest(found, facts, given, name)
   num_rates, image_level = found.pop('num_rates'), found['use_image_level_feature']
   options = ModelOptions(**{**found, **chosen})
-  order = facts.branch_order or official_names.branch_order(num_rates, image_level=image_level, official=True)
-  if sorted(order) != sorted(official_names.branch_order(num_rates, image_level=image_level, official=True)):
-    raise InputError(f'{name}: the graph concatenates {", ".join(order)}; this network has other branches; give the '
-                     'checkpoint')
-  return Recognized(options=options, assumed=tuple(assumed), notes=facts.notes, order=order,
-                    **_account(shapes, options, name))
+  order = facts.branch_order or official_names.branch_order(
+    num_rates, image_level=image_level, official=True
+  )
+  if sorted(order) != sorted(
+    official_names.branch_order(num_rates, image_level=image_level, official=True)
+  ):
+    raise InputError(
+      f'{name}: the graph concatenates {", ".join(order)}; this network has other branches; give '
+      'the '
+      'checkpoint'
+    )
+  return Recognized(
+    options=options,
+    assumed=tuple(assumed),
+    notes=facts.notes,
+    order=order,
+    **_account(shapes, options, name),
+  )
 
 
 def _refuse_other_networks(shapes, name):
   scopes = {each.split('/')[0] for each in shapes}
   if any(each.endswith('.ATTRIBUTES/VARIABLE_VALUE') for each in shapes):
-    raise InputError(f'{name}: is an object-based checkpoint of TensorFlow 2, not one of the official DeepLab')
-  if scopes & {'FeatureExtractor', 'BoxPredictor', 'FirstStageFeatureExtractor', 'SecondStageBoxPredictor'}:
-    raise InputError(f'{name}: is an object detector, not DeepLab; give a segmentation model of the DeepLab model zoo')
-  absent = next((scope for scope in sorted(scopes) if re.match(
-      r'xception|MobilenetV3|pnasnet|nas_|mobilenet_v3|hnasnet|resnet_v1_(?!50$|101$)\d+', scope)), None)
+    raise InputError(
+      f'{name}: is an object-based checkpoint of TensorFlow 2, not one of the official DeepLab'
+    )
+  if scopes & {
+    'FeatureExtractor',
+    'BoxPredictor',
+    'FirstStageFeatureExtractor',
+    'SecondStageBoxPredictor',
+  }:
+    raise InputError(
+      f'{name}: is an object detector, not DeepLab; give a segmentation model of the DeepLab model '
+      'zoo'
+    )
+  absent = next(
+    (
+      scope
+      for scope in sorted(scopes)
+      if re.match(
+        r'xception|MobilenetV3|pnasnet|nas_|mobilenet_v3|hnasnet|resnet_v1_(?!50$|101$)\d+', scope
+      )
+    ),
+    None,
+  )
   if absent:
-    raise InputError(f'{name}: its backbone is {absent}, which this toolkit does not have; it imports mobilenet_v2, '
-                     'resnet_v1_50 and resnet_v1_101')
+    raise InputError(
+      f'{name}: its backbone is {absent}, which this toolkit does not have; it imports '
+      'mobilenet_v2, '
+      'resnet_v1_50 and resnet_v1_101'
+    )
   beta = next((scope for scope in sorted(scopes) if f'{scope}/conv1_1/weights' in shapes), None)
   if beta:
-    raise InputError(f'{name}: its backbone is the beta variant of {beta} (a root of three 3x3 convolutions), which this '
-                     'toolkit does not have; it imports mobilenet_v2, resnet_v1_50 and resnet_v1_101')
+    raise InputError(
+      f'{name}: its backbone is the beta variant of {beta} (a root of three 3x3 convolutions), '
+      'which this '
+      'toolkit does not have; it imports mobilenet_v2, resnet_v1_50 and resnet_v1_101'
+    )
   backbones = sorted(scope for scope in scopes if re.match(r'MobilenetV2$|resnet_v[12]_', scope))
   if not backbones:
     shown = ', '.join(sorted(scopes)[:6]) or 'none'
-    raise InputError(f'{name}: is not an official DeepLab model: no backbone among its scopes ({shown}); expected '
-                     'MobilenetV2, resnet_v1_50 or resnet_v1_101')
+    raise InputError(
+      f'{name}: is not an official DeepLab model: no backbone among its scopes ({shown}); expected '
+      'MobilenetV2, resnet_v1_50 or resnet_v1_101'
+    )
   if LAST_WEIGHTS not in shapes:
-    raise InputError(f'{name}: has a backbone ({backbones[0]}) but no {LAST_WEIGHTS}: a classification model; train from it '
-                     'with run_trainer.py --load_ckpt_path')
+    raise InputError(
+      f'{name}: has a backbone ({backbones[0]}) but no {LAST_WEIGHTS}: a classification model; '
+      'train from it '
+      'with run_trainer.py --load_ckpt_path'
+    )
   if backbones[0].startswith('resnet_v2'):
-    raise InputError(f'{name}: its backbone is {backbones[0]}, which the official DeepLab does not have; a checkpoint of '
-                     'this toolkit or of the 2019 program needs no import')
+    raise InputError(
+      f'{name}: its backbone is {backbones[0]}, which the official DeepLab does not have; a '
+      'checkpoint of '
+      'this toolkit or of the 2019 program needs no import'
+    )
 
 
 def _from_names_and_shapes(shapes, name):
@@ -109,51 +163,78 @@ def _from_names_and_shapes(shapes, name):
   found = {'num_classes': shapes[LAST_WEIGHTS][-1]}
   root = official_names.root_convolution(each.rsplit('/', 1)[0] for each in shapes)
   if root is None or 'aspp0/weights' not in shapes or CONCAT_WEIGHTS not in shapes:
-    what = 'first convolution of the backbone' if root is None else 'ASPP with batch norm (aspp0 and concat_projection)'
-    raise InputError(f'{name}: has no {what}: an architecture that this toolkit does not have, or a damaged model')
+    what = (
+      'first convolution of the backbone'
+      if root is None
+      else 'ASPP with batch norm (aspp0 and concat_projection)'
+    )
+    raise InputError(
+      f'{name}: has no {what}: an architecture that this toolkit does not have, or a damaged model'
+    )
   scope = root.split('/')[0]
   found['model_variant'] = 'mobilenet_v2' if scope == 'MobilenetV2' else scope
   if found['model_variant'] == 'mobilenet_v2':
     found['depth_multiplier'] = _depth_multiplier(shapes[root + '/weights'][-1], name)
   plain = {each for each in shapes if re.fullmatch(r'aspp[1-9]\d*/weights', each)}
-  separable = {each for each in shapes if re.fullmatch(r'aspp[1-9]\d*_depthwise/depthwise_weights', each)}
+  separable = {
+    each for each in shapes if re.fullmatch(r'aspp[1-9]\d*_depthwise/depthwise_weights', each)
+  }
   if plain and separable:
-    raise InputError(f'{name}: has both plain and separable atrous branches, which this network does not')
+    raise InputError(
+      f'{name}: has both plain and separable atrous branches, which this network does not'
+    )
   found['num_rates'] = len(plain or separable)
   found['aspp_with_separable_conv'] = bool(separable)
   found['use_image_level_feature'] = f'{IMAGE_POOLING}/weights' in shapes
   found['use_decoder'] = 'decoder/feature_projection0/weights' in shapes
   if found['use_decoder']:
-    found['decoder_with_separable_conv'] = 'decoder/decoder_conv0_depthwise/depthwise_weights' in shapes
+    found['decoder_with_separable_conv'] = (
+      'decoder/decoder_conv0_depthwise/depthwise_weights' in shapes
+    )
   return found
 
 
 def _depth_multiplier(root_depth, name):
-  depths = {scaled_depth(ROOT_DEPTH, multiplier=multiplier): multiplier for multiplier in DEPTH_MULTIPLIERS}
+  depths = {
+    scaled_depth(ROOT_DEPTH, multiplier=multiplier): multiplier for multiplier in DEPTH_MULTIPLIERS
+  }
   if root_depth not in depths:
-    allowed = ', '.join(f'{depth} (multiplier {multiplier})' for depth, multiplier in depths.items())
-    raise InputError(f'{name}: MobilenetV2/Conv/weights has {root_depth} channels; this toolkit has {allowed}')
+    allowed = ', '.join(
+      f'{depth} (multiplier {multiplier})' for depth, multiplier in depths.items()
+    )
+    raise InputError(
+      f'{name}: MobilenetV2/Conv/weights has {root_depth} channels; this toolkit has {allowed}'
+    )
   return depths[root_depth]
 
 
 def _choose_rest(found, facts, given, name):
   """(dict of the ModelOptions that names do not tell, lines about those that were assumed)."""
   chosen, assumed = {}, []
-  defaults = {'preprocess_images_option': PREPROCESSING[found['model_variant']], 'align_corners': True,
-              'multi_grid': (), 'output_stride': OFFICIAL_STRIDE}
+  defaults = {
+    'preprocess_images_option': PREPROCESSING[found['model_variant']],
+    'align_corners': True,
+    'multi_grid': (),
+    'output_stride': OFFICIAL_STRIDE,
+  }
   for option, default in defaults.items():
     read = getattr(facts, option)
     if option in given:
       chosen[option] = given[option]
       if read not in (None, given[option]) and option != 'output_stride':
-        raise InputError(f'--{option}={_shown(given[option])}: the graph {name} has {_shown(read)}; leave the flag out')
+        raise InputError(
+          f'--{option}={_shown(given[option])}: the graph {name} has {_shown(read)}; leave the '
+          'flag out'
+        )
     elif read is not None:
       chosen[option] = read
     else:
       chosen[option] = default
       if default != () or found['model_variant'] != 'mobilenet_v2':
         assumed.append(f'{option}={_shown(default)}')
-  chosen['atrous_rates'], rates_assumed = _choose_rates(found['num_rates'], chosen['output_stride'], facts, given, name)
+  chosen['atrous_rates'], rates_assumed = _choose_rates(
+    found['num_rates'], chosen['output_stride'], facts, given, name
+  )
   if rates_assumed:
     assumed.append(f'atrous_rates={_shown(chosen["atrous_rates"])}')
   chosen['weight_decay'] = given.get('weight_decay', ModelOptions.weight_decay)
@@ -165,44 +246,69 @@ def _choose_rates(number, stride, facts, given, name):
   rates = given.get('atrous_rates')
   if rates is not None:
     if len(rates) != number:
-      raise InputError(f'--atrous_rates={_shown(rates)}: {name} has {number} atrous branches; give {number or "no"} rates')
+      raise InputError(
+        f'--atrous_rates={_shown(rates)}: {name} has {number} atrous branches; give '
+        f'{number or "no"} rates'
+      )
     return rates, False
   if facts.atrous_rates and facts.output_stride:
     return tuple(max(1, rate * facts.output_stride // stride) for rate in facts.atrous_rates), False
   if number not in (0, 3):
-    raise InputError(f'{name}: has {number} atrous branches, whose rates are not in a checkpoint; give them with '
-                     '--atrous_rates, such as 6,12 for two')
+    raise InputError(
+      f'{name}: has {number} atrous branches, whose rates are not in a checkpoint; give them with '
+      '--atrous_rates, such as 6,12 for two'
+    )
   return (OFFICIAL_RATES[stride] if number else ()), bool(number)
 
 
 def _account(shapes, options, name):
-  """Every variable of the source as used, optimizer state or unknown; checks the shapes of those used."""
+  """Every variable of the source as used, optimizer state or unknown; checks the shapes of those
+  used.
+  """
   used = {}
   for ours, shape in variable_shapes(options).items():
     theirs = official_names.official_name(ours, shapes)
     if theirs not in shapes:
-      raise InputError(f'{name}: lacks {theirs}, which {options.model_variant} with this head has: an architecture that '
-                       'this toolkit does not have, or a damaged model')
+      raise InputError(
+        f'{name}: lacks {theirs}, which {options.model_variant} with this head has: an '
+        'architecture that '
+        'this toolkit does not have, or a damaged model'
+      )
     if shapes[theirs] != shape:
-      raise InputError(f'{name}: variable {theirs} has shape {shapes[theirs]}, this network needs {shape}: an architecture '
-                       'that this toolkit does not have')
+      raise InputError(
+        f'{name}: variable {theirs} has shape {shapes[theirs]}, this network needs {shape}: an '
+        'architecture '
+        'that this toolkit does not have'
+      )
     used[theirs] = ours
   rest = sorted(set(shapes) - set(used) - {checkpoints.GLOBAL_STEP})
   optimizer_state = [each for each in rest if official_names.is_optimizer_state(each)]
   unknown = [each for each in rest if not official_names.is_optimizer_state(each)]
-  backbone = official_names.root_convolution(each.rsplit('/', 1)[0] for each in shapes).split('/')[0] + '/'
-  foreign = [each for each in unknown if re.match(f'{_HEAD_SCOPES}|{backbone}', each)
-             and not re.match(f'{_CLASSIFIER}|{_QUANTIZATION}', each)]
+  backbone = (
+    official_names.root_convolution(each.rsplit('/', 1)[0] for each in shapes).split('/')[0] + '/'
+  )
+  foreign = [
+    each
+    for each in unknown
+    if re.match(f'{_HEAD_SCOPES}|{backbone}', each)
+    and not re.match(f'{_CLASSIFIER}|{_QUANTIZATION}', each)
+  ]
   if foreign:
-    raise InputError(f'{name}: has {len(foreign)} variables that this network does not have, the first is {foreign[0]}: an '
-                     'architecture that this toolkit does not have')
+    raise InputError(
+      f'{name}: has {len(foreign)} variables that this network does not have, the first is '
+      f'{foreign[0]}: an '
+      'architecture that this toolkit does not have'
+    )
   return {'used': tuple(used), 'optimizer_state': tuple(optimizer_state), 'unknown': tuple(unknown)}
 
 
 @functools.lru_cache(maxsize=2)
 def variable_shapes(options):
   """dict of name -> list of ints, the variables of the network that `options` describe."""
-  return {name: variable.shape.as_list() for name, variable in DeepLabV3PredictionModel(options).named_variables.items()}
+  return {
+    name: variable.shape.as_list()
+    for name, variable in DeepLabV3PredictionModel(options).named_variables.items()
+  }
 
 
 def _shown(value):

@@ -1,8 +1,10 @@
 """Official DeepLab weights in and out: found, converted between their form and ours, and written.
 
-`opened` finds the weights (checkpoint, directory, archive or frozen graph), `official_architectures.recognize` says of which
-network they are, `to_ours` and `to_official` convert, `write_directory` leaves the result whole or not at all.
+`opened` finds the weights (checkpoint, directory, archive or frozen graph),
+`official_architectures.recognize` says of which network they are, `to_ours` and `to_official`
+convert, `write_directory` leaves the result whole or not at all.
 """
+
 import contextlib
 import os
 import shutil
@@ -35,7 +37,11 @@ def opened(path):
     InputError: nothing of the kind is there, or it is damaged.
   """
   path = os.path.expanduser(path)
-  if os.path.isdir(path) and not checkpoints.list_prefixes(path) and os.path.isfile(os.path.join(path, _FROZEN_GRAPH)):
+  if (
+    os.path.isdir(path)
+    and not checkpoints.list_prefixes(path)
+    and os.path.isfile(os.path.join(path, _FROZEN_GRAPH))
+  ):
     path = os.path.join(path, _FROZEN_GRAPH)
   if os.path.isfile(path) and archives.is_archive(path):
     with archives.extracted_model(path) as (model, name):
@@ -50,8 +56,11 @@ def _open_file(path):
     return FrozenGraph(path)
   prefix = checkpoints.find(path)
   if os.path.exists(saved_options.path_beside(prefix)):
-    raise InputError(f'checkpoint {prefix}: {saved_options.FILE_NAME} beside it says that it is one of this toolkit; it needs '
-                     'no import')
+    raise InputError(
+      f'checkpoint {prefix}: {saved_options.FILE_NAME} beside it says that it is one of this '
+      'toolkit; it needs '
+      'no import'
+    )
   return checkpoints.Reader(prefix)
 
 
@@ -66,10 +75,13 @@ def to_ours(source, recognized):
     theirs = official_names.official_name(ours, source.shapes)
     value = np.asarray(source.get(theirs))
     if not np.isfinite(value).all():
-      raise InputError(f'{source.prefix}: variable {theirs} holds values that are not finite; get the model again')
+      raise InputError(
+        f'{source.prefix}: variable {theirs} holds values that are not finite; get the model again'
+      )
     tensors[ours] = value.astype(np.float32, copy=False)
   tensors[CONCAT_WEIGHTS] = official_names.reorder_concatenation(
-      tensors[CONCAT_WEIGHTS], before=recognized.order, after=_our_order(recognized.options))
+    tensors[CONCAT_WEIGHTS], before=recognized.order, after=_our_order(recognized.options)
+  )
   if checkpoints.GLOBAL_STEP in source.shapes:
     tensors[checkpoints.GLOBAL_STEP] = source.get(checkpoints.GLOBAL_STEP)
   elif isinstance(source, FrozenGraph):
@@ -91,20 +103,27 @@ def to_official(reader, options):
     InputError: the checkpoint is not of this network, or the official program does not have it.
   """
   if options.model_variant not in PREPROCESSING:
-    raise InputError(f'{reader.prefix}: {options.model_variant} is not a backbone of the official DeepLab; it has '
-                     f'{", ".join(PREPROCESSING)}')
+    raise InputError(
+      f'{reader.prefix}: {options.model_variant} is not a backbone of the official DeepLab; it has '
+      f'{", ".join(PREPROCESSING)}'
+    )
   tensors = {}
   shapes = variable_shapes(options)
   for name, shape in shapes.items():
     if reader.shapes.get(name) != shape:
       have = f'shape {reader.shapes[name]}' if name in reader.shapes else 'nothing'
-      raise InputError(f'{reader.prefix}: has {have} for variable {name}, the network needs {shape}; the architecture must '
-                       'be the checkpoint\'s')
+      raise InputError(
+        f'{reader.prefix}: has {have} for variable {name}, the network needs {shape}; the '
+        'architecture must '
+        "be the checkpoint's"
+      )
     tensors[official_names.official_name(name)] = reader.get(name)
   official = official_names.branch_order(
-      len(options.atrous_rates), image_level=options.use_image_level_feature, official=True)
+    len(options.atrous_rates), image_level=options.use_image_level_feature, official=True
+  )
   tensors[CONCAT_WEIGHTS] = official_names.reorder_concatenation(
-      tensors[CONCAT_WEIGHTS], before=_our_order(options), after=official)
+    tensors[CONCAT_WEIGHTS], before=_our_order(options), after=official
+  )
   if checkpoints.GLOBAL_STEP in reader.shapes:
     tensors[checkpoints.GLOBAL_STEP] = reader.get(checkpoints.GLOBAL_STEP)
   return tensors, sorted(set(reader.shapes) - set(shapes) - {checkpoints.GLOBAL_STEP})
@@ -112,11 +131,13 @@ def to_official(reader, options):
 
 def _our_order(options):
   return official_names.branch_order(
-      len(options.atrous_rates), image_level=options.use_image_level_feature, official=False)
+    len(options.atrous_rates), image_level=options.use_image_level_feature, official=False
+  )
 
 
 def check_output(output_path, source_path, *, overwrite):
-  """Refuses an output directory where a checkpoint would be lost, or where its architecture would be taken for another's.
+  """Refuses an output directory where a checkpoint would be lost, or where its architecture would
+  be taken for another's.
 
   Args:
     output_path: of `write_directory`.
@@ -130,20 +151,28 @@ def check_output(output_path, source_path, *, overwrite):
     raise InputError('--output_path is empty: give a directory for the checkpoint')
   if os.path.exists(output_path) and not os.path.isdir(output_path):
     raise InputError(f'--output_path={output_path}: is a file; give a directory')
-  source_directory = source_path if os.path.isdir(source_path) else os.path.dirname(source_path) or '.'
+  source_directory = (
+    source_path if os.path.isdir(source_path) else os.path.dirname(source_path) or '.'
+  )
   prefixes = checkpoints.list_prefixes(output_path)
   if prefixes and os.path.realpath(source_directory) == os.path.realpath(output_path):
     raise InputError(f'--output_path={output_path}: holds the source; give another directory')
   others = [prefix for prefix in prefixes if os.path.basename(prefix) != checkpoints.FINAL_NAME]
   if others:
-    raise InputError(f'--output_path={output_path}: holds {os.path.basename(others[0])}; give another directory')
+    raise InputError(
+      f'--output_path={output_path}: holds {os.path.basename(others[0])}; give another directory'
+    )
   if prefixes and not overwrite:
-    raise InputError(f'--output_path={output_path}: holds {checkpoints.FINAL_NAME} already; give another directory, or '
-                     '--overwrite')
+    raise InputError(
+      f'--output_path={output_path}: holds {checkpoints.FINAL_NAME} already; give another '
+      'directory, or '
+      '--overwrite'
+    )
 
 
 def write_directory(output_path, tensors, *, model_options=None, class_names=None):
-  """Writes `model.ckpt`, the state file and, if given, the architecture; a kill leaves no checkpoint or the whole.
+  """Writes `model.ckpt`, the state file and, if given, the architecture; a kill leaves no
+  checkpoint or the whole.
 
   Args:
     output_path: directory, made if need be; checked by `check_output`.
@@ -161,7 +190,9 @@ def write_directory(output_path, tensors, *, model_options=None, class_names=Non
     checkpoints.write(os.path.join(aside, checkpoints.FINAL_NAME), tensors)
     if model_options is not None:
       step = tensors.get(checkpoints.GLOBAL_STEP)
-      saved_options.write(aside, model_options, step=None if step is None else int(step), class_names=class_names)
+      saved_options.write(
+        aside, model_options, step=None if step is None else int(step), class_names=class_names
+      )
     checkpoints.update_state(aside, [checkpoints.FINAL_NAME])
     prefix = os.path.join(output_path, checkpoints.FINAL_NAME)
     # Without its index a checkpoint is none: the old one goes first, the new one comes last.
@@ -180,12 +211,18 @@ def differences(options):
   """Lines on what the official program does otherwise than a network with these ModelOptions."""
   lines = []
   if not options.align_corners:
-    lines.append('the network was trained with --align_corners=False, the official program aligns corners: its results will '
-                 'be worse')
+    lines.append(
+      'the network was trained with --align_corners=False, the official program aligns corners: '
+      'its results will '
+      'be worse'
+    )
   official = PREPROCESSING[options.model_variant]
   if options.preprocess_images_option != official:
-    lines.append(f'the network was trained with --preprocess_images_option={options.preprocess_images_option}, the official '
-                 f'program does {official} for {options.model_variant}: its results will be worse')
+    lines.append(
+      'the network was trained with '
+      f'--preprocess_images_option={options.preprocess_images_option}, the official '
+      f'program does {official} for {options.model_variant}: its results will be worse'
+    )
   return lines
 
 
@@ -200,5 +237,8 @@ def official_flags(options):
   if options.atrous_rates:
     flags.append(f'--aspp_with_separable_conv={options.aspp_with_separable_conv}')
   if options.use_decoder:
-    flags += ['--decoder_output_stride=4', f'--decoder_use_separable_conv={options.decoder_with_separable_conv}']
+    flags += [
+      '--decoder_output_stride=4',
+      f'--decoder_use_separable_conv={options.decoder_with_separable_conv}',
+    ]
   return ' '.join(flags)

@@ -1,9 +1,11 @@
-"""What official DeepLab checkpoints (tensorflow/models research/deeplab) have otherwise than ours: few names, and one order.
+"""What official DeepLab checkpoints (tensorflow/models research/deeplab) have otherwise than ours:
+few names, and one order.
 
-Their ASPP concatenates [image_pooling, aspp0, aspp1, ...], ours [aspp0, aspp1, ..., image_pooling], so the weights that read
-the concatenation have the same name and shape, but their blocks of input channels in another order. The decoder's plain
-convolutions have other names. All else agrees.
+Their ASPP concatenates [image_pooling, aspp0, aspp1, ...], ours [aspp0, aspp1, ..., image_pooling],
+so the weights that read the concatenation have the same name and shape, but their blocks of input
+channels in another order. The decoder's plain convolutions have other names. All else agrees.
 """
+
 import re
 
 import numpy as np
@@ -15,16 +17,25 @@ CONCAT_WEIGHTS = 'concat_projection/weights'
 IMAGE_POOLING = 'image_pooling'
 
 # The official program names them with slim.repeat. The second form is accepted too.
-_PLAIN_DECODER = {'decoder/Conv': 'decoder/decoder_conv0/decoder_conv0_1',
-                  'decoder/Conv_1': 'decoder/decoder_conv0/decoder_conv0_2'}
-_PLAIN_DECODER_ALSO = {'decoder/Conv': 'decoder/decoder_conv0', 'decoder/Conv_1': 'decoder/decoder_conv1'}
-_SLOT = re.compile(r'(.+)/(Momentum|Adam|Adam_1|AdaMax|AdaMax_1|RMSProp|RMSProp_1|RMSProp_2|Adagrad|Ftrl|Ftrl_1|'
-                   r'ExponentialMovingAverage)$')
+_PLAIN_DECODER = {
+  'decoder/Conv': 'decoder/decoder_conv0/decoder_conv0_1',
+  'decoder/Conv_1': 'decoder/decoder_conv0/decoder_conv0_2',
+}
+_PLAIN_DECODER_ALSO = {
+  'decoder/Conv': 'decoder/decoder_conv0',
+  'decoder/Conv_1': 'decoder/decoder_conv1',
+}
+_SLOT = re.compile(
+  r'(.+)/(Momentum|Adam|Adam_1|AdaMax|AdaMax_1|RMSProp|RMSProp_1|RMSProp_2|Adagrad|Ftrl|Ftrl_1|'
+  r'ExponentialMovingAverage)$'
+)
 _OPTIMIZER_SCALARS = ('beta1_power', 'beta2_power', 'learning_rate')
 
 
 def official_name(name, there=None):
-  """The official name of our variable `name`; `there`, the names a checkpoint has, decides between two forms."""
+  """The official name of our variable `name`; `there`, the names a checkpoint has, decides between
+  two forms.
+  """
   scope, _, rest = name.partition('/BatchNorm/') if '/BatchNorm/' in name else name.rpartition('/')
   separator = '/BatchNorm/' if '/BatchNorm/' in name else '/'
   if scope not in _PLAIN_DECODER:
@@ -37,7 +48,7 @@ def official_name(name, there=None):
 
 
 def branch_order(num_rates, *, image_level, official):
-  """The scopes of ASPP's branches in the order of their concatenation: the official one, or ours."""
+  """The scopes of ASPP's branches in the order of their concatenation: the official or ours."""
   convolutions = [f'aspp{index}' for index in range(num_rates + 1)]
   pooling = [IMAGE_POOLING] if image_level else []
   return tuple(pooling + convolutions if official else convolutions + pooling)
@@ -58,7 +69,9 @@ def reorder_concatenation(weights, *, before, after):
 
 
 def is_optimizer_state(name):
-  """Whether a checkpoint's variable is a slot of an optimizer (or a moving average), or one of its scalars."""
+  """Whether a checkpoint's variable is a slot of an optimizer (or a moving average), or one of its
+  scalars.
+  """
   return bool(_SLOT.match(name)) or name.split('/')[-1] in _OPTIMIZER_SCALARS
 
 
@@ -69,4 +82,7 @@ def batch_norm_epsilon(scope):
 
 def root_convolution(scopes):
   """The one of `scopes` that is the backbone's first convolution, or None."""
-  return next((scope for scope in scopes if re.fullmatch(r'MobilenetV2/Conv|resnet_v1_\d+/conv1', scope)), None)
+  return next(
+    (scope for scope in scopes if re.fullmatch(r'MobilenetV2/Conv|resnet_v1_\d+/conv1', scope)),
+    None,
+  )

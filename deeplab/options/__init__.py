@@ -1,13 +1,32 @@
 """Every option of the toolkit: name, type, default, allowed values and help, in one place.
 
-An options object is a frozen dataclass that checks itself when it is made, so a wrong value is refused before TensorFlow
-is imported. `flags.py` makes command-line flags out of the classes; as a library, construct them directly.
+An options object is a frozen dataclass that checks itself when it is made, so a wrong value is
+refused before TensorFlow is imported. `flags.py` makes command-line flags out of the classes; as a
+library, construct them directly.
 """
+
 from deeplab.options.checks import CheckedOptions, option
-from deeplab.options.data import ConversionOptions, InspectionOptions, PreviewOptions, TrainingInputOptions
+from deeplab.options.data import (
+  ConversionOptions,
+  InspectionOptions,
+  PreviewOptions,
+  TrainingInputOptions,
+)
 from deeplab.options.model import (
-    COMPUTE_DTYPES, DEPTH_MULTIPLIERS, MODEL_VARIANTS, OUTPUT_STRIDES, PREPROCESS_IMAGES_OPTIONS, RESNET_VARIANTS,
-    ComputeOptions, ModelOptions)
+  COMPUTE_DTYPES,
+  DEPTH_MULTIPLIERS,
+  MODEL_VARIANTS,
+  OUTPUT_STRIDES,
+  PREPROCESS_IMAGES_OPTIONS,
+  RESNET_VARIANTS,
+  ComputeOptions,
+  ModelOptions,
+)
 from deeplab.options.official import ExportOptions, ImportOptions
-from deeplab.options.prediction import OUTPUT_TYPES, EvaluationOptions, InferenceOptions, PredictionOptions
+from deeplab.options.prediction import (
+  OUTPUT_TYPES,
+  EvaluationOptions,
+  InferenceOptions,
+  PredictionOptions,
+)
 from deeplab.options.training import LossOptions, RunOptions, TrainingOptions, ValidationOptions

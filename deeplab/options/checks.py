@@ -1,27 +1,51 @@
-"""Options that check themselves when they are made, so a wrong value is refused before TensorFlow is imported."""
+"""Options that check themselves when they are made, so a wrong value is refused before TensorFlow
+is imported.
+"""
+
 import dataclasses
 
 from deeplab.errors import InputError
 
 
-def option(default, help, *, choices=None, minimum=None, above=None, maximum=None, required=False, not_empty=None):
+def option(
+  default,
+  help,
+  *,
+  choices=None,
+  minimum=None,
+  above=None,
+  maximum=None,
+  required=False,
+  not_empty=None,
+):
   """A dataclass field with what a flag needs to know.
 
   Args:
     default: the value when nothing is given; a tuple marks an option that may be repeated.
     help: one or two sentences for `--help`.
     choices: allowed values, or None.
-    minimum, above, maximum: inclusive lower, exclusive lower and inclusive upper bound, of each element of a tuple too.
+    minimum, above, maximum: inclusive lower, exclusive lower and inclusive upper bound, of each
+      element of a tuple too.
     required: True when a command cannot run without it.
-    not_empty: what to give instead of an empty text, such as 'a directory'; None where an empty text may be given.
+    not_empty: what to give instead of an empty text, such as 'a directory'; None where an empty
+      text may be given.
   """
-  return dataclasses.field(default=default, metadata=dict(
-      help=help, choices=choices, minimum=minimum, above=above, maximum=maximum, required=required,
-      not_empty=not_empty))
+  return dataclasses.field(
+    default=default,
+    metadata=dict(
+      help=help,
+      choices=choices,
+      minimum=minimum,
+      above=above,
+      maximum=maximum,
+      required=required,
+      not_empty=not_empty,
+    ),
+  )
 
 
 class CheckedOptions:
-  """Checks each field against its metadata on construction; subclasses add checks between fields."""
+  """Checks each field against its metadata when made; subclasses add checks between fields."""
 
   group = ''  # The heading in --help.
 

@@ -1,4 +1,5 @@
 """Files to records, and records to training batches."""
+
 import dataclasses
 
 from deeplab.errors import InputError
@@ -12,46 +13,86 @@ class TrainingInputOptions(CheckedOptions):
   group = 'Training input'
 
   filenames: tuple[str, ...] = option(
-      (), 'TFRecord files to train on: paths, globs or directories, repeated.', required=True)
+    (), 'TFRecord files to train on: paths, globs or directories, repeated.', required=True
+  )
   batch_size: int = option(12, 'Images in a batch, over all devices.', minimum=1)
   min_rescale_factor: float = option(0.5, 'Smallest random scale of an image.', above=0.0)
   max_rescale_factor: float = option(2.0, 'Largest random scale of an image.', above=0.0)
   rescale_step_size: float | None = option(
-      None, 'Draw the scale from steps of this size instead of uniformly.', above=0.0)
+    None, 'Draw the scale from steps of this size instead of uniformly.', above=0.0
+  )
   crop_size_height: int = option(
-      513, 'Height of the training crop; best is a multiple of the output stride plus 1.', minimum=1, maximum=16385)
+    513,
+    'Height of the training crop; best is a multiple of the output stride plus 1.',
+    minimum=1,
+    maximum=16385,
+  )
   crop_size_width: int = option(
-      513, 'Width of the training crop; best is a multiple of the output stride plus 1.', minimum=1, maximum=16385)
-  ignore_label: int = option(255, 'Label value that counts neither in the loss nor in the mIOU.', minimum=0, maximum=65535)
+    513,
+    'Width of the training crop; best is a multiple of the output stride plus 1.',
+    minimum=1,
+    maximum=16385,
+  )
+  ignore_label: int = option(
+    255, 'Label value that counts neither in the loss nor in the mIOU.', minimum=0, maximum=65535
+  )
   pad_imagenet_mean: bool = option(
-      False, 'Pad images with the ImageNet mean instead of 127.5. Use it with subtract_imagenet_mean.')
+    False, 'Pad images with the ImageNet mean instead of 127.5. Use it with subtract_imagenet_mean.'
+  )
   random_vertical_flip: bool = option(False, 'Flip images upside down with probability 1/2.')
   max_rotation_degrees: float = option(
-      0.0, 'Rotate by a random angle up to this, either way; the corners are padded.', minimum=0.0, maximum=180.0)
+    0.0,
+    'Rotate by a random angle up to this, either way; the corners are padded.',
+    minimum=0.0,
+    maximum=180.0,
+  )
   color_jitter: float = option(
-      0.0, 'Multiply brightness, contrast and saturation by random factors from 1 - this to 1 + this.',
-      minimum=0.0, maximum=1.0)
+    0.0,
+    'Multiply brightness, contrast and saturation by random factors from 1 - this to 1 + this.',
+    minimum=0.0,
+    maximum=1.0,
+  )
   seed: int | None = option(
-      None, 'Makes the batches reproducible, whatever the number of threads. Left out: other batches in each run.', minimum=0,
-      maximum=2 ** 31 - 1)
+    None,
+    'Makes the batches reproducible, whatever the number of threads. Left out: other batches in '
+    'each run.',
+    minimum=0,
+    maximum=2**31 - 1,
+  )
   shuffle_buffer_size: int = option(
-      10000, 'Records to draw the next one from. More mix better where the shards are sorted; 1 keeps the order of the files.',
-      minimum=1)
+    10000,
+    'Records to draw the next one from. More mix better where the shards are sorted; 1 keeps the '
+    'order of the files.',
+    minimum=1,
+  )
   shuffle_buffer_mb: int = option(
-      1024, 'Memory bound of that buffer in MB of encoded records: it holds fewer records where they are large.', minimum=1)
+    1024,
+    'Memory bound of that buffer in MB of encoded records: it holds fewer records where they are '
+    'large.',
+    minimum=1,
+  )
   num_input_threads: int | None = option(
-      None, 'Threads that decode and augment. Default: one for each core.', minimum=1)
+    None, 'Threads that decode and augment. Default: one for each core.', minimum=1
+  )
   skip_bad_records: bool = option(
-      False, 'Look through all records before training, list those that cannot be used, and go on without them, '
-      'instead of stopping at the first.')
+    False,
+    'Look through all records before training, list those that cannot be used, and go on without '
+    'them, '
+    'instead of stopping at the first.',
+  )
   max_image_pixels: int = option(
-      100_000_000, 'A record with a larger image is refused, before it is decoded into three bytes a pixel.', minimum=1)
+    100_000_000,
+    'A record with a larger image is refused, before it is decoded into three bytes a pixel.',
+    minimum=1,
+  )
 
   def __post_init__(self):
     super().__post_init__()
     if self.min_rescale_factor > self.max_rescale_factor:
-      raise InputError(f'--min_rescale_factor={self.min_rescale_factor}: must not exceed '
-                       f'--max_rescale_factor={self.max_rescale_factor}')
+      raise InputError(
+        f'--min_rescale_factor={self.min_rescale_factor}: must not exceed '
+        f'--max_rescale_factor={self.max_rescale_factor}'
+      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,28 +103,59 @@ class ConversionOptions(CheckedOptions):
 
   labels_dir: str | None = option(None, 'Directory of the label files.', required=True)
   images_dir: str | None = option(None, 'Directory of the image files.', required=True)
-  split: str | None = option(None, 'Name of the data set, such as train: it names the records.', required=True)
+  split: str | None = option(
+    None, 'Name of the data set, such as train: it names the records.', required=True
+  )
   list_path: str | None = option(
-      None, 'Text file with one basename (no extension) a line. Left out: every basename that has an image and a label.')
-  labels_ext: str = option('.png', 'Extension of the label files: .png, or .mat for SBD (needs scipy).')
+    None,
+    'Text file with one basename (no extension) a line. Left out: every basename that has an image '
+    'and a label.',
+  )
+  labels_ext: str = option(
+    '.png', 'Extension of the label files: .png, or .mat for SBD (needs scipy).'
+  )
   images_ext: str = option('.jpg', 'Extension of the image files, JPEG or PNG.')
-  output_dir: str = option('.', 'Directory to write to. The reference layout makes the directory SPLIT in it.',
-                           not_empty='a directory')
+  output_dir: str = option(
+    '.',
+    'Directory to write to. The reference layout makes the directory SPLIT in it.',
+    not_empty='a directory',
+  )
   record_format: str = option(
-      'basic', "basic: SPLIT/SPLIT-00001-of-N.tfrecord with the reference's features; official: SPLIT-00000-of-N.tfrecord with "
-      'those of research/deeplab. This toolkit reads both.', choices=('basic', 'official'))
+    'basic',
+    "basic: SPLIT/SPLIT-00001-of-N.tfrecord with the reference's features; official: "
+    'SPLIT-00000-of-N.tfrecord with '
+    'those of research/deeplab. This toolkit reads both.',
+    choices=('basic', 'official'),
+  )
   num_per_shard: int = option(1024, 'Records in a file.', minimum=1)
-  num_workers: int | None = option(None, 'Processes that check the files. Default: one for each core.', minimum=1)
+  num_workers: int | None = option(
+    None, 'Processes that check the files. Default: one for each core.', minimum=1
+  )
   num_classes: int | None = option(
-      None, 'Refuse labels with a value that is neither below this nor --ignore_label. Left out: any value is taken, and the '
-      'summary shows which.', minimum=1, maximum=65535)
-  ignore_label: int = option(255, 'Label value of pixels that do not count.', minimum=0, maximum=65535)
+    None,
+    'Refuse labels with a value that is neither below this nor --ignore_label. Left out: any value '
+    'is taken, and the '
+    'summary shows which.',
+    minimum=1,
+    maximum=65535,
+  )
+  ignore_label: int = option(
+    255, 'Label value of pixels that do not count.', minimum=0, maximum=65535
+  )
   label_colormap: str | None = option(
-      None, 'Colours of the classes, for labels stored as colours: voc, cityscapes, ade20k or a file of lines '
-      '"index r g b [name]".')
+    None,
+    'Colours of the classes, for labels stored as colours: voc, cityscapes, ade20k or a file of '
+    'lines '
+    '"index r g b [name]".',
+  )
   label_offset: int = option(
-      0, 'Add this to each label value but --ignore_label. Values that fall below 0 become --ignore_label: -1 makes class 0 '
-      'of ADE20K ignored.', minimum=-65535, maximum=65535)
+    0,
+    'Add this to each label value but --ignore_label. Values that fall below 0 become '
+    '--ignore_label: -1 makes class 0 '
+    'of ADE20K ignored.',
+    minimum=-65535,
+    maximum=65535,
+  )
   max_image_pixels: int = option(100_000_000, 'A larger image is refused.', minimum=1)
 
   def __post_init__(self):
@@ -92,7 +164,10 @@ class ConversionOptions(CheckedOptions):
       extension = getattr(self, name)
       object.__setattr__(self, name, extension if extension.startswith('.') else f'.{extension}')
     if self.split in ('.', '..') or '/' in self.split:
-      raise InputError(f'--split={self.split}: must be a plain name such as train; --output_dir says where the records go')
+      raise InputError(
+        f'--split={self.split}: must be a plain name such as train; --output_dir says where the '
+        'records go'
+      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,18 +177,33 @@ class InspectionOptions(CheckedOptions):
   group = 'Inspection'
 
   filenames: tuple[str, ...] = option(
-      (), 'TFRecord files to look at: paths, globs or directories, repeated.', required=True)
+    (), 'TFRecord files to look at: paths, globs or directories, repeated.', required=True
+  )
   num_classes: int | None = option(
-      None, 'Report records with a label value that is neither below this nor --ignore_label. Left out: any value is taken.',
-      minimum=1, maximum=65535)
-  ignore_label: int = option(255, 'Label value of pixels that do not count.', minimum=0, maximum=65535)
+    None,
+    'Report records with a label value that is neither below this nor --ignore_label. Left out: '
+    'any value is taken.',
+    minimum=1,
+    maximum=65535,
+  )
+  ignore_label: int = option(
+    255, 'Label value of pixels that do not count.', minimum=0, maximum=65535
+  )
   class_names: str | None = option(
-      None, 'Names in the histogram: voc, cityscapes, ade20k or a file with one name a line.')
-  label_colormap: str = option('voc', 'Colours in the contact sheet: voc, cityscapes, ade20k or a file.')
-  contact_sheet: str | None = option(None, 'PNG to write, with samples and their labels laid over them.',
-                                     not_empty='a file name')
-  num_samples: int = option(16, 'Samples in the contact sheet, spread over the records.', minimum=1, maximum=400)
-  max_image_pixels: int = option(100_000_000, 'A record with a larger image is reported as bad.', minimum=1)
+    None, 'Names in the histogram: voc, cityscapes, ade20k or a file with one name a line.'
+  )
+  label_colormap: str = option(
+    'voc', 'Colours in the contact sheet: voc, cityscapes, ade20k or a file.'
+  )
+  contact_sheet: str | None = option(
+    None, 'PNG to write, with samples and their labels laid over them.', not_empty='a file name'
+  )
+  num_samples: int = option(
+    16, 'Samples in the contact sheet, spread over the records.', minimum=1, maximum=400
+  )
+  max_image_pixels: int = option(
+    100_000_000, 'A record with a larger image is reported as bad.', minimum=1
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,5 +216,7 @@ class PreviewOptions(CheckedOptions):
   num_batches: int = option(2, 'Batches to draw.', minimum=1, maximum=100)
   start_step: int = option(0, 'First batch to draw, counted from 0.', minimum=0)
   num_classes: int = option(21, 'Number of classes, background included.', minimum=1, maximum=65535)
-  class_names: str | None = option(None, 'Names in the legend: voc, cityscapes, ade20k or a file with one name a line.')
+  class_names: str | None = option(
+    None, 'Names in the legend: voc, cityscapes, ade20k or a file with one name a line.'
+  )
   label_colormap: str = option('voc', 'Colours of the classes: voc, cityscapes, ade20k or a file.')

@@ -1,4 +1,5 @@
 """What the network is, and how it is computed."""
+
 import dataclasses
 
 from deeplab.errors import InputError
@@ -7,52 +8,83 @@ from deeplab.options.checks import CheckedOptions, option
 RESNET_VARIANTS = ('resnet_v1_50', 'resnet_v1_101', 'resnet_v2_50', 'resnet_v2_101')
 MODEL_VARIANTS = RESNET_VARIANTS + ('mobilenet_v2',)
 OUTPUT_STRIDES = (8, 16, 32)
-PREPROCESS_IMAGES_OPTIONS = ('subtract_imagenet_mean', 'zero_mean_unit_range', 'subtract_official_mean')
+PREPROCESS_IMAGES_OPTIONS = (
+  'subtract_imagenet_mean',
+  'zero_mean_unit_range',
+  'subtract_official_mean',
+)
 COMPUTE_DTYPES = ('float32', 'bfloat16', 'float16')
 DEPTH_MULTIPLIERS = (0.35, 0.5, 0.75, 1.0, 1.4)
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelOptions(CheckedOptions):
-  """What the network is. Saved as JSON beside each checkpoint; shared by trainer, evaluator and inferencer."""
+  """What the network is.
+
+  Saved as JSON beside each checkpoint; shared by trainer, evaluator and inferencer.
+  """
 
   group = 'Model'
 
   model_variant: str = option('resnet_v2_101', 'Backbone.', choices=MODEL_VARIANTS)
   output_stride: int = option(
-      16, 'Ratio of the input size to the size of the features ASPP sees. Smaller is finer, slower and needs more memory.',
-      choices=OUTPUT_STRIDES)
+    16,
+    'Ratio of the input size to the size of the features ASPP sees. Smaller is finer, slower and '
+    'needs more memory.',
+    choices=OUTPUT_STRIDES,
+  )
   num_classes: int = option(21, 'Number of classes, background included.', minimum=1, maximum=65535)
   weight_decay: float = option(
-      5e-4, 'L2 weight decay on convolution weights; also part of the Loss that the evaluator reports.', minimum=0.0)
+    5e-4,
+    'L2 weight decay on convolution weights; also part of the Loss that the evaluator reports.',
+    minimum=0.0,
+  )
   preprocess_images_option: str = option(
-      'subtract_imagenet_mean',
-      'How the network normalizes pixels: subtract the RGB mean, or map [0, 255] to [-1, 1].',
-      choices=PREPROCESS_IMAGES_OPTIONS)
+    'subtract_imagenet_mean',
+    'How the network normalizes pixels: subtract the RGB mean, or map [0, 255] to [-1, 1].',
+    choices=PREPROCESS_IMAGES_OPTIONS,
+  )
   use_image_level_feature: bool = option(True, 'Add the globally pooled branch to ASPP.')
   atrous_rates: tuple[int, ...] = option(
-      (), 'Rates of the 3x3 ASPP branches, repeated or comma-separated: 6,12,18 at stride 16, 12,24,36 at stride 8. '
-      'None: no such branches.', minimum=1)
-  aspp_with_separable_conv: bool = option(False, 'Separable instead of plain 3x3 convolutions in ASPP.')
+    (),
+    'Rates of the 3x3 ASPP branches, repeated or comma-separated: 6,12,18 at stride 16, 12,24,36 '
+    'at stride 8. '
+    'None: no such branches.',
+    minimum=1,
+  )
+  aspp_with_separable_conv: bool = option(
+    False, 'Separable instead of plain 3x3 convolutions in ASPP.'
+  )
   use_decoder: bool = option(False, 'Add the decoder of DeepLabv3+.')
-  decoder_with_separable_conv: bool = option(True, 'Separable instead of plain 3x3 convolutions in the decoder.')
+  decoder_with_separable_conv: bool = option(
+    True, 'Separable instead of plain 3x3 convolutions in the decoder.'
+  )
   align_corners: bool = option(
-      False, 'Bilinear resizes in the network align the corner pixels, as official DeepLab weights expect.')
+    False,
+    'Bilinear resizes in the network align the corner pixels, as official DeepLab weights expect.',
+  )
   depth_multiplier: float = option(
-      1.0, 'Width of mobilenet_v2 relative to the standard one.', choices=DEPTH_MULTIPLIERS)
+    1.0, 'Width of mobilenet_v2 relative to the standard one.', choices=DEPTH_MULTIPLIERS
+  )
   multi_grid: tuple[int, ...] = option(
-      (), 'Three extra rates of the units in the last ResNet block, such as 1,2,4.', minimum=1)
+    (), 'Three extra rates of the units in the last ResNet block, such as 1,2,4.', minimum=1
+  )
 
   def __post_init__(self):
     super().__post_init__()
     if self.multi_grid and len(self.multi_grid) != 3:
-      raise InputError(f'--multi_grid={",".join(map(str, self.multi_grid))}: must be three rates, one for each unit of '
-                       'the last ResNet block, such as 1,2,4')
+      raise InputError(
+        f'--multi_grid={",".join(map(str, self.multi_grid))}: must be three rates, one for each '
+        'unit of '
+        'the last ResNet block, such as 1,2,4'
+      )
     if self.multi_grid and self.model_variant not in RESNET_VARIANTS:
       raise InputError(f'--multi_grid: {self.model_variant} has no ResNet block; leave it out')
     if self.depth_multiplier != 1.0 and self.model_variant != 'mobilenet_v2':
-      raise InputError(f'--depth_multiplier={self.depth_multiplier}: only mobilenet_v2 has one, not '
-                       f'{self.model_variant}; leave it out')
+      raise InputError(
+        f'--depth_multiplier={self.depth_multiplier}: only mobilenet_v2 has one, not '
+        f'{self.model_variant}; leave it out'
+      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +94,13 @@ class ComputeOptions(CheckedOptions):
   group = 'Computation'
 
   compute_dtype: str = option(
-      'float32', 'Type of activations and convolutions. Variables, statistics, softmax and loss stay float32. float16 needs a '
-      'GPU.', choices=COMPUTE_DTYPES)
-  jit_compile: bool = option(False, 'Compile with XLA: a slower start for faster steps on a GPU; on a CPU the steps are slower.')
+    'float32',
+    'Type of activations and convolutions. Variables, statistics, softmax and loss stay float32. '
+    'float16 needs a '
+    'GPU.',
+    choices=COMPUTE_DTYPES,
+  )
+  jit_compile: bool = option(
+    False,
+    'Compile with XLA: a slower start for faster steps on a GPU; on a CPU the steps are slower.',
+  )

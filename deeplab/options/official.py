@@ -1,4 +1,5 @@
 """Import and export of official DeepLab weights."""
+
 import dataclasses
 
 from deeplab.options.checks import CheckedOptions, option
@@ -12,33 +13,63 @@ class ImportOptions(CheckedOptions):
   group = 'Import'
 
   ckpt_path: str | None = option(
-      None, 'Official DeepLab weights: a checkpoint prefix, a directory, an archive of the model zoo (.tar.gz), or a '
-      'frozen_inference_graph.pb.', required=True)
+    None,
+    'Official DeepLab weights: a checkpoint prefix, a directory, an archive of the model zoo '
+    '(.tar.gz), or a '
+    'frozen_inference_graph.pb.',
+    required=True,
+  )
   output_path: str | None = option(
-      None, 'Directory for model.ckpt and, beside it, the architecture as JSON.', required=True)
+    None, 'Directory for model.ckpt and, beside it, the architecture as JSON.', required=True
+  )
   overwrite: bool = option(False, 'Replace the result of an earlier import.')
   output_stride: int | None = option(
-      None, 'Output stride to save; evaluation and inference may choose another. Default: that of the graph, or 16.',
-      choices=OUTPUT_STRIDES)
+    None,
+    'Output stride to save; evaluation and inference may choose another. Default: that of the '
+    'graph, or 16.',
+    choices=OUTPUT_STRIDES,
+  )
   atrous_rates: tuple[int, ...] = option(
-      (), 'Rates of the atrous branches at that stride. Default: those of the graph, or the official 6,12,18 at stride 16, '
-      '12,24,36 at 8.', minimum=1)
+    (),
+    'Rates of the atrous branches at that stride. Default: those of the graph, or the official '
+    '6,12,18 at stride 16, '
+    '12,24,36 at 8.',
+    minimum=1,
+  )
   multi_grid: tuple[int, ...] = option(
-      (), 'Extra rates of the last ResNet block that the weights were trained with. Default: those of the graph, or none.',
-      minimum=1)
+    (),
+    'Extra rates of the last ResNet block that the weights were trained with. Default: those of '
+    'the graph, or none.',
+    minimum=1,
+  )
   preprocess_images_option: str | None = option(
-      None, 'Normalization the weights were trained with. Default: that of the graph, or the official one of the backbone.',
-      choices=PREPROCESS_IMAGES_OPTIONS)
+    None,
+    'Normalization the weights were trained with. Default: that of the graph, or the official one '
+    'of the backbone.',
+    choices=PREPROCESS_IMAGES_OPTIONS,
+  )
   align_corners: bool | None = option(
-      None, 'Whether the bilinear resizes align corners. Default: as in the graph, or as the official program: True.')
+    None,
+    'Whether the bilinear resizes align corners. Default: as in the graph, or as the official '
+    'program: True.',
+  )
   weight_decay: float = option(
-      4e-5, 'L2 weight decay to save, the official default; part of the Loss that the evaluator reports.', minimum=0.0)
+    4e-5,
+    'L2 weight decay to save, the official default; part of the Loss that the evaluator reports.',
+    minimum=0.0,
+  )
   model_variant: str | None = option(
-      None, 'Refuse other backbones than this. Not needed: the names tell.', choices=MODEL_VARIANTS)
+    None, 'Refuse other backbones than this. Not needed: the names tell.', choices=MODEL_VARIANTS
+  )
   num_classes: int | None = option(
-      None, 'Refuse another number of classes than this. Not needed: the shapes tell.', minimum=1, maximum=65535)
+    None,
+    'Refuse another number of classes than this. Not needed: the shapes tell.',
+    minimum=1,
+    maximum=65535,
+  )
   class_names: str | None = option(
-      None, 'Names of the classes to save: voc, cityscapes, ade20k, or a file with one name a line.')
+    None, 'Names of the classes to save: voc, cityscapes, ade20k, or a file with one name a line.'
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +79,7 @@ class ExportOptions(CheckedOptions):
   group = 'Export'
 
   ckpt_path: str | None = option(
-      None, 'Checkpoint of this toolkit: its prefix, or a directory that holds one.', required=True)
+    None, 'Checkpoint of this toolkit: its prefix, or a directory that holds one.', required=True
+  )
   output_path: str | None = option(None, 'Directory for the official model.ckpt.', required=True)
   overwrite: bool = option(False, 'Replace the result of an earlier export.')

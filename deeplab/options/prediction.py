@@ -1,4 +1,5 @@
 """Evaluation and inference."""
+
 import dataclasses
 import os
 import re
@@ -17,32 +18,58 @@ class PredictionOptions(CheckedOptions):
   group = 'Prediction'
 
   batch_size: int = option(
-      1, 'Images (or tiles) computed at once. Only images of one size share a batch, so the numbers are those of batch 1.',
-      minimum=1)
+    1,
+    'Images (or tiles) computed at once. Only images of one size share a batch, so the numbers are '
+    'those of batch 1.',
+    minimum=1,
+  )
   eval_scales: tuple[float, ...] = option(
-      (1.0,), 'Scales at which each image is predicted; the result is the mean of the softmax over scales and flips.',
-      minimum=0.1, maximum=8.0)
+    (1.0,),
+    'Scales at which each image is predicted; the result is the mean of the softmax over scales '
+    'and flips.',
+    minimum=0.1,
+    maximum=8.0,
+  )
   add_flipped_images: bool = option(False, 'Predict the mirrored image too, and average.')
   eval_pad: str = option(
-      'none', 'Padding at the bottom and right before the network, cropped off afterwards: none; stride (to the next '
-      'multiple of the output stride plus 1); or HEIGHTxWIDTH such as 513x513, for smaller images. Weights with '
-      '--align_corners want stride or a fixed size: official MobileNetV2 weights gave mIOU 0.796 on 8 PASCAL VOC images of '
-      'native size, 0.853 with stride, 0.859 with 513x513.')
+    'none',
+    'Padding at the bottom and right before the network, cropped off afterwards: none; stride (to '
+    'the next '
+    'multiple of the output stride plus 1); or HEIGHTxWIDTH such as 513x513, for smaller images. '
+    'Weights with '
+    '--align_corners want stride or a fixed size: official MobileNetV2 weights gave mIOU 0.796 on '
+    '8 PASCAL VOC images of '
+    'native size, 0.853 with stride, 0.859 with 513x513.',
+  )
   tile_size: int | None = option(
-      None, 'Predict images larger than this in square tiles with this side, for images that do not fit in memory; best is '
-      'a multiple of the output stride plus 1.', minimum=2)
+    None,
+    'Predict images larger than this in square tiles with this side, for images that do not fit in '
+    'memory; best is '
+    'a multiple of the output stride plus 1.',
+    minimum=2,
+  )
   tile_overlap: int | None = option(
-      None, 'Pixels that neighbouring tiles share; there the results are blended. Default: a quarter of --tile_size.', minimum=0)
+    None,
+    'Pixels that neighbouring tiles share; there the results are blended. Default: a quarter of '
+    '--tile_size.',
+    minimum=0,
+  )
 
   def __post_init__(self):
     super().__post_init__()
     if not self.eval_scales:
       raise InputError('--eval_scales: give at least one scale, 1.0 for the image as it is')
-    self.pad_size  # Refuses what it cannot read.
+    _ = self.pad_size  # Refuses what it cannot read.
     if self.tile_size is None and self.tile_overlap is not None:
       raise InputError(f'--tile_overlap={self.tile_overlap}: give --tile_size too')
-    if self.tile_size is not None and self.tile_overlap is not None and self.tile_overlap > self.tile_size // 2:
-      raise InputError(f'--tile_overlap={self.tile_overlap}: must be at most half of --tile_size={self.tile_size}')
+    if (
+      self.tile_size is not None
+      and self.tile_overlap is not None
+      and self.tile_overlap > self.tile_size // 2
+    ):
+      raise InputError(
+        f'--tile_overlap={self.tile_overlap}: must be at most half of --tile_size={self.tile_size}'
+      )
     if self.tile_size is not None and self.pad_size not in (None, 'stride'):
       raise InputError(f'--eval_pad={self.eval_pad}: with --tile_size it must be none or stride')
 
@@ -53,25 +80,38 @@ class PredictionOptions(CheckedOptions):
       return None if self.eval_pad == 'none' else 'stride'
     match = re.fullmatch(r'([1-9]\d*)x([1-9]\d*)', self.eval_pad, flags=re.ASCII)
     if not match:
-      raise InputError(f'--eval_pad={self.eval_pad}: must be none, stride, or HEIGHTxWIDTH such as 513x513')
+      raise InputError(
+        f'--eval_pad={self.eval_pad}: must be none, stride, or HEIGHTxWIDTH such as 513x513'
+      )
     size = int(match.group(1)), int(match.group(2))
     if max(size) > _MAX_PAD_SIZE:
-      raise InputError(f'--eval_pad={self.eval_pad}: must be at most {_MAX_PAD_SIZE}x{_MAX_PAD_SIZE}; larger images need '
-                       '--tile_size')
+      raise InputError(
+        f'--eval_pad={self.eval_pad}: must be at most {_MAX_PAD_SIZE}x{_MAX_PAD_SIZE}; larger '
+        'images need '
+        '--tile_size'
+      )
     return size
 
   @property
   def overlap(self):
     """Pixels that neighbouring tiles share at least, or None without tiles."""
-    return self.tile_size // 4 if self.tile_size and self.tile_overlap is None else self.tile_overlap
+    return (
+      self.tile_size // 4 if self.tile_size and self.tile_overlap is None else self.tile_overlap
+    )
 
   def check_against(self, model_options):
     """Raises InputError where the tiles are too small for the network."""
     if self.tile_size is not None and self.tile_size <= model_options.output_stride:
-      raise InputError(f'--tile_size={self.tile_size}: must be greater than --output_stride={model_options.output_stride}')
+      raise InputError(
+        f'--tile_size={self.tile_size}: must be greater than '
+        f'--output_stride={model_options.output_stride}'
+      )
     if self.tile_size is not None and self.tile_size - self.overlap < model_options.output_stride:
-      raise InputError(f'--tile_overlap={self.overlap}: must be smaller than --tile_size={self.tile_size} by at least '
-                       f'--output_stride={model_options.output_stride}')
+      raise InputError(
+        f'--tile_overlap={self.overlap}: must be smaller than --tile_size={self.tile_size} by at '
+        'least '
+        f'--output_stride={model_options.output_stride}'
+      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,24 +121,47 @@ class EvaluationOptions(CheckedOptions):
   group = 'Evaluation'
 
   filenames: tuple[str, ...] = option(
-      (), 'TFRecord files to evaluate on: paths, globs or directories, repeated.', required=True)
-  ckpt_path: str | None = option(None, 'Checkpoint: its prefix, or a directory that holds one.', required=True)
-  ignore_label: int = option(255, 'Label value that counts neither in the loss nor in the mIOU.', minimum=0, maximum=65535)
+    (), 'TFRecord files to evaluate on: paths, globs or directories, repeated.', required=True
+  )
+  ckpt_path: str | None = option(
+    None, 'Checkpoint: its prefix, or a directory that holds one.', required=True
+  )
+  ignore_label: int = option(
+    255, 'Label value that counts neither in the loss nor in the mIOU.', minimum=0, maximum=65535
+  )
   class_names: str | None = option(
-      None, 'Names of the classes: voc, cityscapes, ade20k, or a file with one name a line. Default: those saved beside the '
-      'checkpoint, else their numbers.')
-  colormap: str = option('voc', 'Colours in the report: voc, cityscapes, ade20k, or a file of `index r g b [name]` lines.')
+    None,
+    'Names of the classes: voc, cityscapes, ade20k, or a file with one name a line. Default: those '
+    'saved beside the '
+    'checkpoint, else their numbers.',
+  )
+  colormap: str = option(
+    'voc',
+    'Colours in the report: voc, cityscapes, ade20k, or a file of `index r g b [name]` lines.',
+  )
   report_path: str | None = option(
-      None, 'Directory for report.html, report.json, per_class.csv, confusion.csv and pictures.', not_empty='a directory')
-  num_worst_images: int = option(12, 'Images with the lowest mIOU that the report shows.', minimum=0, maximum=1000)
+    None,
+    'Directory for report.html, report.json, per_class.csv, confusion.csv and pictures.',
+    not_empty='a directory',
+  )
+  num_worst_images: int = option(
+    12, 'Images with the lowest mIOU that the report shows.', minimum=0, maximum=1000
+  )
   boundary_iou: bool = option(
-      False, 'Also the IoU of the bands along the borders of the classes, whose width is 2 % of the image diagonal.')
+    False,
+    'Also the IoU of the bands along the borders of the classes, whose width is 2 % of the image '
+    'diagonal.',
+  )
   all_checkpoints: bool = option(
-      False, 'Evaluate every checkpoint of the directory --ckpt_path, oldest first, and end with a table.')
+    False,
+    'Evaluate every checkpoint of the directory --ckpt_path, oldest first, and end with a table.',
+  )
   watch: bool = option(
-      False, 'Then wait for new checkpoints in the directory --ckpt_path and evaluate each.')
+    False, 'Then wait for new checkpoints in the directory --ckpt_path and evaluate each.'
+  )
   watch_timeout: float = option(
-      3600.0, 'Seconds without a new checkpoint after which --watch ends.', above=0.0)
+    3600.0, 'Seconds without a new checkpoint after which --watch ends.', above=0.0
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,30 +171,60 @@ class InferenceOptions(CheckedOptions):
   group = 'Inference'
 
   input_file_list: str | None = option(None, 'Text file with one image path a line.')
-  input: tuple[str, ...] = option((), 'Image file, directory or glob to predict; repeated, instead of --input_file_list.')
+  input: tuple[str, ...] = option(
+    (), 'Image file, directory or glob to predict; repeated, instead of --input_file_list.'
+  )
   recursive: bool = option(False, 'Look into the sub-directories of directories too.')
-  ckpt_path: str | None = option(None, 'Checkpoint: its prefix, or a directory that holds one.', required=True)
-  output_path: str = option('/tmp/deeplabv3/pred/', 'Directory for the predictions.', not_empty='a directory')
+  ckpt_path: str | None = option(
+    None, 'Checkpoint: its prefix, or a directory that holds one.', required=True
+  )
+  output_path: str = option(
+    '/tmp/deeplabv3/pred/', 'Directory for the predictions.', not_empty='a directory'
+  )
   output_type: tuple[str, ...] = option(
-      ('color',), 'What to write for each image, repeated or comma-separated: color (RGB PNG); ids (grey PNG, values = '
-      'classes, 16-bit above 256 classes); palette (a PNG that is both); overlay (colours over the image); probabilities '
-      '(npz, float16 [height, width, num_classes]); contact_sheet (pages of image, prediction and overlay).',
-      choices=OUTPUT_TYPES)
+    ('color',),
+    'What to write for each image, repeated or comma-separated: color (RGB PNG); ids (grey PNG, '
+    'values = '
+    'classes, 16-bit above 256 classes); palette (a PNG that is both); overlay (colours over the '
+    'image); probabilities '
+    '(npz, float16 [height, width, num_classes]); contact_sheet (pages of image, prediction and '
+    'overlay).',
+    choices=OUTPUT_TYPES,
+  )
   output_suffix: str | None = option(
-      None, 'Names: --output_suffix=_pred writes NAME_pred.png for NAME.jpg. Default: NAME.jpg.png, and NAME.jpg_ids.png and '
-      'so on for the other types.')
-  keep_structure: bool = option(False, 'Keep the sub-directories of the inputs below --output_path.')
-  skip_existing: bool = option(False, 'Leave out images whose predictions exist: continues an interrupted run.')
-  colormap: str = option('voc', 'Colours of the classes: voc, cityscapes, ade20k, or a file of `index r g b [name]` lines.')
+    None,
+    'Names: --output_suffix=_pred writes NAME_pred.png for NAME.jpg. Default: NAME.jpg.png, and '
+    'NAME.jpg_ids.png and '
+    'so on for the other types.',
+  )
+  keep_structure: bool = option(
+    False, 'Keep the sub-directories of the inputs below --output_path.'
+  )
+  skip_existing: bool = option(
+    False, 'Leave out images whose predictions exist: continues an interrupted run.'
+  )
+  colormap: str = option(
+    'voc',
+    'Colours of the classes: voc, cityscapes, ade20k, or a file of `index r g b [name]` lines.',
+  )
   class_names: str | None = option(
-      None, 'Names of the classes for the legend: voc, cityscapes, ade20k, or a file with one name a line.')
-  legend: bool = option(False, 'Write legend.png, the colour of each class, and show it on contact sheets.')
+    None,
+    'Names of the classes for the legend: voc, cityscapes, ade20k, or a file with one name a line.',
+  )
+  legend: bool = option(
+    False, 'Write legend.png, the colour of each class, and show it on contact sheets.'
+  )
 
   def __post_init__(self):
     super().__post_init__()
     if bool(self.input) == bool(self.input_file_list):
-      raise InputError('--input_file_list or --input is required, and only one of them: which images to predict')
+      raise InputError(
+        '--input_file_list or --input is required, and only one of them: which images to predict'
+      )
     if not self.output_type:
       raise InputError(f'--output_type: give at least one of {", ".join(OUTPUT_TYPES)}')
     if self.output_suffix and os.sep in self.output_suffix:
-      raise InputError(f'--output_suffix={self.output_suffix}: must not contain {os.sep}; --output_path is the directory')
+      raise InputError(
+        f'--output_suffix={self.output_suffix}: must not contain {os.sep}; --output_path is the '
+        'directory'
+      )

@@ -1,4 +1,5 @@
 """Training: optimizer and schedule, loss, run, validation."""
+
 import dataclasses
 
 from deeplab.errors import InputError
@@ -13,64 +14,123 @@ class TrainingOptions(CheckedOptions):
 
   num_steps: int = option(30000, 'Number of updates.', minimum=1)
   fine_tune_batch_norm: bool = option(
-      True, 'Normalize with the statistics of the batch and update the stored ones. Set it to False for small batches: '
-      'the stored statistics are used, gamma and beta still train.')
+    True,
+    'Normalize with the statistics of the batch and update the stored ones. Set it to False for '
+    'small batches: '
+    'the stored statistics are used, gamma and beta still train.',
+  )
   batch_norm_decay: float | None = option(
-      None, 'Decay of the stored batch norm statistics. Default: 0.9997, and 0.997 in the mobilenet_v2 backbone. A run of '
-      'fewer than about 10000 steps needs less, such as 0.99, to evaluate sensibly.', above=0.0, maximum=1.0)
+    None,
+    'Decay of the stored batch norm statistics. Default: 0.9997, and 0.997 in the mobilenet_v2 '
+    'backbone. A run of '
+    'fewer than about 10000 steps needs less, such as 0.99, to evaluate sensibly.',
+    above=0.0,
+    maximum=1.0,
+  )
   init_learning_rate: float = option(7e-3, 'Learning rate at the first step.', above=0.0)
   learning_power: float = option(0.9, 'Power of the polynomial schedule.', minimum=0.0)
   momentum: float = option(0.9, 'Momentum.', minimum=0.0, maximum=1.0)
   man_step_lr: bool = option(
-      False, 'Step the learning rate by --boundaries and --rates; giving either selects this schedule too.')
+    False,
+    'Step the learning rate by --boundaries and --rates; giving either selects this schedule too.',
+  )
   boundaries: tuple[int, ...] | None = option(
-      None, 'Steps from which --rates apply, increasing. With --man_step_lr alone: 60000 and 80000.', minimum=1)
+    None,
+    'Steps from which --rates apply, increasing. With --man_step_lr alone: 60000 and 80000.',
+    minimum=1,
+  )
   rates: tuple[float, ...] | None = option(
-      None, 'Learning rates from each of --boundaries on. With --man_step_lr alone: 7e-4 and 7e-5.', above=0.0)
+    None,
+    'Learning rates from each of --boundaries on. With --man_step_lr alone: 7e-4 and 7e-5.',
+    above=0.0,
+  )
 
   learning_policy: str = option(
-      'poly', 'Schedule when --boundaries and --rates are not used: polynomial to 0, or half a cosine to 0.',
-      choices=('poly', 'cosine'))
+    'poly',
+    'Schedule when --boundaries and --rates are not used: polynomial to 0, or half a cosine to 0.',
+    choices=('poly', 'cosine'),
+  )
   slow_start_step: int = option(
-      0, 'Train the first steps at --slow_start_learning_rate; poly and cosine start after them.', minimum=0)
+    0,
+    'Train the first steps at --slow_start_learning_rate; poly and cosine start after them.',
+    minimum=0,
+  )
   slow_start_learning_rate: float = option(1e-4, 'Learning rate of the slow start.', above=0.0)
-  warmup_steps: int = option(0, 'Ramp the rate linearly from 0 up to the schedule over this many steps.', minimum=0)
+  warmup_steps: int = option(
+    0, 'Ramp the rate linearly from 0 up to the schedule over this many steps.', minimum=0
+  )
   optimizer: str = option(
-      'momentum', 'momentum is TF 1 momentum. adamw takes --weight_decay out of the gradient and shrinks the weights by '
-      'rate * weight_decay instead.', choices=('momentum', 'adam', 'adamw'))
+    'momentum',
+    'momentum is TF 1 momentum. adamw takes --weight_decay out of the gradient and shrinks the '
+    'weights by '
+    'rate * weight_decay instead.',
+    choices=('momentum', 'adam', 'adamw'),
+  )
   clip_gradient_norm: float | None = option(
-      None, 'Scale the gradient down to this norm, over all variables together, when it is larger.', above=0.0)
+    None,
+    'Scale the gradient down to this norm, over all variables together, when it is larger.',
+    above=0.0,
+  )
   last_layer_gradient_multiplier: float = option(
-      1.0, 'Factor on the gradient of the last layer (logits/semantic), such as 10 for a new head.', above=0.0)
+    1.0,
+    'Factor on the gradient of the last layer (logits/semantic), such as 10 for a new head.',
+    above=0.0,
+  )
   backbone_learning_rate_multiplier: float = option(
-      1.0, 'Factor on the learning rate of the backbone, such as 0.1; 0 freezes its variables.', minimum=0.0)
+    1.0,
+    'Factor on the learning rate of the backbone, such as 0.1; 0 freezes its variables.',
+    minimum=0.0,
+  )
   ema_decay: float | None = option(
-      None, 'Keep an exponential moving average of the weights with this decay, such as 0.999; it is what is validated, and '
-      'saved as best.ckpt and model_ema.ckpt.', above=0.0, maximum=0.999999)
+    None,
+    'Keep an exponential moving average of the weights with this decay, such as 0.999; it is what '
+    'is validated, and '
+    'saved as best.ckpt and model_ema.ckpt.',
+    above=0.0,
+    maximum=0.999999,
+  )
   accumulate_steps: int = option(
-      1, 'Add the gradients of this many batches before each update: the effect of a larger batch in the memory of a small '
-      'one.', minimum=1)
+    1,
+    'Add the gradients of this many batches before each update: the effect of a larger batch in '
+    'the memory of a small '
+    'one.',
+    minimum=1,
+  )
   recompute_gradients: bool = option(
-      False, 'Recompute activations in the backward pass instead of keeping them: less memory, slower steps.')
+    False,
+    'Recompute activations in the backward pass instead of keeping them: less memory, slower '
+    'steps.',
+  )
   deterministic: bool = option(
-      False, 'Use only operations that give the same bits each time; slower. With the same --seed, two runs are then equal.')
+    False,
+    'Use only operations that give the same bits each time; slower. With the same --seed, two runs '
+    'are then equal.',
+  )
 
   def __post_init__(self):
     super().__post_init__()
     if self.boundaries or self.rates:
       object.__setattr__(self, 'man_step_lr', True)
     if self.slow_start_step >= self.num_steps:
-      raise InputError(f'--slow_start_step={self.slow_start_step}: must be below --num_steps={self.num_steps}')
+      raise InputError(
+        f'--slow_start_step={self.slow_start_step}: must be below --num_steps={self.num_steps}'
+      )
     if self.man_step_lr and self.learning_policy != 'poly':
-      raise InputError(f'--learning_policy={self.learning_policy}: contradicts --man_step_lr, --boundaries and --rates; '
-                       'leave one out')
+      raise InputError(
+        f'--learning_policy={self.learning_policy}: contradicts --man_step_lr, --boundaries and '
+        '--rates; '
+        'leave one out'
+      )
     if not self.man_step_lr:
       return
     object.__setattr__(self, 'boundaries', tuple(self.boundaries or (60000, 80000)))
     object.__setattr__(self, 'rates', tuple(self.rates or (7e-4, 7e-5)))
     if len(self.boundaries) != len(self.rates):
-      raise InputError(f'--boundaries has {len(self.boundaries)} values ({_listed(self.boundaries)}) and --rates has '
-                       f'{len(self.rates)} values ({_listed(self.rates)}): give as many rates as boundaries')
+      raise InputError(
+        f'--boundaries has {len(self.boundaries)} values ({_listed(self.boundaries)}) and --rates '
+        'has '
+        f'{len(self.rates)} values ({_listed(self.rates)}): give as many rates as boundaries'
+      )
     if list(self.boundaries) != sorted(set(self.boundaries)):
       raise InputError(f'--boundaries={_listed(self.boundaries)}: must increase')
 
@@ -82,21 +142,37 @@ class LossOptions(CheckedOptions):
   group = 'Loss'
 
   loss: str = option(
-      'cross_entropy', 'Softmax cross entropy, focal loss (Lin et al. 2017), soft Dice, or the sum of two.',
-      choices=('cross_entropy', 'focal', 'dice', 'cross_entropy_and_dice'))
+    'cross_entropy',
+    'Softmax cross entropy, focal loss (Lin et al. 2017), soft Dice, or the sum of two.',
+    choices=('cross_entropy', 'focal', 'dice', 'cross_entropy_and_dice'),
+  )
   class_weights: str | None = option(
-      None, 'One factor a class, separated by commas, or auto: median frequency balancing over the training records.')
+    None,
+    'One factor a class, separated by commas, or auto: median frequency balancing over the '
+    'training records.',
+  )
   top_k_percent_pixels: float = option(
-      1.0, 'Share of the pixels, those with the largest loss, that count; 1: all.', above=0.0, maximum=1.0)
+    1.0,
+    'Share of the pixels, those with the largest loss, that count; 1: all.',
+    above=0.0,
+    maximum=1.0,
+  )
   hard_example_mining_step: int = option(
-      0, 'The share falls linearly from 1 to --top_k_percent_pixels up to this step. 0: it applies from the start.', minimum=0)
+    0,
+    'The share falls linearly from 1 to --top_k_percent_pixels up to this step. 0: it applies from '
+    'the start.',
+    minimum=0,
+  )
   focal_gamma: float = option(2.0, 'Exponent of the focal loss.', minimum=0.0)
 
   def __post_init__(self):
     super().__post_init__()
     if self.loss == 'dice' and self.top_k_percent_pixels < 1.0:
-      raise InputError(f'--top_k_percent_pixels={self.top_k_percent_pixels}: the Dice loss has no loss per pixel to choose '
-                       'by; use cross_entropy, focal or cross_entropy_and_dice')
+      raise InputError(
+        f'--top_k_percent_pixels={self.top_k_percent_pixels}: the Dice loss has no loss per pixel '
+        'to choose '
+        'by; use cross_entropy, focal or cross_entropy_and_dice'
+      )
     if self.class_weights not in (None, 'auto'):
       self.listed_class_weights()
 
@@ -106,9 +182,14 @@ class LossOptions(CheckedOptions):
       weights = tuple(float(weight) for weight in self.class_weights.split(','))
     except ValueError:
       weights = ()
-    if not weights or not all(0.0 <= weight < float('inf') for weight in weights) or not any(weights):
-      raise InputError(f'--class_weights={self.class_weights}: must be auto or numbers that are not negative, one a class, '
-                       'separated by commas')
+    if (
+      not weights or not all(0.0 <= weight < float('inf') for weight in weights) or not any(weights)
+    ):
+      raise InputError(
+        f'--class_weights={self.class_weights}: must be auto or numbers that are not negative, one '
+        'a class, '
+        'separated by commas'
+      )
     return weights
 
 
@@ -119,27 +200,50 @@ class RunOptions(CheckedOptions):
   group = 'Run'
 
   load_ckpt_path: str | None = option(
-      None, 'Checkpoint to start from, classification or segmentation. Model flags that are not given are those saved beside it. '
-      'Left out: training starts from scratch.')
+    None,
+    'Checkpoint to start from, classification or segmentation. Model flags that are not given are '
+    'those saved beside it. '
+    'Left out: training starts from scratch.',
+  )
   restore_from_seg_model: bool = option(
-      False, 'The checkpoint is a segmentation model: every variable of the network must be in it.')
+    False, 'The checkpoint is a segmentation model: every variable of the network must be in it.'
+  )
   exclude_scopes: tuple[str, ...] = option(
-      (), 'Variables of the checkpoint to leave out, by the start of their names, such as logits; repeated.')
+    (),
+    'Variables of the checkpoint to leave out, by the start of their names, such as logits; '
+    'repeated.',
+  )
   output_path: str = option('/tmp/deeplabv3', 'Directory for checkpoints and summaries.')
   resume: bool = option(
-      False, 'Continue the run in --output_path from its last checkpoint, exactly as if it had not stopped.')
-  overwrite: bool = option(False, 'Start anew in an --output_path that holds a run; its files are removed.')
+    False,
+    'Continue the run in --output_path from its last checkpoint, exactly as if it had not stopped.',
+  )
+  overwrite: bool = option(
+    False, 'Start anew in an --output_path that holds a run; its files are removed.'
+  )
   class_names: str | None = option(
-      None, 'Names of the classes: voc, cityscapes, ade20k, or a file with one name a line; shown, and saved for evaluation.')
-  log_per_steps: int = option(200, 'Steps between two loss lines (the mean since the last line).', minimum=1)
+    None,
+    'Names of the classes: voc, cityscapes, ade20k, or a file with one name a line; shown, and '
+    'saved for evaluation.',
+  )
+  log_per_steps: int = option(
+    200, 'Steps between two loss lines (the mean since the last line).', minimum=1
+  )
   persist_per_steps: int = option(1000, 'Steps between two checkpoints.', minimum=1)
   max_to_keep: int = option(
-      5, 'Number of model.ckpt-STEP to keep, the newest; 0 keeps all. model.ckpt and best.ckpt are always kept.', minimum=0)
+    5,
+    'Number of model.ckpt-STEP to keep, the newest; 0 keeps all. model.ckpt and best.ckpt are '
+    'always kept.',
+    minimum=0,
+  )
 
   def __post_init__(self):
     super().__post_init__()
     if self.resume and self.overwrite:
-      raise InputError('--resume and --overwrite: one continues the run in --output_path, the other removes it; give one')
+      raise InputError(
+        '--resume and --overwrite: one continues the run in --output_path, the other removes it; '
+        'give one'
+      )
     if not self.output_path:
       raise InputError('--output_path is empty: give a directory for checkpoints and summaries')
 
@@ -151,17 +255,25 @@ class ValidationOptions(CheckedOptions):
   group = 'Validation'
 
   eval_filenames: tuple[str, ...] = option(
-      (), 'TFRecord files to validate on while training: paths, globs or directories, repeated.')
+    (), 'TFRecord files to validate on while training: paths, globs or directories, repeated.'
+  )
   eval_per_steps: int | None = option(
-      None, 'Steps between two validations. Default: --persist_per_steps.', minimum=1)
+    None, 'Steps between two validations. Default: --persist_per_steps.', minimum=1
+  )
   patience: int = option(
-      0, 'Stop when this many validations in a row have not raised the best mIOU; 0: never.', minimum=0)
+    0,
+    'Stop when this many validations in a row have not raised the best mIOU; 0: never.',
+    minimum=0,
+  )
 
   def __post_init__(self):
     super().__post_init__()
     if (self.eval_per_steps or self.patience) and not self.eval_filenames:
-      raise InputError(f'--{"eval_per_steps" if self.eval_per_steps else "patience"}: needs --eval_filenames, the records to '
-                       'validate on')
+      raise InputError(
+        f'--{"eval_per_steps" if self.eval_per_steps else "patience"}: needs --eval_filenames, the '
+        'records to '
+        'validate on'
+      )
 
 
 def _listed(values):

@@ -1,1 +1,3 @@
-"""Images in, predictions out: what evaluator and inferencer share, and the files they read and write."""
+"""Images in, predictions out: what evaluator and inferencer share, and the files they read and
+write.
+"""

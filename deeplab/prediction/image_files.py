@@ -1,8 +1,9 @@
 """Image files to predict: which ones are meant, and their pixels.
 
-Inputs are files, directories, globs or a list. Names may hold any byte the file system allows: they are Python's
-surrogate-escaped strings everywhere, and `shown` makes one printable line of them.
+Inputs are files, directories, globs or a list. Names may hold any byte the file system allows: they
+are Python's surrogate-escaped strings everywhere, and `shown` makes one printable line of them.
 """
+
 import codecs
 import dataclasses
 import glob
@@ -15,13 +16,15 @@ import PIL.Image
 
 from deeplab.errors import InputError
 
-# In a directory these are taken and the rest is left alone; a file named by the user is tried whatever its name.
+# In a directory these are taken and the rest is left alone; a file named by the user is tried
+# whatever its name.
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 _EXIF_ORIENTATION = 0x0112
 _END_OF_JPEG = b'\xff\xd9'
 
-# The user chose the files, and tiles are there for the huge ones: Pillow's guard against unrequested ones is in the way.
+# The user chose the files, and tiles are there for the huge ones: Pillow's guard against
+# unrequested ones is in the way.
 PIL.Image.MAX_IMAGE_PIXELS = None
 
 
@@ -33,17 +36,24 @@ class InputImage:
     path: where to read it.
     relative_path: its place below the directory, glob or list that named it.
   """
+
   path: str
   relative_path: str
 
 
 def shown(path):
-  """`path` on one line: control characters such as newlines are escaped, undecodable bytes stay as they are."""
-  return ''.join(character if character >= ' ' and character != '\x7f' else repr(character)[1:-1] for character in path)
+  """`path` on one line: control characters such as newlines are escaped, undecodable bytes stay as
+  they are.
+  """
+  return ''.join(
+    character if character >= ' ' and character != '\x7f' else repr(character)[1:-1]
+    for character in path
+  )
 
 
 def listed_images(list_path):
-  """The images of a text file with one path a line, relative to the working directory; blank lines do not matter.
+  """The images of a text file with one path a line, relative to the working directory; blank lines
+  do not matter.
 
   Returns:
     A list of InputImage; `relative_path` starts below the directory that all of them share.
@@ -57,23 +67,31 @@ def listed_images(list_path):
   except OSError as error:
     raise InputError(f'--input_file_list={shown(list_path)}: {error.strerror}') from error
   if b'\0' in content:
-    raise InputError(f'--input_file_list={shown(list_path)}: is no text file; write one image path a line, or name an image '
-                     'with --input')
+    raise InputError(
+      f'--input_file_list={shown(list_path)}: is no text file; write one image path a line, or '
+      'name an image '
+      'with --input'
+    )
   lines = content.split(b'\n')
   paths = [_listed_path(os.fsdecode(line.rstrip(b'\r'))) for line in lines if line.strip()]
   if not paths:
-    raise InputError(f'--input_file_list={shown(list_path)}: it is empty; write one image path a line')
+    raise InputError(
+      f'--input_file_list={shown(list_path)}: it is empty; write one image path a line'
+    )
   directories = [os.path.dirname(os.path.abspath(path)) for path in paths]
   root = os.path.commonpath(directories)
-  return [InputImage(path=path, relative_path=os.path.relpath(os.path.abspath(path), root)) for path in paths]
+  return [
+    InputImage(path=path, relative_path=os.path.relpath(os.path.abspath(path), root))
+    for path in paths
+  ]
 
 
 def find_images(patterns, *, recursive=False, excluded_directory=None):
   """The images that files, directories and globs mean.
 
-  A directory gives its image files by extension, in the order of their names, those below it too if `recursive`; a link to
-  a directory is followed, but no directory is entered twice, so loops end. A glob gives the files it matches, and the
-  directories it matches only if `recursive`.
+  A directory gives its image files by extension, in the order of their names, those below it too if
+  `recursive`; a link to a directory is followed, but no directory is entered twice, so loops end. A
+  glob gives the files it matches, and the directories it matches only if `recursive`.
 
   Args:
     patterns: paths and globs. A path that exists is taken as it is, even if it looks like a glob.
@@ -97,7 +115,7 @@ def find_images(patterns, *, recursive=False, excluded_directory=None):
 
 
 def without_duplicates(images):
-  """(`images` with each file once, number left out): a file that two inputs name is predicted once."""
+  """(`images` with each file once, number left out): what two inputs name is predicted once."""
   first = {}
   for image in images:
     first.setdefault(os.path.abspath(image.path), image)
@@ -107,8 +125,9 @@ def without_duplicates(images):
 def read_image(path):
   """The pixels of an image file, as they are meant to be looked at.
 
-  Ordinary jpegs are decoded by TensorFlow, with the values the reference saw; CMYK jpegs and all other formats by Pillow.
-  Grey becomes RGB, 16 bits become 8, transparency is dropped, and an EXIF orientation is applied.
+  Ordinary jpegs are decoded by TensorFlow, with the values the reference saw; CMYK jpegs and all
+  other formats by Pillow. Grey becomes RGB, 16 bits become 8, transparency is dropped, and an EXIF
+  orientation is applied.
 
   Returns:
     uint8 [H, W, 3].
@@ -131,16 +150,23 @@ def read_image(path):
       orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
       if picture.format in ('JPEG', 'MPO') and picture.mode in ('RGB', 'L'):
         if not data.endswith(_END_OF_JPEG):
-          picture.load()  # Raises where pixels are missing; TensorFlow would print lines of its own.
+          # Raises where pixels are missing; TensorFlow would print lines of its own.
+          picture.load()
         import tensorflow as tf  # Late, so that finding files does not wait for it.
+
         image = tf.io.decode_jpeg(data, channels=3).numpy()
       else:
         image = np.asarray(_to_rgb(picture))
   except PIL.UnidentifiedImageError as error:
-    raise InputError(f'{shown(path)}: is not an image ({len(data)} bytes); remove it from the inputs') from error
+    raise InputError(
+      f'{shown(path)}: is not an image ({len(data)} bytes); remove it from the inputs'
+    ) from error
   except Exception as error:  # Decoders raise almost anything on damaged files.
-    raise InputError(f'{shown(path)}: is a damaged or truncated image ({len(data)} bytes); copy it again, or remove it '
-                     'from the inputs') from error
+    raise InputError(
+      f'{shown(path)}: is a damaged or truncated image ({len(data)} bytes); copy it again, or '
+      'remove it '
+      'from the inputs'
+    ) from error
   return np.ascontiguousarray(_upright(image, orientation))
 
 
@@ -197,12 +223,16 @@ class _Finder:
     directories = [match for match in matches if os.path.isdir(match)]
     for match in matches:
       if not os.path.isdir(match):
-        self.images.append(InputImage(path=match, relative_path=os.path.relpath(match, fixed_part or os.curdir)))
+        self.images.append(
+          InputImage(path=match, relative_path=os.path.relpath(match, fixed_part or os.curdir))
+        )
     if self._recursive:
       for directory in directories:
         self._add_directory(directory, root=fixed_part or os.curdir)
     elif directories and len(directories) < len(matches):
-      self.notes.append(f'{shown(pattern)}: {len(directories)} directories left out; --recursive looks into them')
+      self.notes.append(
+        f'{shown(pattern)}: {len(directories)} directories left out; --recursive looks into them'
+      )
 
   def _add_directory(self, directory, *, root):
     status = os.stat(directory)
@@ -224,7 +254,10 @@ class _Finder:
       else:
         others += 1
     if others:
-      self.notes.append(f'{shown(directory)}: {others} file{"s" if others > 1 else ""} without an image extension left out')
+      self.notes.append(
+        f'{shown(directory)}: {others} file{"s" if others > 1 else ""} without an image extension '
+        'left out'
+      )
     for path in sub_directories if self._recursive else ():
       if os.path.realpath(path) == self._excluded:
         self.notes.append(f'{shown(path)}: left out, the predictions go there')

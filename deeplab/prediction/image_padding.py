@@ -1,16 +1,21 @@
 """Padding whole images before the network, for evaluation and inference.
 
-A network with output stride s samples features at every s-th pixel; sizes of s * k + 1 put a feature on the first and on the
-last pixel. Weights trained on such crops with corner-aligned resizes lose accuracy on other sizes, so those are padded.
+A network with output stride s samples features at every s-th pixel; sizes of s * k + 1 put a
+feature on the first and on the last pixel. Weights trained on such crops with corner-aligned
+resizes lose accuracy on other sizes, so those are padded.
 """
+
 import numpy as np
 import tensorflow as tf
 
 from deeplab.errors import InputError
 from deeplab.model.normalization import IMAGENET_MEAN, OFFICIAL_MEAN
 
-_ZERO_PIXELS = {'zero_mean_unit_range': (127.5, 127.5, 127.5), 'subtract_imagenet_mean': IMAGENET_MEAN,
-                'subtract_official_mean': OFFICIAL_MEAN}
+_ZERO_PIXELS = {
+  'zero_mean_unit_range': (127.5, 127.5, 127.5),
+  'subtract_imagenet_mean': IMAGENET_MEAN,
+  'subtract_official_mean': OFFICIAL_MEAN,
+}
 
 
 def next_stride_size(size, output_stride):
@@ -19,10 +24,16 @@ def next_stride_size(size, output_stride):
 
 
 def advice(model_options, pad_size):
-  """Lines of warning where this padding does not suit the network. Arguments: ModelOptions, PredictionOptions.pad_size."""
+  """Lines of warning where this padding does not suit the network.
+
+  Arguments: ModelOptions, PredictionOptions.pad_size.
+  """
   if model_options.align_corners and pad_size is None:
-    return ['the resizes of this network align corners, which costs several points of mIOU at sizes that are not a multiple of '
-            f'{model_options.output_stride} plus 1; give --eval_pad=stride']
+    return [
+      'the resizes of this network align corners, which costs several points of mIOU at sizes that '
+      'are not a multiple of '
+      f'{model_options.output_stride} plus 1; give --eval_pad=stride'
+    ]
   return []
 
 
@@ -45,8 +56,11 @@ def padded_size(height, width, *, pad_size, output_stride):
   if pad_size == 'stride':
     return next_stride_size(height, output_stride), next_stride_size(width, output_stride)
   if height > pad_size[0] or width > pad_size[1]:
-    raise InputError(f'height {height}, width {width} is larger than --eval_pad={pad_size[0]}x{pad_size[1]} (height x width); '
-                     'give a larger size, or --eval_pad=stride')
+    raise InputError(
+      f'height {height}, width {width} is larger than --eval_pad={pad_size[0]}x{pad_size[1]} '
+      '(height x width); '
+      'give a larger size, or --eval_pad=stride'
+    )
   return pad_size
 
 
@@ -65,14 +79,16 @@ def stack_padded(arrays, *, size, value):
     return arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
   stacked = np.full([len(arrays), *size, *arrays[0].shape[2:]], value, arrays[0].dtype)
   for index, array in enumerate(arrays):
-    stacked[index, :array.shape[0], :array.shape[1]] = array
+    stacked[index, : array.shape[0], : array.shape[1]] = array
   return stacked
 
 
 def fill_padding(images, sizes, preprocess_images_option):
-  """Gives the padding of stacked images the value that normalizes to zero, which is what convolutions pad with.
+  """Gives the padding of stacked images the value that normalizes to zero, which is what
+  convolutions pad with.
 
-  That is 127.5 for zero_mean_unit_range, as in the official evaluation, and the mean for the options that subtract one.
+  That is 127.5 for zero_mean_unit_range, as in the official evaluation, and the mean for the
+  options that subtract one.
 
   Args:
     images: uint8 or float32 [B, H, W, 3].
@@ -86,11 +102,17 @@ def fill_padding(images, sizes, preprocess_images_option):
   rows = tf.range(height)[tf.newaxis, :] < sizes[:, :1]
   columns = tf.range(width)[tf.newaxis, :] < sizes[:, 1:]
   inside = rows[:, :, tf.newaxis, tf.newaxis] & columns[:, tf.newaxis, :, tf.newaxis]
-  return tf.where(inside, tf.cast(images, tf.float32), tf.constant(_ZERO_PIXELS[preprocess_images_option], tf.float32))
+  return tf.where(
+    inside,
+    tf.cast(images, tf.float32),
+    tf.constant(_ZERO_PIXELS[preprocess_images_option], tf.float32),
+  )
 
 
 def pad_to_stride(images, output_stride, preprocess_images_option):
-  """Pads float32 images [B, H, W, 3] at the bottom and right to the next multiple of the stride plus one."""
+  """Pads float32 images [B, H, W, 3] at the bottom and right to the next multiple of the stride
+  plus one.
+  """
   batch, height, width = tf.unstack(tf.shape(images)[:3])
   below = next_stride_size(height, output_stride) - height
   right = next_stride_size(width, output_stride) - width

@@ -1,4 +1,5 @@
-"""Logits of an image from one pass through the network, or averaged over scales and mirror images."""
+"""Logits of an image from one pass of the network, or averaged over scales and mirror images."""
+
 import contextlib
 
 import tensorflow as tf
@@ -21,8 +22,10 @@ def logits_function(model, options, *, jit_compile=False, frozen=False):
   Args:
     model: DeepLabV3PredictionModel.
     options: PredictionOptions.
-    jit_compile: compile this part with XLA, once for every shape it meets. What is around it need not be compilable.
-    frozen: the variables will not change any more, so a single pass prepares the weights once, while this is traced.
+    jit_compile: compile this part with XLA, once for every shape it meets. What is around it need
+      not be compilable.
+    frozen: the variables will not change any more, so a single pass prepares the weights once,
+      while this is traced.
   """
   # Every pass keeps prepared weights of its own: a single one may.
   frozen = frozen and is_single_pass(options)
@@ -37,8 +40,9 @@ def logits_function(model, options, *, jit_compile=False, frozen=False):
 def predict_logits(model, images, sizes, options):
   """Logits of padded images, from all scales and flips.
 
-  One pass gives the network's logits, unchanged. Several give the logarithm of the mean of their softmax, which is a set
-  of logits whose softmax is that mean, so argmax, probabilities and cross entropy are read off it in the same way.
+  One pass gives the network's logits, unchanged. Several give the logarithm of the mean of their
+  softmax, which is a set of logits whose softmax is that mean, so argmax, probabilities and cross
+  entropy are read off it in the same way.
 
   Args:
     model: DeepLabV3PredictionModel.
@@ -57,7 +61,9 @@ def predict_logits(model, images, sizes, options):
   for scale in options.eval_scales:
     scaled = _at_scale(images, scale)
     for mirrored in (False, True) if options.add_flipped_images else (False,):
-      logits = _one_pass(model, scaled, mirrored=mirrored, pad_to_stride=options.pad_size == 'stride')
+      logits = _one_pass(
+        model, scaled, mirrored=mirrored, pad_to_stride=options.pad_size == 'stride'
+      )
       if scale != 1.0:
         logits = _resize(logits, tf.shape(images)[1:3])
       total += tf.nn.softmax(logits)
@@ -66,7 +72,9 @@ def predict_logits(model, images, sizes, options):
 
 
 def predict_labels(model, images, sizes, options):
-  """The class of every pixel, int32 [B, H, W], for options of a single pass: `predict_logits` without all logits in memory."""
+  """The class of every pixel, int32 [B, H, W], for options of a single pass: `predict_logits`
+  without all logits in memory.
+  """
   return model.predict_labels(_with_padding(model, images, sizes, options))
 
 
@@ -77,19 +85,22 @@ def _with_padding(model, images, sizes, options):
 
 
 def _one_pass(model, images, *, mirrored, pad_to_stride):
-  """The network's logits [B, h, w, C] of float32 images [B, h, w, 3], mirrored before and back after if asked."""
+  """The network's logits [B, h, w, C] of float32 images [B, h, w, 3], mirrored before and back
+  after if asked.
+  """
   height, width = tf.unstack(tf.shape(images)[1:3])
   if mirrored:
     images = tf.reverse(images, axis=[2])
   if pad_to_stride:  # After scaling the size is in general none of the network's own.
     images = image_padding.pad_to_stride(
-        images, model.options.output_stride, model.options.preprocess_images_option)
+      images, model.options.output_stride, model.options.preprocess_images_option
+    )
   logits = model.predict(images)[:, :height, :width]
   return tf.reverse(logits, axis=[2]) if mirrored else logits
 
 
 def _at_scale(images, scale):
-  """Images [B, H, W, 3] resized so that the distance of the corner pixels is multiplied by `scale`."""
+  """Images [B, H, W, 3] resized: the distance of the corner pixels is multiplied by `scale`."""
   if scale == 1.0:
     return images
   size = tf.cast(tf.shape(images)[1:3] - 1, tf.float32) * scale + 1.0
@@ -97,5 +108,6 @@ def _at_scale(images, scale):
 
 
 def _resize(tensor, size):
-  # Corner-aligned whatever the network's own convention: these sizes put the corner pixels on each other.
+  # Corner-aligned whatever the network's own convention: these sizes put the corner pixels on each
+  # other.
   return resize_bilinear(tensor, tf.unstack(size), align_corners=True)

@@ -1,4 +1,8 @@
-"""Predictions to files: colours, class indices, overlays, probabilities, contact sheets. Each file is written whole."""
+"""Predictions to files: colours, class indices, overlays, probabilities, contact sheets.
+
+Each file is written whole.
+"""
+
 import contextlib
 import os
 
@@ -11,7 +15,8 @@ from deeplab.color_map import colorize
 from deeplab.errors import InputError
 from deeplab.prediction.image_files import shown
 
-# zlib's fastest level: label pictures are flat, so higher levels win little and take several times as long.
+# zlib's fastest level: label pictures are flat, so higher levels win little and take several times
+# as long.
 _COMPRESS_LEVEL = 1
 _SHEET_ROWS = 12
 _SHEET_CELL = 256
@@ -31,17 +36,28 @@ class PredictionWriter:
       InputError: there are more classes than colours.
     """
     if len(color_map) < num_classes:
-      raise InputError(f'--colormap has {len(color_map)} colours, fewer than the {num_classes} classes of the network; '
-                       'choose another or add lines to it')
+      raise InputError(
+        f'--colormap has {len(color_map)} colours, fewer than the {num_classes} classes of the '
+        'network; '
+        'choose another or add lines to it'
+      )
     self._color_map = np.asarray(color_map, np.uint8)
     self._num_classes = num_classes
-    self._writers = {'color': self._write_color, 'ids': self._write_ids, 'palette': self._write_palette,
-                     'overlay': self._write_overlay, 'probabilities': self._write_probabilities}
+    self._writers = {
+      'color': self._write_color,
+      'ids': self._write_ids,
+      'palette': self._write_palette,
+      'overlay': self._write_overlay,
+      'probabilities': self._write_probabilities,
+    }
 
   def check_types(self, output_types):
     """Raises InputError where an output type cannot hold this many classes."""
     if 'palette' in output_types and self._num_classes > 256:
-      raise InputError(f'--output_type=palette holds 256 classes, the network has {self._num_classes}; use ids and color')
+      raise InputError(
+        f'--output_type=palette holds 256 classes, the network has {self._num_classes}; use ids '
+        'and color'
+      )
 
   def write(self, paths, *, image, labels, probabilities=None):
     """Writes the files of one image.
@@ -53,7 +69,8 @@ class PredictionWriter:
       probabilities: float [H, W, C], where that type is asked for.
 
     Raises:
-      InputError: a file cannot be written, for example because the disk is full. It is then as it was.
+      InputError: a file cannot be written, for example because the disk is full. It is then as it
+        was.
     """
     for kind, path in paths.items():
       with explaining(path):
@@ -77,7 +94,9 @@ class PredictionWriter:
 
   def _write_overlay(self, path, image, labels, probabilities):
     """The colours laid over the image."""
-    _save_png(PIL.Image.fromarray(pictures.overlay(image, self._small(labels), self._color_map)), path)
+    _save_png(
+      PIL.Image.fromarray(pictures.overlay(image, self._small(labels), self._color_map)), path
+    )
 
   def _write_probabilities(self, path, image, labels, probabilities):
     """An npz with `probabilities` float16 [H, W, num_classes]."""
@@ -89,7 +108,9 @@ class PredictionWriter:
 
 
 class ContactSheets:
-  """Pages of rows `image, prediction, overlay`; only the small pictures of one page are kept in memory."""
+  """Pages of rows `image, prediction, overlay`; only the small pictures of one page are kept in
+  memory.
+  """
 
   def __init__(self, output_path, *, color_map, legend=(), keep_pages=False):
     """Prepares it.
@@ -109,10 +130,14 @@ class ContactSheets:
       self._num_pages += 1
 
   def add(self, name, image, labels):
-    """Adds one image uint8 [H, W, 3] with its predicted labels int32 [H, W]; returns the page it completed, or None."""
+    """Adds one image uint8 [H, W, 3] with its predicted labels int32 [H, W]; returns the page it
+    completed, or None.
+    """
     step = max(1, max(labels.shape) // _SHEET_CELL)  # Every step-th pixel: a class has no mean.
     image, labels = image[::step, ::step], labels[::step, ::step]
-    self._rows.append([image, colorize(labels, self._color_map), pictures.overlay(image, labels, self._color_map)])
+    self._rows.append(
+      [image, colorize(labels, self._color_map), pictures.overlay(image, labels, self._color_map)]
+    )
     self._titles.append(shown(name).encode('utf-8', 'replace').decode('utf-8'))
     return self.finish() if len(self._rows) == _SHEET_ROWS else None
 
@@ -123,8 +148,12 @@ class ContactSheets:
     path = self._next_path()
     self._num_pages += 1
     sheet = pictures.contact_sheet(
-        self._rows, column_titles=('image', 'prediction', 'overlay'), row_titles=self._titles, legend=self._legend,
-        cell_size=_SHEET_CELL)
+      self._rows,
+      column_titles=('image', 'prediction', 'overlay'),
+      row_titles=self._titles,
+      legend=self._legend,
+      cell_size=_SHEET_CELL,
+    )
     save_picture(sheet, path)
     self._rows, self._titles = [], []
     return path
@@ -140,12 +169,18 @@ def save_picture(picture, path):
 
 
 def save_legend(legend, path):
-  """Writes a picture that names the colours, (name, (r, g, b)) pairs. Raises InputError where that fails."""
+  """Writes a picture that names the colours, (name, (r, g, b)) pairs.
+
+  Raises InputError where that fails.
+  """
   save_picture(pictures.legend(legend), path)
 
 
 def make_directory(path, *, flag='output_path'):
-  """Makes the directory that `flag` names and tries to write there. Raises InputError where that fails."""
+  """Makes the directory that `flag` names and tries to write there.
+
+  Raises InputError where that fails.
+  """
   with explaining(path, flag=flag):
     if os.path.exists(path) and not os.path.isdir(path):
       raise InputError(f'--{flag}={shown(path)}: is a file; give a directory')
@@ -158,12 +193,17 @@ def make_directory(path, *, flag='output_path'):
 
 @contextlib.contextmanager
 def explaining(path, *, flag='output_path'):
-  """While open, an operating-system error becomes the InputError that names `path` and the remedy, another `flag`."""
+  """While open, an operating-system error becomes the InputError that names `path` and the remedy,
+  another `flag`.
+  """
   try:
     yield
   except OSError as error:
-    raise InputError(f'{shown(path)}: cannot be written: {error.strerror or error}; free space there or choose another '
-                     f'--{flag}') from error
+    raise InputError(
+      f'{shown(path)}: cannot be written: {error.strerror or error}; free space there or choose '
+      'another '
+      f'--{flag}'
+    ) from error
 
 
 def _save_png(picture, path):

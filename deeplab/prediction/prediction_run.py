@@ -1,4 +1,5 @@
 """A folder of photographs through the network: reading, computing and writing at the same time."""
+
 import collections
 import concurrent.futures
 import dataclasses
@@ -33,9 +34,11 @@ class RunSummary:
   Attributes:
     num_predicted: images predicted and written.
     num_bad: images that could not be read or predicted.
-    seconds_to_first: from the start of the run to the first file written; None where there was none.
+    seconds_to_first: from the start of the run to the first file written; None where there was
+      none.
     seconds: from the start of the run to its end.
   """
+
   num_predicted: int = 0
   num_bad: int = 0
   seconds_to_first: float | None = None
@@ -43,7 +46,7 @@ class RunSummary:
 
 
 class PredictionRun:
-  """Predicts planned images one batch at a time, with decoding ahead and writing behind in threads."""
+  """Predicts planned images batch by batch, with decoding ahead and writing behind in threads."""
 
   def __init__(self, inferencer, writer, *, batch_size=1, sheets=None, look_ahead=None):
     """Prepares it.
@@ -53,7 +56,8 @@ class PredictionRun:
       writer: PredictionWriter.
       batch_size: the most images in a batch.
       sheets: ContactSheets or None.
-      look_ahead: the most images decoded but not yet computed, and computed but not yet written; None for a default.
+      look_ahead: the most images decoded but not yet computed, and computed but not yet written;
+        None for a default.
     """
     self._inferencer = inferencer
     self._writer = writer
@@ -79,19 +83,36 @@ class PredictionRun:
       InputError: a file cannot be written. Nothing half-written remains.
     """
     self._start = time.monotonic()
-    self._progress = tqdm(total=len(planned), unit='image', disable=not sys.stderr.isatty(), smoothing=0.05)
+    self._progress = tqdm(
+      total=len(planned), unit='image', disable=not sys.stderr.isatty(), smoothing=0.05
+    )
     readers = concurrent.futures.ThreadPoolExecutor(_READERS, thread_name_prefix='read')
     writers = concurrent.futures.ThreadPoolExecutor(_WRITERS, thread_name_prefix='write')
     try:
       unwritten = collections.deque()
       batches = same_size_batches(
-          self._decoded(planned, readers), lambda decoded: decoded.batch_key, batch_size=self._batch_size)
+        self._decoded(planned, readers),
+        lambda decoded: decoded.batch_key,
+        batch_size=self._batch_size,
+      )
       for batch in batches:
         for decoded, (labels, probabilities) in zip(batch, self._predicted(batch)):
-          unwritten.append((decoded.planned, writers.submit(
-              self._writer.write, decoded.planned.paths, image=decoded.image, labels=labels, probabilities=probabilities)))
+          unwritten.append(
+            (
+              decoded.planned,
+              writers.submit(
+                self._writer.write,
+                decoded.planned.paths,
+                image=decoded.image,
+                labels=labels,
+                probabilities=probabilities,
+              ),
+            )
+          )
           if self._sheets is not None:
-            self._say_written(self._sheets.add(decoded.planned.image.relative_path, decoded.image, labels))
+            self._say_written(
+              self._sheets.add(decoded.planned.image.relative_path, decoded.image, labels)
+            )
         while unwritten and (unwritten[0][1].done() or len(unwritten) > self._look_ahead):
           self._finish(*unwritten.popleft())
       while unwritten:
@@ -99,7 +120,8 @@ class PredictionRun:
       if self._sheets is not None:
         self._say_written(self._sheets.finish())
     finally:
-      # After an error or an interrupt nothing waiting is begun; files being written are finished or removed.
+      # After an error or an interrupt nothing waiting is begun; files being written are finished or
+      # removed.
       readers.shutdown(cancel_futures=True)
       writers.shutdown(cancel_futures=True)
       self._progress.close()
@@ -107,14 +129,19 @@ class PredictionRun:
     return self._summary
 
   def _predicted(self, batch):
-    """What the inferencer makes of a batch; nothing, but a warning for each image, where the memory does not suffice."""
+    """What the inferencer makes of a batch; nothing, but a warning for each image, where the memory
+    does not suffice.
+    """
     try:
       return self._inferencer.predict([one.image for one in batch])
     except (tf.errors.ResourceExhaustedError, MemoryError):
       for one in batch:
         height, width = one.image.shape[:2]
-        self._leave_out(f'{shown(one.planned.image.path)}: out of memory for height {height}, width {width}; give --tile_size, a '
-                        'smaller --batch_size or smaller --eval_scales')
+        self._leave_out(
+          f'{shown(one.planned.image.path)}: out of memory for height {height}, width {width}; '
+          'give --tile_size, a '
+          'smaller --batch_size or smaller --eval_scales'
+        )
       return []
 
   def _leave_out(self, problem):

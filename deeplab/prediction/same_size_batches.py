@@ -8,10 +8,12 @@ def same_size_batches(items, size_of, *, batch_size, look_ahead=None):
     items: iterable.
     size_of: callable, item -> hashable size; only items of one size share a batch.
     batch_size: the most items in a batch.
-    look_ahead: how many items may wait for company; then the size that waited longest goes as it is. Default: four batches.
+    look_ahead: how many items may wait for company; then the size that waited longest goes as it
+      is. Default: four batches.
 
   Yields:
-    lists of 1 to `batch_size` items. Every item comes once; the order is that of the items where batch_size is 1.
+    lists of 1 to `batch_size` items. Every item comes once; the order is that of the items where
+    batch_size is 1.
   """
   look_ahead = 4 * batch_size if look_ahead is None else look_ahead
   waiting = {}  # Size -> items; a dict keeps the order in which sizes began to wait.

@@ -1,4 +1,5 @@
 """The network on the tiles of a large image."""
+
 import numpy as np
 import tensorflow as tf
 
@@ -21,8 +22,13 @@ class TilePredictor:
     self._options = options
     logits = multi_scale.logits_function(model, options, jit_compile=jit_compile, frozen=frozen)
     self._probabilities = tf.function(
-        lambda images, sizes: tf.nn.softmax(logits(images, sizes)), autograph=False,
-        input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8), tf.TensorSpec([None, 2], tf.int32)])
+      lambda images, sizes: tf.nn.softmax(logits(images, sizes)),
+      autograph=False,
+      input_signature=[
+        tf.TensorSpec([None, None, None, 3], tf.uint8),
+        tf.TensorSpec([None, 2], tf.int32),
+      ],
+    )
 
   @property
   def num_traces(self):
@@ -34,15 +40,26 @@ class TilePredictor:
     return tiling.needs_tiles(*image.shape[:2], self._options.tile_size)
 
   def bands(self, image):
-    """Yields (first_row, probabilities float32 [rows, W, C]) of an image uint8 [H, W, 3], from top to bottom."""
+    """Yields (first_row, probabilities float32 [rows, W, C]) of an image uint8 [H, W, 3], from top
+    to bottom.
+    """
     return tiling.predict_in_tiles(
-        image, self._predict, tile_size=self._options.tile_size, overlap=self._options.overlap,
-        alignment=self._model.options.output_stride, batch_size=self._options.batch_size)
+      image,
+      self._predict,
+      tile_size=self._options.tile_size,
+      overlap=self._options.overlap,
+      alignment=self._model.options.output_stride,
+      batch_size=self._options.batch_size,
+    )
 
   def _predict(self, tiles):
     height, width = tiles.shape[1:3]
     size = image_padding.padded_size(
-        height, width, pad_size=self._options.pad_size, output_stride=self._model.options.output_stride)
+      height,
+      width,
+      pad_size=self._options.pad_size,
+      output_stride=self._model.options.output_stride,
+    )
     images = image_padding.stack_padded(list(tiles), size=size, value=0)
     sizes = np.tile(np.array([[height, width]], np.int32), [len(tiles), 1])
     return self._probabilities(images, sizes).numpy()[:, :height, :width]

@@ -1,8 +1,11 @@
-"""Predicting an image in overlapping square tiles whose results are blended, for images that do not fit in memory.
+"""Predicting an image in overlapping square tiles whose results are blended, for images that do not
+fit in memory.
 
-Tiles are computed row by row, and finished rows of pixels are handed on at once: besides the image itself, memory holds
+Tiles are computed row by row, and finished rows of pixels are handed on at once: besides the image
+  itself, memory holds
 the probabilities of one row of tiles, whatever the image's height.
 """
+
 import numpy as np
 
 from deeplab.prediction.same_size_batches import same_size_batches
@@ -14,14 +17,16 @@ def needs_tiles(height, width, tile_size):
 
 
 def tile_starts(size, *, tile_size, overlap, alignment=1):
-  """First pixels of the tiles along one side: each shares at least `overlap` pixels with the next, the last ends at `size`.
+  """First pixels of the tiles along one side: each shares at least `overlap` pixels with the next,
+  the last ends at `size`.
 
   Args:
     size: of the image along this side.
     tile_size: the most pixels of a tile.
     overlap: the fewest pixels that neighbours share; at most tile_size - alignment.
-    alignment: starts are multiples of it. With the network's output stride, tiles see features at the same pixels as the
-      whole image would. The last tile may be up to alignment - 1 pixels smaller then.
+    alignment: starts are multiples of it. With the network's output stride, tiles see features at
+      the same pixels as the whole image would. The last tile may be up to alignment - 1 pixels
+      smaller then.
 
   Returns:
     list of ints; [0] where one tile is enough.
@@ -34,7 +39,8 @@ def tile_starts(size, *, tile_size, overlap, alignment=1):
 
 
 def edge_weights(start, end, *, size, overlap):
-  """Blending weights of a tile's pixels along one side: 1 inside, a ramp towards each neighbour, no ramp at the image's border.
+  """Blending weights of a tile's pixels along one side: 1 inside, a ramp towards each neighbour, no
+  ramp at the image's border.
 
   Args:
     start, end: the tile covers pixels start to end - 1.
@@ -49,16 +55,19 @@ def edge_weights(start, end, *, size, overlap):
   if start > 0:
     weights[:overlap] *= ramp
   if end < size:
-    weights[len(weights) - overlap:] *= ramp[::-1]
+    weights[len(weights) - overlap :] *= ramp[::-1]
   return weights
 
 
-def predict_in_tiles(image, predict_probabilities, *, tile_size, overlap, alignment=1, batch_size=1):
+def predict_in_tiles(
+  image, predict_probabilities, *, tile_size, overlap, alignment=1, batch_size=1
+):
   """Predicts an image by tiles, as a generator of finished bands from top to bottom.
 
   Args:
     image: uint8 [H, W, 3].
-    predict_probabilities: callable, uint8 [B, h, w, 3] -> float32 [B, h, w, num_classes], with h, w <= tile_size.
+    predict_probabilities: callable, uint8 [B, h, w, 3] -> float32 [B, h, w, num_classes], with h, w
+      <= tile_size.
     tile_size: side of a tile.
     overlap: pixels that neighbours share at least.
     alignment: tiles start at multiples of it.
@@ -73,8 +82,16 @@ def predict_in_tiles(image, predict_probabilities, *, tile_size, overlap, alignm
   unfinished = None  # Weighted sums of the rows that the next row of tiles adds to.
   for index, top in enumerate(row_starts):
     bottom = min(top + tile_size, height)
-    sums, weights = _row_of_tiles(image, top, bottom, column_starts, predict_probabilities, tile_size=tile_size,
-                                  overlap=overlap, batch_size=batch_size)
+    sums, weights = _row_of_tiles(
+      image,
+      top,
+      bottom,
+      column_starts,
+      predict_probabilities,
+      tile_size=tile_size,
+      overlap=overlap,
+      batch_size=batch_size,
+    )
     if unfinished is not None:
       shared = len(unfinished[1])
       sums[:shared] += unfinished[0]
@@ -86,7 +103,9 @@ def predict_in_tiles(image, predict_probabilities, *, tile_size, overlap, alignm
     yield top, sums[:finished]
 
 
-def _row_of_tiles(image, top, bottom, column_starts, predict_probabilities, *, tile_size, overlap, batch_size):
+def _row_of_tiles(
+  image, top, bottom, column_starts, predict_probabilities, *, tile_size, overlap, batch_size
+):
   """Weighted sums [rows, W, C] and weights [rows, W] of the tiles between two rows of pixels."""
   height, width = image.shape[:2]
   row_weights = edge_weights(top, bottom, size=height, overlap=overlap)
@@ -96,7 +115,7 @@ def _row_of_tiles(image, top, bottom, column_starts, predict_probabilities, *, t
     return min(tile_size, width - left)
 
   for lefts in same_size_batches(column_starts, width_at, batch_size=batch_size):
-    tiles = np.stack([image[top:bottom, left:left + width_at(left)] for left in lefts])
+    tiles = np.stack([image[top:bottom, left : left + width_at(left)] for left in lefts])
     for left, probabilities in zip(lefts, predict_probabilities(tiles)):
       right = left + probabilities.shape[1]
       weight = row_weights[:, np.newaxis] * edge_weights(left, right, size=width, overlap=overlap)

@@ -1,4 +1,5 @@
 """A network with the weights of a checkpoint, as evaluation and inference need it."""
+
 import dataclasses
 
 from deeplab import checkpoints, saved_options
@@ -19,6 +20,7 @@ class TrainedNetwork:
     class_names: a string for each class.
     notes: lines to print.
   """
+
   model: DeepLabV3PredictionModel
   options: object
   prefix: str
@@ -42,29 +44,41 @@ def load(ckpt_path, model_options, *, given, compute_dtype='float32', class_name
 
   Args:
     ckpt_path: checkpoint prefix or directory.
-    model_options: ModelOptions from the flags; what is saved beside the checkpoint wins over their defaults.
+    model_options: ModelOptions from the flags; what is saved beside the checkpoint wins over their
+      defaults.
     given: names of the model options that the user gave.
     compute_dtype: as in ComputeOptions.
-    class_names: a data set's name or a file; None for those saved beside the checkpoint, else 'class 0' and so on.
+    class_names: a data set's name or a file; None for those saved beside the checkpoint, else
+      'class 0' and so on.
 
   Returns:
     TrainedNetwork.
 
   Raises:
-    InputError: no such checkpoint, another network's, flags that contradict it, or another number of names.
+    InputError: no such checkpoint, another network's, flags that contradict it, or another number
+      of names.
   """
   prefix = find_checkpoint(ckpt_path)
   options, notes = saved_options.resolve(model_options, given, prefix)
   names, notes_on_names = _class_names(class_names, prefix, options.num_classes)
   model = DeepLabV3PredictionModel(options, compute_dtype=compute_dtype)
   restore(model, prefix)
-  return TrainedNetwork(model=model, options=options, prefix=prefix, class_names=names, notes=(*notes, *notes_on_names))
+  return TrainedNetwork(
+    model=model, options=options, prefix=prefix, class_names=names, notes=(*notes, *notes_on_names)
+  )
 
 
 def restore(model, prefix):
-  """Gives `model` the values of a checkpoint, which must have all of its variables. Raises InputError."""
-  checkpoints.restore(model.named_variables, prefix, require_all=True,
-                      backbone_scope=backbones.scope_name(model.options.model_variant))
+  """Gives `model` the values of a checkpoint, which must have all of its variables.
+
+  Raises InputError.
+  """
+  checkpoints.restore(
+    model.named_variables,
+    prefix,
+    require_all=True,
+    backbone_scope=backbones.scope_name(model.options.model_variant),
+  )
 
 
 def _class_names(name_or_path, prefix, num_classes):
@@ -75,5 +89,8 @@ def _class_names(name_or_path, prefix, num_classes):
   if len(saved) == num_classes:
     return tuple(saved), []
   names = tuple(f'class {index}' for index in range(num_classes))
-  return names, [f'{saved_options.path_beside(prefix)}: {len(saved)} class names for {num_classes} classes are not used; give '
-                 '--class_names'] if saved else []
+  return names, [
+    f'{saved_options.path_beside(prefix)}: {len(saved)} class names for {num_classes} classes are '
+    'not used; give '
+    '--class_names'
+  ] if saved else []

@@ -1,4 +1,5 @@
 """Class weights from the training records: median frequency balancing."""
+
 import numpy as np
 import tensorflow as tf
 
@@ -8,17 +9,21 @@ from deeplab.data import decoding, input_pipeline, record_files, tfrecord
 def median_frequency_weights(pixels, pixels_of_images):
   """Weights that balance rare and frequent classes (Eigen and Fergus, 2015).
 
-  weight = median frequency / frequency, where the frequency of a class is its pixels / all pixels of the images it occurs in,
-  and the median is taken over the classes that occur.
+  weight = median frequency / frequency, where the frequency of a class is its pixels / all pixels
+  of the images it occurs in, and the median is taken over the classes that occur.
 
   Args:
     pixels: integer array [C], pixels of each class.
-    pixels_of_images: integer array [C], pixels that are not ignored in all images in which the class occurs.
+    pixels_of_images: integer array [C], pixels that are not ignored in all images in which the
+      class occurs.
 
   Returns:
     float64 [C]; 1 for a class that does not occur.
   """
-  pixels, pixels_of_images = np.asarray(pixels, np.float64), np.asarray(pixels_of_images, np.float64)
+  pixels, pixels_of_images = (
+    np.asarray(pixels, np.float64),
+    np.asarray(pixels_of_images, np.float64),
+  )
   occurs = pixels > 0
   weights = np.ones(len(pixels))
   if occurs.any():
@@ -33,6 +38,7 @@ def weights_of_records(filenames, *, num_classes, ignore_label):
   Raises:
     InputError: a label is no label; names file and record.
   """
+
   @tf.autograph.experimental.do_not_convert
   def count(serialized):
     _, encoded_label, _ = tfrecord.parse(serialized)
@@ -49,5 +55,7 @@ def weights_of_records(filenames, *, num_classes, ignore_label):
       pixels += counts
       pixels_of_images += np.where(counts > 0, counts.sum(), 0)
   except tf.errors.OpError as error:
-    raise input_pipeline.explain_failure(error, filenames, num_classes=num_classes, ignore_label=ignore_label) from error
+    raise input_pipeline.explain_failure(
+      error, filenames, num_classes=num_classes, ignore_label=ignore_label
+    ) from error
   return tuple(float(weight) for weight in median_frequency_weights(pixels, pixels_of_images))

@@ -1,12 +1,13 @@
-"""The directory of a training run: what it holds, whether a run may start there, and its checkpoints.
+"""The directory of a training run: what it holds, whether a run may start there, and its
+checkpoints.
 
-    flags.txt            every flag of the run; `--flagfile=DIR/flags.txt --resume` continues it
-    model_options.json   the architecture, for evaluator and inferencer
-    model.ckpt-STEP      checkpoints with everything a run needs to go on; model.ckpt is the one at the end
-    best.ckpt best.json  the network with the best validation, and its score
-    metrics.jsonl        what was logged, one JSON object a line
-    events.out.tfevents* the same for TensorBoard
+flags.txt            every flag of the run; `--flagfile=DIR/flags.txt --resume` continues it
+model_options.json   the architecture, for evaluator and inferencer
+model.ckpt-STEP      checkpoints with everything a run needs to go on; model.ckpt is the one at the
+end best.ckpt best.json  the network with the best validation, and its score metrics.jsonl
+what was logged, one JSON object a line events.out.tfevents* the same for TensorBoard
 """
+
 import contextlib
 import dataclasses
 import glob
@@ -33,9 +34,21 @@ AVERAGED_NAME = 'model_ema.ckpt'
 METRICS_NAME = 'metrics.jsonl'
 
 # A run may be continued with other values of these,
-_MAY_CHANGE = frozenset({
-    'log_per_steps', 'persist_per_steps', 'max_to_keep', 'eval_filenames', 'eval_per_steps', 'patience', 'class_names',
-    'num_input_threads', 'output_path', 'resume', 'overwrite'})
+_MAY_CHANGE = frozenset(
+  {
+    'log_per_steps',
+    'persist_per_steps',
+    'max_to_keep',
+    'eval_filenames',
+    'eval_per_steps',
+    'patience',
+    'class_names',
+    'num_input_threads',
+    'output_path',
+    'resume',
+    'overwrite',
+  }
+)
 # and without these, which only matter before the first checkpoint.
 _START_FLAGS = frozenset({'load_ckpt_path', 'restore_from_seg_model', 'exclude_scopes'})
 _NOT_OF_THE_RUN = ('resume', 'overwrite')
@@ -62,11 +75,16 @@ class RunDirectory:
         pass
       os.remove(probe)
     except OSError as error:
-      raise InputError(f'--output_path={self.path}: cannot be written ({error.strerror}); choose another') from error
+      raise InputError(
+        f'--output_path={self.path}: cannot be written ({error.strerror}); choose another'
+      ) from error
 
   @contextlib.contextmanager
   def locked(self):
-    """While open, no other process can train in this directory; a kill unlocks it too. Raises InputError where one does."""
+    """While open, no other process can train in this directory; a kill unlocks it too.
+
+    Raises InputError where one does.
+    """
     if fcntl is None:
       yield
       return
@@ -75,8 +93,11 @@ class RunDirectory:
       fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
       os.close(directory)
-      raise InputError(f'--output_path={self.path}: another process is training there; wait for it, stop it, or choose '
-                       'another path') from error
+      raise InputError(
+        f'--output_path={self.path}: another process is training there; wait for it, stop it, or '
+        'choose '
+        'another path'
+      ) from error
     except OSError:
       pass  # A file system without locks.
     try:
@@ -88,8 +109,11 @@ class RunDirectory:
     """Raises InputError where the directory holds a run already."""
     found = self.checkpoints_of_run()
     if found:
-      raise InputError(f'--output_path={self.path}: holds a run already ({os.path.basename(found[-1])}); give --resume to '
-                       'continue it, --overwrite to replace it, or another path')
+      raise InputError(
+        f'--output_path={self.path}: holds a run already ({os.path.basename(found[-1])}); give '
+        '--resume to '
+        'continue it, --overwrite to replace it, or another path'
+      )
 
   def remove_run(self):
     """Removes the files of an earlier run, and nothing else."""
@@ -113,11 +137,15 @@ class RunDirectory:
   def checkpoints_of_run(self):
     """Prefixes of the whole checkpoints, `model.ckpt-STEP` by step and `model.ckpt` last."""
     final = self.file(checkpoints.FINAL_NAME)
-    return [prefix for prefix in checkpoints.list_prefixes(self.path)
-            if prefix == final or prefix == f'{final}-{checkpoints.step_of(prefix)}']
+    return [
+      prefix
+      for prefix in checkpoints.list_prefixes(self.path)
+      if prefix == final or prefix == f'{final}-{checkpoints.step_of(prefix)}'
+    ]
 
   def newest_checkpoint(self):
-    """(prefix, step) of the newest checkpoint that can be read, or None without any; and a warning line for each that cannot.
+    """(prefix, step) of the newest checkpoint that can be read, or None without any; and a warning
+    line for each that cannot.
 
     Raises:
       InputError: there are checkpoints, and none can be read.
@@ -131,8 +159,11 @@ class RunDirectory:
       except InputError as error:
         warnings.append(f'left out: {error}')
     if not readable and warnings:  # Going on from nothing would write over them.
-      raise InputError(f'--resume: of {len(warnings)} checkpoints in {self.path} none can be read; {warnings[0]}; restore one or '
-                       'make it readable, or give --overwrite instead of --resume to begin anew')
+      raise InputError(
+        f'--resume: of {len(warnings)} checkpoints in {self.path} none can be read; {warnings[0]}; '
+        'restore one or '
+        'make it readable, or give --overwrite instead of --resume to begin anew'
+      )
     if not readable:
       return None, warnings
     step, prefix = max(readable)
@@ -144,7 +175,8 @@ class RunDirectory:
     return os.path.exists(final + '.index') and checkpoints.Reader(final).global_step >= step
 
   def keep_numbered(self, variables, prefix, *, step):
-    """Turns a `model.ckpt` that a run goes on from into `model.ckpt-STEP`, lest it passes for the end of the longer run.
+    """Turns a `model.ckpt` that a run goes on from into `model.ckpt-STEP`, lest it passes for the
+    end of the longer run.
 
     Args:
       variables: dict name -> tf.Variable, restored from `prefix`.
@@ -170,7 +202,8 @@ class RunDirectory:
       return _by_name(file.read().splitlines())
 
   def check_flags(self, *options, given):
-    """Raises InputError where a flag of a run to be continued differs from what the run was started with.
+    """Raises InputError where a flag of a run to be continued differs from what the run was started
+    with.
 
     Args:
       *options: the options of the command that continues.
@@ -188,14 +221,19 @@ class RunDirectory:
         continue
       different.append(f'--{name}={_shown(wanted)} (the run has {_shown(was)})')
     if different:
-      raise InputError(f'--resume: {", ".join(different)}: not the flags of the run in {self.path}; continue it with '
-                       f'--flagfile={self.file(FLAGS_NAME)} --resume, or choose another --output_path. Only a larger '
-                       '--num_steps and the flags of logging, saving and validation may change')
+      raise InputError(
+        f'--resume: {", ".join(different)}: not the flags of the run in {self.path}; continue it '
+        'with '
+        f'--flagfile={self.file(FLAGS_NAME)} --resume, or choose another --output_path. Only a '
+        'larger '
+        '--num_steps and the flags of logging, saving and validation may change'
+      )
 
   # === Checkpoints ===
 
   def save(self, variables, *, step, model_options, class_names=None, final=False, max_to_keep=0):
-    """Writes `model.ckpt-STEP`, or `model.ckpt`, with global_step; then removes the oldest beyond `max_to_keep`.
+    """Writes `model.ckpt-STEP`, or `model.ckpt`, with global_step; then removes the oldest beyond
+    `max_to_keep`.
 
     Returns:
       the prefix.
@@ -204,15 +242,20 @@ class RunDirectory:
       InputError: no space, or the directory has vanished; the older checkpoints are whole.
     """
     prefix = self.file(checkpoints.FINAL_NAME if final else f'{checkpoints.FINAL_NAME}-{step}')
-    self._remove_oldest(max_to_keep)  # There may be more than allowed, of a run that is continued, and little space.
+    # There may be more than allowed, of a run that is continued, and little space.
+    self._remove_oldest(max_to_keep)
     self._write_checkpoint(prefix, variables, step=step)
     self._remove_oldest(max_to_keep)
     saved_options.write(self.path, model_options, step=step, class_names=class_names)
-    checkpoints.update_state(self.path, [*(each for each in self._numbered() if each != prefix), prefix])
+    checkpoints.update_state(
+      self.path, [*(each for each in self._numbered() if each != prefix), prefix]
+    )
     return prefix
 
   def _numbered(self):
-    return [prefix for prefix in self.checkpoints_of_run() if checkpoints.step_of(prefix) is not None]
+    return [
+      prefix for prefix in self.checkpoints_of_run() if checkpoints.step_of(prefix) is not None
+    ]
 
   def _remove_oldest(self, max_to_keep):
     if max_to_keep:
@@ -238,9 +281,13 @@ class RunDirectory:
       return None
 
   def _write_checkpoint(self, prefix, variables, *, step):
-    # Not made anew: a directory that vanished is a fault of storage, which the user wants to know of.
+    # Not made anew: a directory that vanished is a fault of storage, which the user wants to know
+    # of.
     if not os.path.isdir(self.path):
-      raise InputError(f'--output_path={self.path}: has vanished; the checkpoint of step {step} could not be written')
+      raise InputError(
+        f'--output_path={self.path}: has vanished; the checkpoint of step {step} could not be '
+        'written'
+      )
     checkpoints.write(prefix, {**variables, checkpoints.GLOBAL_STEP: np.int64(step)})
 
   def _write_text(self, name, text):
@@ -248,12 +295,16 @@ class RunDirectory:
       with replacing(self.file(name)) as temporary, open(temporary, 'w', encoding='utf-8') as file:
         file.write(text)
     except OSError as error:
-      raise InputError(f'{self.file(name)}: cannot be written ({error.strerror}); free space or choose another '
-                       '--output_path') from error
+      raise InputError(
+        f'{self.file(name)}: cannot be written ({error.strerror}); free space or choose another '
+        '--output_path'
+      ) from error
 
 
 def flag_lines(*options):
-  """The lines of a flagfile with every option that has a value; absl reads them back to the same options."""
+  """The lines of a flagfile with every option that has a value; absl reads them back to the same
+  options.
+  """
   lines = []
   for each in options:
     for field in dataclasses.fields(each):

@@ -1,4 +1,7 @@
-"""What a training run says before its first step: devices, data, parameters, flags, where it starts, and warnings."""
+"""What a training run says before its first step: devices, data, parameters, flags, where it
+starts, and warnings.
+"""
+
 import dataclasses
 import os
 
@@ -18,14 +21,18 @@ def device_line(strategy, gpus):
 def parameter_line(model):
   """One line on the network's size."""
   total = sum(int(np.prod(variable.shape)) for variable in model.trainable.values())
-  return (f'network: {model.options.model_variant}, {model.options.num_classes} classes, stride '
-          f'{model.options.output_stride}, {total / 1e6:.2f} million parameters to train')
+  return (
+    f'network: {model.options.model_variant}, {model.options.num_classes} classes, stride '
+    f'{model.options.output_stride}, {total / 1e6:.2f} million parameters to train'
+  )
 
 
 def data_line(what, files):
   """One line on record files, from a list of record_files.RecordFile."""
-  return (f'{what}: {sum(file.num_records for file in files)} records in {len(files)} files, '
-          f'{sum(file.num_bytes for file in files) / 1e6:.1f} MB')
+  return (
+    f'{what}: {sum(file.num_records for file in files)} records in {len(files)} files, '
+    f'{sum(file.num_bytes for file in files) / 1e6:.1f} MB'
+  )
 
 
 def changed_flags_line(*options):
@@ -41,7 +48,9 @@ def changed_flags_line(*options):
 
 
 def restore_lines(report):
-  """Lines on a checkpoints.RestoreReport: what was restored, what is new and why, what the checkpoint has besides."""
+  """Lines on a checkpoints.RestoreReport: what was restored, what is new and why, what the
+  checkpoint has besides.
+  """
   lines = [f'restored {len(report.restored)} variables from {report.prefix}']
   by_reason = {}
   for name, reason in report.new:
@@ -56,39 +65,64 @@ def warnings(model_options, input_options, training_options, *, from_scratch):
   """Lines of advice on settings that run but seldom give what is wanted.
 
   Args:
-    model_options, input_options, training_options: ModelOptions, TrainingInputOptions, TrainingOptions.
+    model_options, input_options, training_options: ModelOptions, TrainingInputOptions,
+      TrainingOptions.
     from_scratch: no checkpoint is loaded, so nothing fixes what the backbone expects.
   """
   lines = []
   if training_options.fine_tune_batch_norm and input_options.batch_size < _SMALL_BATCH:
-    lines.append(f'--batch_size={input_options.batch_size} is small for live batch norm: statistics of few images are poor; '
-                 f'use at least {_SMALL_BATCH}, or --nofine_tune_batch_norm with a checkpoint')
+    lines.append(
+      f'--batch_size={input_options.batch_size} is small for live batch norm: statistics of few '
+      'images are poor; '
+      f'use at least {_SMALL_BATCH}, or --nofine_tune_batch_norm with a checkpoint'
+    )
   if training_options.fine_tune_batch_norm:
     lines += _statistics_warning(model_options, training_options)
   elif from_scratch:
-    lines.append('--nofine_tune_batch_norm without --load_ckpt_path: the stored statistics are those of no data; the network '
-                 'is not normalized')
+    lines.append(
+      '--nofine_tune_batch_norm without --load_ckpt_path: the stored statistics are those of no '
+      'data; the network '
+      'is not normalized'
+    )
   if model_options.num_classes == 1:
-    lines.append('--num_classes=1: with one class every prediction is right and nothing is learnt; background counts as one')
+    lines.append(
+      '--num_classes=1: with one class every prediction is right and nothing is learnt; background '
+      'counts as one'
+    )
   for name in ('crop_size_height', 'crop_size_width'):
     size, stride = getattr(input_options, name), model_options.output_stride
     if size <= 2 * stride:
-      lines.append(f'--{name}={size} is tiny: at --output_stride={stride} the network sees {-(-size // stride)} features '
-                   'across, too few for statistics and for context')
+      lines.append(
+        f'--{name}={size} is tiny: at --output_stride={stride} the network sees '
+        f'{-(-size // stride)} features '
+        'across, too few for statistics and for context'
+      )
     if size % stride != 1:
       nearest = max(1, round((size - 1) / stride)) * stride + 1
-      lines.append(f'--{name}={size} is not a multiple of --output_stride={stride} plus 1, so features and pixels do not line '
-                   f'up; {nearest} is')
+      lines.append(
+        f'--{name}={size} is not a multiple of --output_stride={stride} plus 1, so features and '
+        'pixels do not line '
+        f'up; {nearest} is'
+      )
   lines += _normalization_warnings(model_options, input_options, from_scratch=from_scratch)
   if model_options.atrous_rates:
     usual = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
     for stride, rates in usual.items():
       if stride != model_options.output_stride and model_options.atrous_rates == rates:
-        lines.append(f'--atrous_rates={_list(rates)} are those of stride {stride}; at --output_stride='
-                     f'{model_options.output_stride} {_list(usual[model_options.output_stride])} see the same context')
-  if training_options.optimizer != 'momentum' and training_options.last_layer_gradient_multiplier != 1.0:
-    lines.append(f'--last_layer_gradient_multiplier does next to nothing with --optimizer={training_options.optimizer}, which '
-                 'divides by the size of the gradient')
+        lines.append(
+          f'--atrous_rates={_list(rates)} are those of stride {stride}; at --output_stride='
+          f'{model_options.output_stride} {_list(usual[model_options.output_stride])} see the same '
+          'context'
+        )
+  if (
+    training_options.optimizer != 'momentum'
+    and training_options.last_layer_gradient_multiplier != 1.0
+  ):
+    lines.append(
+      '--last_layer_gradient_multiplier does next to nothing with '
+      f'--optimizer={training_options.optimizer}, which '
+      'divides by the size of the gradient'
+    )
   return lines
 
 
@@ -98,14 +132,18 @@ def _statistics_warning(model_options, training_options):
   left = decay ** (training_options.num_steps * training_options.accumulate_steps)
   if left < 0.05:
     return []
-  return [f'--num_steps={training_options.num_steps} is short for a batch norm decay of {decay}: {left:.0%} of the stored '
-          'statistics will be what they were at the start, and evaluation uses those; give --batch_norm_decay='
-          f'{_suggested_decay(training_options.num_steps)}']
+  return [
+    f'--num_steps={training_options.num_steps} is short for a batch norm decay of {decay}: '
+    f'{left:.0%} of the stored '
+    'statistics will be what they were at the start, and evaluation uses those; give '
+    '--batch_norm_decay='
+    f'{_suggested_decay(training_options.num_steps)}'
+  ]
 
 
 def _suggested_decay(num_steps):
   """A round decay of which a run this long leaves under 1 %."""
-  return next((decay for decay in (0.999, 0.99, 0.95, 0.9) if decay ** num_steps < 0.01), 0.8)
+  return next((decay for decay in (0.999, 0.99, 0.95, 0.9) if decay**num_steps < 0.01), 0.8)
 
 
 def _normalization_warnings(model_options, input_options, *, from_scratch):
@@ -115,11 +153,20 @@ def _normalization_warnings(model_options, input_options, *, from_scratch):
   wants_unit_range = variant.startswith(_RESNET_V2_AND_MOBILENET)
   if not from_scratch and wants_unit_range != (option == 'zero_mean_unit_range'):
     usual = 'zero_mean_unit_range' if wants_unit_range else 'subtract_imagenet_mean'
-    lines.append(f'--preprocess_images_option={option}: published {variant} weights expect {usual}; keep it only if the '
-                 'checkpoint was trained so')
-  if input_options.pad_imagenet_mean != (option != 'zero_mean_unit_range') and input_options.pad_imagenet_mean:
-    lines.append('--pad_imagenet_mean with --preprocess_images_option=zero_mean_unit_range: padding is not 0 after '
-                 'normalization; leave it out')
+    lines.append(
+      f'--preprocess_images_option={option}: published {variant} weights expect {usual}; keep it '
+      'only if the '
+      'checkpoint was trained so'
+    )
+  if (
+    input_options.pad_imagenet_mean != (option != 'zero_mean_unit_range')
+    and input_options.pad_imagenet_mean
+  ):
+    lines.append(
+      '--pad_imagenet_mean with --preprocess_images_option=zero_mean_unit_range: padding is not 0 '
+      'after '
+      'normalization; leave it out'
+    )
   return lines
 
 

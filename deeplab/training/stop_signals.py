@@ -1,4 +1,5 @@
 """SIGTERM and SIGINT as a request to stop after the step at hand."""
+
 import os
 import signal
 import socket
@@ -9,10 +10,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-  """While open, the first SIGINT or SIGTERM sets `requested`; a second one ends the process at once.
+  """While open, the first SIGINT or SIGTERM sets `requested`; a second one ends the process at
+  once.
 
-  A step takes seconds, during which Python runs no signal handler. So the handler's wake-up byte goes to a thread, which
-  TensorFlow lets run, and both the notice and the second signal take effect immediately.
+  A step takes seconds, during which Python runs no signal handler. So the handler's wake-up byte
+  goes to a thread, which TensorFlow lets run, and both the notice and the second signal take effect
+  immediately.
 
   Attributes:
     requested: name of the signal that came, such as 'SIGTERM', or None.
@@ -47,5 +50,9 @@ class StopSignals:
         print(f'{name} again: exit without saving', file=sys.stderr, flush=True)
         os._exit(128 + byte[0])
       self.requested = name
-      print(f'{name}: finishing this step, then saving; once more to exit at once', file=sys.stderr, flush=True)
+      print(
+        f'{name}: finishing this step, then saving; once more to exit at once',
+        file=sys.stderr,
+        flush=True,
+      )
     self._receiver.close()

@@ -1,4 +1,7 @@
-"""What one sees of a run: lines on stdout, a progress bar on a terminal, metrics.jsonl, TensorBoard."""
+"""What one sees of a run: lines on stdout, a progress bar on a terminal, metrics.jsonl,
+TensorBoard.
+"""
+
 import json
 import os
 import sys
@@ -29,13 +32,18 @@ class TrainingLog:
     """
     self._directory, self._log_per_steps = directory, log_per_steps
     self._metrics_path = os.path.join(directory, metrics_name)
-    self.validations = [line for line in _rewind(self._metrics_path, start_step) if 'mean_iou' in line]
-    self._metrics = open(self._metrics_path, 'a', encoding='utf-8')  # pylint: disable=consider-using-with
+    self.validations = [
+      line for line in _rewind(self._metrics_path, start_step) if 'mean_iou' in line
+    ]
+    self._metrics = open(self._metrics_path, 'a', encoding='utf-8')
     self._summaries = tf.summary.create_file_writer(directory)
     self._bar = None
     if sys.stderr.isatty():
-      from tqdm import tqdm  # pylint: disable=import-outside-toplevel
-      self._bar = tqdm(total=num_steps, initial=start_step, unit='step', dynamic_ncols=True, smoothing=0.05)
+      from tqdm import tqdm
+
+      self._bar = tqdm(
+        total=num_steps, initial=start_step, unit='step', dynamic_ncols=True, smoothing=0.05
+      )
     self._start_interval()
 
   def __enter__(self):
@@ -75,8 +83,11 @@ class TrainingLog:
     seconds = max(time.monotonic() - self._since, 1e-9)
     if self._bar is not None:
       self._bar.set_postfix_str(
-          f'loss {result.total_loss:.4f}, rate {learning_rate:.2e}, {self._num_images / seconds:.1f} images/s, '
-          f'waiting for input {self._waited / seconds:.0%}', refresh=False)
+        f'loss {result.total_loss:.4f}, rate {learning_rate:.2e}, {self._num_images / seconds:.1f} '
+        'images/s, '
+        f'waiting for input {self._waited / seconds:.0%}',
+        refresh=False,
+      )
       self._bar.update()
     if step % self._log_per_steps:
       return
@@ -84,35 +95,62 @@ class TrainingLog:
     self.line('step: %d, loss: %f' % (step, loss))
     parts = {name: float(np.mean(values)) for name, values in self._parts.items()}
     numbers = {
-        'learning_rate': learning_rate, 'gradient_norm': float(np.mean(self._norms)) if self._norms else 0.0,
-        'images_per_second': self._num_images / seconds, 'waiting_for_input': self._waited / seconds}
+      'learning_rate': learning_rate,
+      'gradient_norm': float(np.mean(self._norms)) if self._norms else 0.0,
+      'images_per_second': self._num_images / seconds,
+      'waiting_for_input': self._waited / seconds,
+    }
     self._write({'step': step, 'loss': loss, 'loss_parts': parts, **numbers})
-    self._write_scalars(step, {'total_loss': loss, **{f'losses/{name}': value for name, value in parts.items()}, **numbers})
+    self._write_scalars(
+      step,
+      {'total_loss': loss, **{f'losses/{name}': value for name, value in parts.items()}, **numbers},
+    )
     self._start_interval()
 
   def validated(self, result, *, step, best, class_names):
-    """Reports a validation: evaluator.EvaluationResult, and the best score so far, a dict with mean_iou and step."""
+    """Reports a validation: evaluator.EvaluationResult, and the best score so far, a dict with
+    mean_iou and step.
+    """
     summary = result.summary
-    self.line(f'validation at step {step}: mIOU {summary.mean_iou:.4f}, loss {result.loss:.4f}, {result.num_images} images; '
-              f'best {best["mean_iou"]:.4f} at step {best["step"]}')
+    self.line(
+      f'validation at step {step}: mIOU {summary.mean_iou:.4f}, loss {result.loss:.4f}, '
+      f'{result.num_images} images; '
+      f'best {best["mean_iou"]:.4f} at step {best["step"]}'
+    )
     names = class_names or tuple(str(index) for index in range(len(summary.iou)))
-    self.line('  IoU: ' + ', '.join(f'{name} {_number(value)}' for name, value in zip(names, summary.iou)))
-    line = {'step': step, 'mean_iou': summary.mean_iou, 'validation_loss': result.loss,
-            'iou': [None if np.isnan(value) else float(value) for value in summary.iou]}
+    self.line(
+      '  IoU: ' + ', '.join(f'{name} {_number(value)}' for name, value in zip(names, summary.iou))
+    )
+    line = {
+      'step': step,
+      'mean_iou': summary.mean_iou,
+      'validation_loss': result.loss,
+      'iou': [None if np.isnan(value) else float(value) for value in summary.iou],
+    }
     self.validations.append(line)
     self._write(line)
     scalars = {'validation/mean_iou': summary.mean_iou, 'validation/loss': result.loss}
-    scalars.update((f'validation/iou/{name}', value) for name, value in zip(names, summary.iou) if not np.isnan(value))
+    scalars.update(
+      (f'validation/iou/{name}', value)
+      for name, value in zip(names, summary.iou)
+      if not np.isnan(value)
+    )
     self._write_scalars(step, scalars)
     # The pause is not the training's: images per second count from here.
     self._since, self._num_images, self._waited = time.monotonic(), 0, 0.0
 
   def panel(self, name, rows, *, step, ignore_label):
-    """Writes a picture to TensorBoard: rows of image uint8 [h, w, 3], label [h, w] and prediction [h, w]."""
+    """Writes a picture to TensorBoard: rows of image uint8 [h, w, 3], label [h, w] and prediction
+    [h, w].
+    """
     colors = color_map.pascal_voc_color_map()
-    cells = [[image, _colored(label, colors, ignore_label), color_map.colorize(prediction % 256, colors)]
-             for image, label, prediction in rows]
-    sheet = pictures.contact_sheet(cells, column_titles=('image', 'label', 'prediction'), cell_size=_PANEL_CELL)
+    cells = [
+      [image, _colored(label, colors, ignore_label), color_map.colorize(prediction % 256, colors)]
+      for image, label, prediction in rows
+    ]
+    sheet = pictures.contact_sheet(
+      cells, column_titles=('image', 'label', 'prediction'), cell_size=_PANEL_CELL
+    )
     with self._summaries.as_default():
       tf.summary.image(name, np.asarray(sheet)[np.newaxis], step=step)
 
@@ -122,8 +160,10 @@ class TrainingLog:
       self._metrics.flush()
       self._summaries.flush()
     except (OSError, tf.errors.OpError) as error:
-      raise InputError(f'{self._directory}: the log cannot be written ({error}); free space or choose another '
-                       '--output_path; the checkpoints are whole') from error
+      raise InputError(
+        f'{self._directory}: the log cannot be written ({error}); free space or choose another '
+        '--output_path; the checkpoints are whole'
+      ) from error
 
   def _start_interval(self):
     self._losses, self._parts, self._norms = [], {}, []
@@ -134,8 +174,10 @@ class TrainingLog:
       self._metrics.write(json.dumps(line) + '\n')
       self._metrics.flush()
     except OSError as error:
-      raise InputError(f'{self._metrics_path}: cannot be written ({error.strerror}); free space or choose another '
-                       '--output_path; the checkpoints are whole') from error
+      raise InputError(
+        f'{self._metrics_path}: cannot be written ({error.strerror}); free space or choose another '
+        '--output_path; the checkpoints are whole'
+      ) from error
 
   def _write_scalars(self, step, numbers):
     with self._summaries.as_default():
@@ -145,7 +187,9 @@ class TrainingLog:
 
 
 def _rewind(path, step):
-  """Drops the lines after `step` from a JSON lines file, and a last line that a kill cut; returns the rest as dicts."""
+  """Drops the lines after `step` from a JSON lines file, and a last line that a kill cut; returns
+  the rest as dicts.
+  """
   if not os.path.exists(path):
     return []
   kept = []
@@ -165,7 +209,9 @@ def _rewind(path, step):
 def _colored(label, colors, ignore_label):
   """The label in colours, ignored pixels white."""
   ignored = (label == ignore_label)[..., np.newaxis]
-  return np.where(ignored, np.uint8(255), color_map.colorize(np.where(ignored[..., 0], 0, label) % 256, colors))
+  return np.where(
+    ignored, np.uint8(255), color_map.colorize(np.where(ignored[..., 0], 0, label) % 256, colors)
+  )
 
 
 def _number(value):

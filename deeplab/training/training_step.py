@@ -1,4 +1,7 @@
-"""One update: loss, gradient, optimizer; on one device or on all replicas of a tf.distribute strategy."""
+"""One update: loss, gradient, optimizer; on one device or on all replicas of a tf.distribute
+strategy.
+"""
+
 import dataclasses
 
 import numpy as np
@@ -8,13 +11,14 @@ from deeplab import losses, optimizer
 from deeplab.errors import InputError
 
 _NUM_SHOWN = 3  # Images of a batch whose predictions come along for the picture panel.
-_FIRST_LOSS_SCALE = 2.0 ** 15
+_FIRST_LOSS_SCALE = 2.0**15
 _STEPS_TO_RAISE_SCALE = 2000
 
 
 @dataclasses.dataclass(frozen=True)
 class StepResult:
-  """What one update did, numbers only; they are means over the whole batch, on all replicas and micro-batches.
+  """What one update did, numbers only; they are means over the whole batch, on all replicas and
+  micro-batches.
 
   A log keeps hundreds of these, so nothing here may hold on to images, labels or logits.
 
@@ -26,6 +30,7 @@ class StepResult:
     wrong_labels: number of pixels whose label is neither below num_classes nor ignored.
     gave_up: the float16 gradient overflowed: nothing was updated, and the loss scale was halved.
   """
+
   total_loss: float
   parts: dict
   gradient_norm: float
@@ -42,7 +47,9 @@ class TrainingStep:
     average: the optimizer.MovingAverage of the weights, or None.
   """
 
-  def __init__(self, model, options, *, loss, strategy, seed=0, jit_compile=False, scale_loss=False):
+  def __init__(
+    self, model, options, *, loss, strategy, seed=0, jit_compile=False, scale_loss=False
+  ):
     """Makes the optimizer's variables and traces nothing yet.
 
     Args:
@@ -54,17 +61,29 @@ class TrainingStep:
       jit_compile: compile forward and backward pass with XLA.
       scale_loss: dynamic loss scaling, for float16.
     """
-    self._model, self._options, self._loss, self._strategy, self._seed = model, options, loss, strategy, seed
+    self._model, self._options, self._loss, self._strategy, self._seed = (
+      model,
+      options,
+      loss,
+      strategy,
+      seed,
+    )
     trainable = model.trainable
     if options.backbone_learning_rate_multiplier == 0.0:
-      trainable = {name: variable for name, variable in trainable.items()
-                   if not name.startswith(optimizer.BACKBONE_SCOPES)}
+      trainable = {
+        name: variable
+        for name, variable in trainable.items()
+        if not name.startswith(optimizer.BACKBONE_SCOPES)
+      }
     self._trainable = trainable
     self._decay_in_loss = options.optimizer != 'adamw'
     with strategy.scope():
       self._optimizer = optimizer.make(options, trainable, weight_decay=model.options.weight_decay)
-      self.average = (optimizer.MovingAverage(model.named_variables, decay=options.ema_decay)
-                      if options.ema_decay is not None else None)
+      self.average = (
+        optimizer.MovingAverage(model.named_variables, decay=options.ema_decay)
+        if options.ema_decay is not None
+        else None
+      )
       self._loss_scale = tf.Variable(_FIRST_LOSS_SCALE, trainable=False) if scale_loss else None
       self._steps_at_scale = tf.Variable(0, trainable=False) if scale_loss else None
       self._accumulators = self._make_accumulators() if options.accumulate_steps > 1 else None
@@ -80,7 +99,8 @@ class TrainingStep:
     """Makes one update.
 
     Args:
-      batches: list of accumulate_steps dicts with images float32 [B, h, w, 3] and labels int32 [B, h, w].
+      batches: list of accumulate_steps dicts with images float32 [B, h, w, 3] and labels int32 [B,
+        h, w].
       learning_rate: float.
       step: number of updates made so far.
 
@@ -96,7 +116,9 @@ class TrainingStep:
     else:
       counts = self._count(labels)
       for micro in range(len(batches)):
-        logits = self._accumulate(images[micro], labels[micro], counts, step, tf.constant(micro, tf.int64))
+        logits = self._accumulate(
+          images[micro], labels[micro], counts, step, tf.constant(micro, tf.int64)
+        )
       vector = self._finish(rate, step)
     self._last_batch = images[-1], labels[-1], logits
     return self._result(vector.numpy())
@@ -105,21 +127,29 @@ class TrainingStep:
     """A few images of the last update's (last) batch, for people.
 
     Returns:
-      arrays (images float32 [n, h, w, 3], labels int32 [n, h, w], predictions int32 [n, h, w]), the predictions those before
-      the update.
+      arrays (images float32 [n, h, w, 3], labels int32 [n, h, w], predictions int32 [n, h, w]), the
+      predictions those before the update.
     """
     images, labels, logits = self._last_batch
     resized = self._model.upsample(logits, self._local(labels).shape[1:3])
-    return self._first(images), self._first(labels), tf.argmax(resized, axis=-1, output_type=tf.int32).numpy()
+    return (
+      self._first(images),
+      self._first(labels),
+      tf.argmax(resized, axis=-1, output_type=tf.int32).numpy(),
+    )
 
   def _result(self, vector):
     values = dict(zip(self._names, vector.tolist()))
     parts = {name: values[name] for name in self._part_names()}
     smallest, largest = int(values['smallest_label']), int(values['largest_label'])
     return StepResult(
-        total_loss=float(np.sum(np.float32(list(parts.values())))), parts=parts, gradient_norm=values['gradient_norm'],
-        label_range=(smallest, largest) if smallest <= largest else None, wrong_labels=int(values['wrong_labels']),
-        gave_up=self._loss_scale is not None and not np.isfinite(values['gradient_norm']))
+      total_loss=float(np.sum(np.float32(list(parts.values())))),
+      parts=parts,
+      gradient_norm=values['gradient_norm'],
+      label_range=(smallest, largest) if smallest <= largest else None,
+      wrong_labels=int(values['wrong_labels']),
+      gave_up=self._loss_scale is not None and not np.isfinite(values['gradient_norm']),
+    )
 
   # === Distribution of a batch ===
 
@@ -129,11 +159,15 @@ class TrainingStep:
     if replicas == 1:
       return tensor
     if tensor.shape[0] % replicas:
-      raise InputError(f'--batch_size={tensor.shape[0]}: must be a multiple of the number of devices, {replicas}')
+      raise InputError(
+        f'--batch_size={tensor.shape[0]}: must be a multiple of the number of devices, {replicas}'
+      )
     share = tensor.shape[0] // replicas
+
     def of_replica(context):
       start = context.replica_id_in_sync_group * share
-      return tensor[start:start + share]
+      return tensor[start : start + share]
+
     return self._strategy.experimental_distribute_values_from_function(of_replica)
 
   def _local(self, value):
@@ -151,7 +185,10 @@ class TrainingStep:
       counts = context.all_reduce('SUM', self._loss.counts(labels))
       seed = self._dropout_seed(context, step, tf.constant(0, tf.int64))
       gradients, sums, logits = self._gradients(images, labels, counts, seed, step)
-      return self._apply(context, gradients, sums, _label_facts(labels, self._loss, self._model), rate), logits
+      return self._apply(
+        context, gradients, sums, _label_facts(labels, self._loss, self._model), rate
+      ), logits
+
     vector, logits = self._strategy.run(on_replica, args=(images, labels))
     return self._after_update(self._local(vector), step), self._local(logits)
 
@@ -160,10 +197,12 @@ class TrainingStep:
   @tf.function(autograph=False)
   def _count(self, labels):
     """{part: count} over all replicas and micro-batches."""
+
     def on_replica(labels):
       counts = [self._loss.counts(micro) for micro in labels]
       total = {part: tf.add_n([count[part] for count in counts]) for part in counts[0]}
       return tf.distribute.get_replica_context().all_reduce('SUM', total)
+
     counts = self._strategy.run(on_replica, args=(labels,))
     return {part: self._local(count) for part, count in counts.items()}
 
@@ -172,14 +211,20 @@ class TrainingStep:
     def on_replica(images, labels):
       context = tf.distribute.get_replica_context()
       gradients, sums, logits = self._gradients(
-          images, labels, counts, self._dropout_seed(context, step, micro), step)
+        images, labels, counts, self._dropout_seed(context, step, micro), step
+      )
       facts = _label_facts(labels, self._loss, self._model)
       for name, value in {**gradients, **sums}.items():
         self._accumulators[name].assign_add(value)
       for name, value in facts.items():
-        combine = {'smallest_label': tf.minimum, 'largest_label': tf.maximum, 'wrong_labels': tf.add}[name]
+        combine = {
+          'smallest_label': tf.minimum,
+          'largest_label': tf.maximum,
+          'wrong_labels': tf.add,
+        }[name]
         self._accumulators[name].assign(combine(self._accumulators[name], value))
       return logits
+
     return self._local(self._strategy.run(on_replica, args=(images, labels)))
 
   @tf.function(autograph=False)
@@ -193,14 +238,26 @@ class TrainingStep:
       sums = {name: read[name] for name in self._part_names()}
       facts = {name: read[name] for name in _START}
       return self._apply(tf.distribute.get_replica_context(), gradients, sums, facts, rate)
+
     return self._after_update(self._local(self._strategy.run(on_replica)), step)
 
   def _make_accumulators(self):
-    """Sums over micro-batches, kept by each replica for itself; zero between updates, so no part of a checkpoint."""
+    """Sums over micro-batches, kept by each replica for itself; zero between updates, so no part of
+    a checkpoint.
+    """
     starts = {name: tf.zeros(variable.shape) for name, variable in self._trainable.items()}
-    starts.update({name: tf.constant(_START.get(name, 0.0)) for name in (*self._part_names(), *_START)})
-    return {name: tf.Variable(start, trainable=False, synchronization=tf.VariableSynchronization.ON_READ,
-                              aggregation=tf.VariableAggregation.SUM) for name, start in starts.items()}
+    starts.update(
+      {name: tf.constant(_START.get(name, 0.0)) for name in (*self._part_names(), *_START)}
+    )
+    return {
+      name: tf.Variable(
+        start,
+        trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.SUM,
+      )
+      for name, start in starts.items()
+    }
 
   # === What both share ===
 
@@ -211,40 +268,57 @@ class TrainingStep:
     replicas = self._strategy.num_replicas_in_sync
     replica = tf.cast(context.replica_id_in_sync_group, tf.int64)
     drawn = (step * self._options.accumulate_steps + micro) * replicas + replica
-    return tf.stack([tf.constant(self._seed % 2 ** 31, tf.int32), tf.cast(drawn % 2 ** 31, tf.int32)])
+    return tf.stack([tf.constant(self._seed % 2**31, tf.int32), tf.cast(drawn % 2**31, tf.int32)])
 
   def _gradients(self, images, labels, counts, dropout_seed, step):
-    """This replica's share of gradients and loss parts: their sums over replicas and micro-batches are the batch's."""
+    """This replica's share of gradients and loss parts: their sums over replicas and micro-batches
+    are the batch's.
+    """
     shares = self._strategy.num_replicas_in_sync * self._options.accumulate_steps
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(list(self._trainable.values()))
       logits = self._model.predict_low_resolution(
-          images, is_training=True, dropout_seed=dropout_seed, fine_tune_batch_norm=self._options.fine_tune_batch_norm)
-      sums = self._loss.sums(logits, labels, step=step, align_corners=self._model.options.align_corners)
+        images,
+        is_training=True,
+        dropout_seed=dropout_seed,
+        fine_tune_batch_norm=self._options.fine_tune_batch_norm,
+      )
+      sums = self._loss.sums(
+        logits, labels, step=step, align_corners=self._model.options.align_corners
+      )
       sums = {part: losses.mean(total, counts[part]) for part, total in sums.items()}
       l2 = self._model.l2_loss() / shares
       minimized = tf.add_n([*sums.values(), l2] if self._decay_in_loss else list(sums.values()))
       if self._loss_scale is not None:
         minimized *= self._loss_scale
-    gradients = tape.gradient(minimized, list(self._trainable.values()),
-                              unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    gradients = tape.gradient(
+      minimized, list(self._trainable.values()), unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
     if self._loss_scale is not None:
       gradients = [gradient / self._loss_scale for gradient in gradients]
     return dict(zip(self._trainable, gradients)), {**sums, 'l2': l2}, logits[:_NUM_SHOWN]
 
   def _apply(self, context, gradients, sums, facts, rate):
-    """Adds up over replicas and updates the variables; returns the vector of numbers named by `self._names`."""
+    """Adds up over replicas and updates the variables; returns the vector of numbers named by
+    `self._names`.
+    """
     gradients, sums = context.all_reduce('SUM', (gradients, sums))
     # There is no all_reduce of extremes: gather by a sum of vectors with one entry a replica.
     replica = tf.one_hot(context.replica_id_in_sync_group, self._strategy.num_replicas_in_sync)
-    smallest, largest, wrong = context.all_reduce('SUM', (
-        replica * facts['smallest_label'], replica * facts['largest_label'], facts['wrong_labels']))
+    smallest, largest, wrong = context.all_reduce(
+      'SUM',
+      (replica * facts['smallest_label'], replica * facts['largest_label'], facts['wrong_labels']),
+    )
     norm = tf.linalg.global_norm(list(gradients.values()))
     finite = tf.math.is_finite(norm) if self._loss_scale is not None else None
     self._optimizer.apply(gradients, rate, finite=finite)
-    numbers = {**sums, 'gradient_norm': norm, 'smallest_label': tf.reduce_min(smallest),
-               'largest_label': tf.reduce_max(largest),
-               'wrong_labels': wrong}
+    numbers = {
+      **sums,
+      'gradient_norm': norm,
+      'smallest_label': tf.reduce_min(smallest),
+      'largest_label': tf.reduce_max(largest),
+      'wrong_labels': wrong,
+    }
     self._names = tuple(numbers)
     return tf.stack(list(numbers.values()))
 
@@ -262,7 +336,8 @@ class TrainingStep:
       return tf.identity(vector)
 
 
-# What the label facts start from before any pixel is seen. Labels are below 65536, exact in float32.
+# What the label facts start from before any pixel is seen. Labels are below 65536, exact in
+# float32.
 _START = {'smallest_label': 65536.0, 'largest_label': -1.0, 'wrong_labels': 0.0}
 
 
@@ -271,6 +346,7 @@ def _label_facts(labels, loss, model):
   counted = tf.not_equal(labels, loss.ignore_label)
   wrong = tf.logical_and(counted, tf.logical_or(labels < 0, labels >= model.options.num_classes))
   return {
-      'smallest_label': tf.cast(tf.reduce_min(tf.where(counted, labels, 65536)), tf.float32),
-      'largest_label': tf.cast(tf.reduce_max(tf.where(counted, labels, -1)), tf.float32),
-      'wrong_labels': tf.reduce_sum(tf.cast(wrong, tf.float32))}
+    'smallest_label': tf.cast(tf.reduce_min(tf.where(counted, labels, 65536)), tf.float32),
+    'largest_label': tf.cast(tf.reduce_max(tf.where(counted, labels, -1)), tf.float32),
+    'wrong_labels': tf.reduce_sum(tf.cast(wrong, tf.float32)),
+  }

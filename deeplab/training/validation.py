@@ -1,4 +1,5 @@
 """Validation while training: mIOU on other records, the best network kept, and when to give up."""
+
 import contextlib
 
 import tensorflow as tf
@@ -22,8 +23,19 @@ class Validation:
     best: dict with mean_iou and step of the best validation so far, or None.
   """
 
-  def __init__(self, model, run, log, *, options, ignore_label, average=None, class_names=None, strategy=None,
-               max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS):
+  def __init__(
+    self,
+    model,
+    run,
+    log,
+    *,
+    options,
+    ignore_label,
+    average=None,
+    class_names=None,
+    strategy=None,
+    max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS,
+  ):
     """Prepares; nothing is read or traced yet.
 
     Args:
@@ -32,7 +44,8 @@ class Validation:
       log: TrainingLog.
       options: ValidationOptions, with eval_filenames and eval_per_steps.
       ignore_label: label value that does not count.
-      average: optimizer.MovingAverage whose weights are evaluated instead of the trained ones, or None.
+      average: optimizer.MovingAverage whose weights are evaluated instead of the trained ones, or
+        None.
       class_names: sequence of str, or None.
       strategy: the tf.distribute strategy in whose scope `model` was made, or None.
       max_image_pixels: a larger image is an error.
@@ -40,20 +53,30 @@ class Validation:
     self._model, self._run, self._log, self._options = model, run, log, options
     self._strategy = strategy
     self._ignore_label, self._average, self._class_names = ignore_label, average, class_names
-    self._limits = dict(num_classes=model.options.num_classes, ignore_label=ignore_label, max_image_pixels=max_image_pixels)
+    self._limits = dict(
+      num_classes=model.options.num_classes,
+      ignore_label=ignore_label,
+      max_image_pixels=max_image_pixels,
+    )
     self._evaluator = DeepLabV3Evaluator(
-        model, num_classes=model.options.num_classes, ignore_label=ignore_label, strategy=strategy)
+      model, num_classes=model.options.num_classes, ignore_label=ignore_label, strategy=strategy
+    )
     self.best = run.best_score()
 
   def is_due(self, step):
     """Whether to validate after `step` updates: at the interval, once."""
-    return step % self._options.eval_per_steps == 0 and all(line['step'] != step for line in self._log.validations)
+    return step % self._options.eval_per_steps == 0 and all(
+      line['step'] != step for line in self._log.validations
+    )
 
   def give_up(self):
     """Whether `patience` validations in a row have not raised the best mIOU."""
     if not self._options.patience or self.best is None:
       return False
-    return sum(line['step'] > self.best['step'] for line in self._log.validations) >= self._options.patience
+    return (
+      sum(line['step'] > self.best['step'] for line in self._log.validations)
+      >= self._options.patience
+    )
 
   def validate(self, step, *, stop):
     """Evaluates, reports, and saves the network if it is the best so far.
@@ -63,16 +86,21 @@ class Validation:
       InputError: a record is bad, or an image is too large for the device's memory.
     """
     shown = []
+
     def show(evaluated):
       if len(shown) < _NUM_SHOWN:
         shown.append((evaluated.image, evaluated.label, evaluated.prediction))
+
     self._share_statistics()
     with self._averaged_weights():
       try:
         result = self._evaluator.evaluate(self._examples(stop), on_image=show)
       except tf.errors.ResourceExhaustedError as error:
-        raise InputError(f'out of memory in the validation at step {step}: {self._options.eval_filenames[0]} and others hold '
-                         'images that are too large to be predicted as a whole; leave them out of --eval_filenames') from error
+        raise InputError(
+          f'out of memory in the validation at step {step}: {self._options.eval_filenames[0]} and '
+          'others hold '
+          'images that are too large to be predicted as a whole; leave them out of --eval_filenames'
+        ) from error
       mean_iou = result.summary.mean_iou
       if self.best is None or mean_iou > self.best['mean_iou']:
         self.best = {'mean_iou': mean_iou, 'step': step}
@@ -92,9 +120,11 @@ class Validation:
       raise input_pipeline.explain_failure(error, filenames, **self._limits) from error
 
   def _share_statistics(self):
-    """Gives every replica the mean of the batch norm statistics, which is what a checkpoint holds of them.
+    """Gives every replica the mean of the batch norm statistics, which is what a checkpoint holds
+    of them.
 
-    Each replica follows its own part of the batches. The mean of moving averages moves as before, so training does not notice.
+    Each replica follows its own part of the batches. The mean of moving averages moves as before,
+    so training does not notice.
     """
     if self._strategy is not None and self._strategy.num_replicas_in_sync > 1:
       for variable in self._model.named_variables.values():
@@ -103,7 +133,9 @@ class Validation:
 
   @contextlib.contextmanager
   def _averaged_weights(self):
-    """While open, the model has the averaged weights, if there are any; afterwards the trained ones, to the bit."""
+    """While open, the model has the averaged weights, if there are any; afterwards the trained
+    ones, to the bit.
+    """
     if self._average is None:
       yield
       return
