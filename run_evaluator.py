@@ -111,7 +111,7 @@ class _Evaluation:
       options=prediction_options,
       strategy=strategy,
       jit_compile=compute_options.jit_compile,
-      frozen=frozen,
+      constant_weights=frozen,
     )
     self._dataset = input_pipeline.evaluation_examples(
       evaluation_options.filenames,

@@ -182,9 +182,9 @@ def _deep_without(*names):
 def _deep_conv2d(inputs, weights, *, rate=1):
   """convolution.conv2d, with the ways in `_off` left out."""
   import tensorflow as tf
+  from deeplab.model.bilinear_algorithms import FOUR_TILES, TILES, WHOLE
 
   from deeplab.model import convolution
-  from deeplab.model.bilinear_algorithms import FOUR_TILES, TILES, WHOLE
 
   names = {
     id(TILES): 'tiles',

@@ -54,9 +54,9 @@ def main():
 
   quiet_start.import_tensorflow()
   import tensorflow as tf
+  from deeplab.model.bilinear_algorithms import TILES
 
   from deeplab.model import convolution, tap_products
-  from deeplab.model.bilinear_algorithms import TILES
 
   def block(inputs, weights, rate):
     ways = [

@@ -7,11 +7,6 @@ import tensorflow as tf
 from deeplab.errors import InputError, warn
 
 
-def has_gpu():
-  """Whether operations run on a GPU here."""
-  return bool(tf.config.list_logical_devices('GPU'))
-
-
 def prepare(compute_options):
   """Gets the devices ready for what a command was asked to do, warns of what does not suit them;
   call it first of all.

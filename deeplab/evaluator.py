@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab import metrics
-from deeplab.cross_entropy import pixel_cross_entropy
 from deeplab.errors import InputError
 from deeplab.options import PredictionOptions
 from deeplab.prediction import image_padding, multi_scale
@@ -53,8 +52,8 @@ class EvaluatedImage:
 
 
 class DeepLabV3Evaluator:
-  """Evaluates a network as often as asked, its weights may change in between if it is not frozen;
-  nothing is traced twice.
+  """Evaluates a network as often as asked, its weights may change in between if they are not
+  constant; nothing is traced twice.
   """
 
   def __init__(
@@ -66,7 +65,7 @@ class DeepLabV3Evaluator:
     options=None,
     strategy=None,
     jit_compile=False,
-    frozen=False,
+    constant_weights=False,
   ):
     """Prepares the evaluation.
 
@@ -78,8 +77,8 @@ class DeepLabV3Evaluator:
       strategy: the tf.distribute strategy in whose scope `model` was made, or None. Every replica
         gets batches of its own.
       jit_compile: compile with XLA. A new image size then costs a compilation.
-      frozen: the variables will not change any more after the first image, which is faster; with
-        one replica only.
+      constant_weights: the variables will not change any more after the first image, which is
+        faster; with one replica only.
     """
     self._model = model
     self._num_classes = num_classes
@@ -87,9 +86,11 @@ class DeepLabV3Evaluator:
     self._options = options or PredictionOptions()
     self._options.check_against(model.options)
     self._strategy = strategy
-    self._tiles = TilePredictor(model, self._options, jit_compile=jit_compile, frozen=frozen)
+    self._tiles = TilePredictor(
+      model, self._options, jit_compile=jit_compile, constant_weights=constant_weights
+    )
     self._logits = multi_scale.logits_function(
-      model, self._options, jit_compile=jit_compile, frozen=frozen
+      model, self._options, jit_compile=jit_compile, constant_weights=constant_weights
     )
     # Any size and any batch fit these, so nothing is traced for a new size.
     self._step = tf.function(
@@ -216,7 +217,8 @@ class DeepLabV3Evaluator:
     predictions = tf.argmax(logits, axis=-1, output_type=tf.int32)
     valid = tf.not_equal(labels, self._ignore_label)
     # A label out of range is an error of the confusion matrix below, which says so.
-    cross_entropy = pixel_cross_entropy(logits, tf.clip_by_value(labels, 0, self._num_classes - 1))
+    in_range = tf.clip_by_value(labels, 0, self._num_classes - 1)
+    cross_entropy = self._model.operations.cross_entropy(logits, in_range)
     cross_entropy = tf.where(valid, cross_entropy, tf.zeros_like(cross_entropy))
     weights = tf.cast(valid, tf.float32)
     means = tf.math.divide_no_nan(

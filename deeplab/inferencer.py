@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab.errors import InputError
-from deeplab.model.layers import frozen_weights
 from deeplab.options import PredictionOptions
 from deeplab.prediction import image_padding, multi_scale
 from deeplab.prediction.tile_predictor import TilePredictor
@@ -32,9 +31,11 @@ class DeepLabV3Inferencer:
     self._options = options or PredictionOptions()
     self._options.check_against(model.options)
     self._with_probabilities = with_probabilities
-    self._tiles = TilePredictor(model, self._options, jit_compile=jit_compile, frozen=True)
+    self._tiles = TilePredictor(
+      model, self._options, jit_compile=jit_compile, constant_weights=True
+    )
     self._logits = multi_scale.logits_function(
-      model, self._options, jit_compile=jit_compile, frozen=True
+      model, self._options, jit_compile=jit_compile, constant_weights=True
     )
     # The shorter way to labels serves where nobody needs all logits.
     self._needs_logits = (
@@ -107,8 +108,10 @@ class DeepLabV3Inferencer:
     wants them.
     """
     if not self._needs_logits:
-      with frozen_weights():
-        return multi_scale.predict_labels(self._model, images, sizes, self._options), tf.zeros([0])
+      labels = multi_scale.predict_labels(
+        self._model, images, sizes, self._options, constant_weights=True
+      )
+      return labels, tf.zeros([0])
     logits = self._logits(images, sizes)
     labels = tf.argmax(logits, axis=-1, output_type=tf.int32)
     return labels, tf.nn.softmax(logits) if self._with_probabilities else tf.zeros([0])

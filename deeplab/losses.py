@@ -9,8 +9,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from deeplab.cross_entropy import resized_cross_entropy
-from deeplab.model.layers import resize_bilinear
+from deeplab.operations.plain import resize_bilinear
+from deeplab.options import LossOptions
 
 # Pixels added to both halves of the ratio; keeps it finite for a class of a few pixels.
 _DICE_SMOOTHING = 1.0
@@ -31,7 +31,7 @@ class SegmentationLoss:
     class_weights: tuple with one factor a class, or None.
   """
 
-  options: object
+  options: LossOptions
   ignore_label: int
   class_weights: tuple | None = None
 
@@ -51,7 +51,7 @@ class SegmentationLoss:
         counts[part] = tf.reduce_sum(valid)
     return counts
 
-  def sums(self, logits, labels, *, step, align_corners=False):
+  def sums(self, logits, labels, *, step, operations, align_corners=False):
     """The sum of each part of the loss.
 
     Args:
@@ -59,6 +59,7 @@ class SegmentationLoss:
         resized to it.
       labels: int32 [B, H, W].
       step: integer scalar, the updates made so far.
+      operations: operations.dispatch.Operations to compute with.
       align_corners: convention of the resize.
 
     Returns:
@@ -74,7 +75,7 @@ class SegmentationLoss:
         resized = resize_bilinear(logits, labels.shape[1:3], align_corners=align_corners)
         sums[part] = tf.reduce_sum(_image_dice_losses(resized, labels, valid, self.class_weights))
         continue
-      pixel_losses = resized_cross_entropy(logits, in_range, align_corners=align_corners)
+      pixel_losses = operations.resized_cross_entropy(logits, in_range, align_corners=align_corners)
       # Not a product with `valid`: 0 * inf would be NaN at an ignored pixel.
       pixel_losses = tf.where(valid > 0, pixel_losses, tf.zeros_like(pixel_losses))
       if part == 'focal':

@@ -36,8 +36,9 @@ def confusion_matrix(labels, predictions, *, num_classes, ignore_label):
   ):
     cells = labels * num_classes + predictions
   size = num_classes * num_classes
-  counts = tf.math.bincount(cells, minlength=size, maxlength=size, dtype=tf.int64)
-  return tf.reshape(counts, [num_classes, num_classes])
+  # Pixels of one image fit in int32, and GPUs count in nothing longer.
+  counts = tf.math.bincount(cells, minlength=size, maxlength=size, dtype=tf.int32)
+  return tf.cast(tf.reshape(counts, [num_classes, num_classes]), tf.int64)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,14 +4,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.model.arg_scopes import mobilenet_v2_arg_scope
+from deeplab.model.arg_scopes import backbone_arg_scope
+from deeplab.model.backbones import BACKBONES
 from deeplab.model.mobilenet_v2 import mobilenet_v2
 from deeplab.model.slim_bridge import create_variables, slim, variables_from
+from deeplab.operations.dispatch import Operations
 
 
 def network(images, *, output_stride=16, depth_multiplier=1.0, is_training=False):
-  with slim.arg_scope(mobilenet_v2_arg_scope(is_training=is_training)):
-    return mobilenet_v2(images, output_stride=output_stride, depth_multiplier=depth_multiplier)
+  backbone, operations = BACKBONES['mobilenet_v2'], Operations()
+  with slim.arg_scope(backbone_arg_scope(backbone, operations=operations, is_training=is_training)):
+    features, end_points = mobilenet_v2(
+      images, output_stride=output_stride, depth_multiplier=depth_multiplier
+    )
+  return features, end_points[backbone.low_level_features]
 
 
 def make_variables(**settings):

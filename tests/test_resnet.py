@@ -5,18 +5,23 @@ import pytest
 import tensorflow as tf
 from tf_slim.nets import resnet_v1, resnet_v2
 
-from deeplab.model import convolution
-from deeplab.model.arg_scopes import resnet_arg_scope
+from deeplab.model.arg_scopes import arg_scope
 from deeplab.model.resnet import resnet
-from deeplab.model.slim_bridge import create_variables, slim, variable_scope, variables_from
+from deeplab.model.slim_bridge import create_variables, slim, variables_from
+from deeplab.operations.dispatch import Operations
 
 SLIM_NETS = {1: resnet_v1.resnet_v1_50, 2: resnet_v2.resnet_v2_50}
 LOW_LEVEL = 'resnet_v{0}_50/block1/unit_2/bottleneck_v{0}/conv3'
 
 
 def ours(images, *, version, output_stride, is_training):
-  with slim.arg_scope(resnet_arg_scope(is_training=is_training, batch_norm_decay=0.9)):
-    return resnet(images, version=version, num_layers=50, output_stride=output_stride)
+  # Plain operations: rounding of others would be amplified; tests/test_network.py compares them.
+  settings = dict(is_training=is_training, decay=0.9, epsilon=1e-5)
+  with slim.arg_scope(arg_scope(operations=Operations('plain'), **settings)):
+    features, end_points = resnet(
+      images, version=version, num_layers=50, output_stride=output_stride
+    )
+  return features, end_points[f'block1/unit_2/bottleneck_v{version}/conv3']
 
 
 def slims(images, *, version, output_stride, is_training):
@@ -94,13 +99,10 @@ def test_features_equal_slims_at_odd_and_even_sizes(version_and_variables, outpu
         assert_close(low_level_features, expected_low_level, 1e-4)
 
 
-def test_training_step_equals_slims(version_and_variables, monkeypatch):
+def test_training_step_equals_slims(version_and_variables):
   """Features, gradients and moving statistics with the batch's statistics, units after the stride
   limit included.
   """
-  # Minimal filtering rounds differently, and this network amplifies that; tests/test_convolution.py
-  # compares it by itself.
-  monkeypatch.setattr(convolution, '_FILTERING_DEPTH', 10**6)
   version, variables = version_and_variables
   before = {name: variable.numpy() for name, variable in variables.items()}
   trained = [variable for variable in variables.values() if variable.trainable]
@@ -129,17 +131,14 @@ def test_training_step_equals_slims(version_and_variables, monkeypatch):
 
 
 def test_101_layers_have_23_units_in_block_3():
-  names = create_variables(lambda: _resnet_v2_101())
+  names = create_variables(_resnet_v2_101)
   assert 'resnet_v2_101/block3/unit_23/bottleneck_v2/conv3/weights' in names
   assert 'resnet_v2_101/block3/unit_24/bottleneck_v2/conv3/weights' not in names
   assert sum(name.endswith('conv2/weights') for name in names) == 3 + 4 + 23 + 3
 
 
 def _resnet_v2_101():
-  with slim.arg_scope(resnet_arg_scope(is_training=False)), variable_scope(''):
-    return resnet(
-      tf.compat.v1.placeholder(tf.float32, [1, 33, 33, 3]),
-      version=2,
-      num_layers=101,
-      output_stride=16,
-    )
+  images = tf.compat.v1.placeholder(tf.float32, [1, 33, 33, 3])
+  settings = dict(is_training=False, decay=0.9, epsilon=1e-5)
+  with slim.arg_scope(arg_scope(operations=Operations('plain'), **settings)):
+    return resnet(images, version=2, num_layers=101, output_stride=16)

@@ -4,6 +4,7 @@ what goes on around it.
 
 import tensorflow as tf
 
+from deeplab.operations.dispatch import Operations
 from deeplab.options import ModelOptions
 
 OPTIONS = ModelOptions(model_variant='mobilenet_v2', num_classes=3, weight_decay=1e-2)
@@ -17,6 +18,7 @@ class TinyModel(tf.Module):
   def __init__(self, options=OPTIONS, *, seed=1):
     super().__init__()
     self.options = options
+    self.operations = Operations()
     random = tf.random.Generator.from_seed(seed)
     initial = {
       'MobilenetV2/Conv/weights': random.normal([1, 1, 3, 8]) * 0.1,

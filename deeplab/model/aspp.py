@@ -1,9 +1,7 @@
 """Atrous spatial pyramid pooling (DeepLabv3, arXiv:1706.05587, section 3.3)."""
 
-import tensorflow as tf
-
-from deeplab.model.layers import conv2d, separable_conv2d
-from deeplab.model.projection import as_projection, spatial_mean
+from deeplab.model.layers import concat_conv2d, conv2d, separable_conv2d
+from deeplab.operations.plain import spatial_mean
 
 DEPTH = 256
 DROPOUT_RATE = 0.1
@@ -22,23 +20,22 @@ def atrous_spatial_pyramid_pooling(features, *, atrous_rates, separable, image_l
   Returns:
     [B, h, w, 256].
   """
-  if not atrous_rates:
-    features = as_projection(features, depth=DEPTH)
   # The order of the branches is part of a checkpoint's meaning: concat_projection weighs them by
   # position, the pooled one last.
   branches = [conv2d(features, DEPTH, 1, scope='aspp0')]
   for index, rate in enumerate(atrous_rates, start=1):
-    if separable:
-      branches.append(separable_conv2d(features, DEPTH, rate=rate, scope=f'aspp{index}'))
-    else:
-      branches.append(conv2d(features, DEPTH, 3, rate=rate, scope=f'aspp{index}'))
-  pooled = _image_level_features(features) if image_level else None
-  net = branches[0] if len(branches) == 1 else tf.concat(branches, axis=-1)
-  return dropout(conv2d(net, DEPTH, 1, constant=pooled, scope='concat_projection'))
+    branches.append(_atrous_branch(features, rate, separable=separable, scope=f'aspp{index}'))
+  if image_level:
+    branches.append(_image_level_branch(features))
+  return dropout(concat_conv2d(branches, DEPTH, scope='concat_projection'))
 
 
-def _image_level_features(features):
-  """[B, 1, 1, 256]: resized to the size of the map, as the paper says, one pixel is the same
-  everywhere.
-  """
+def _atrous_branch(features, rate, *, separable, scope):
+  if separable:
+    return separable_conv2d(features, DEPTH, rate=rate, scope=scope)
+  return conv2d(features, DEPTH, 3, rate=rate, scope=scope)
+
+
+def _image_level_branch(features):
+  """[B, 1, 1, 256]: resized to the size of the map, as the paper says, one pixel is everywhere."""
   return conv2d(spatial_mean(features), DEPTH, 1, scope='image_pooling')

@@ -1,57 +1,93 @@
-"""The table of backbones: which network, which arg_scope."""
+"""One record for each backbone: all that is to be known of one beside its network.
 
-import functools
+Free of TensorFlow, because options, messages and `--help` read it too. A new backbone is one
+network file in this directory and one record here.
+"""
 
-from deeplab.model.arg_scopes import mobilenet_v2_arg_scope, resnet_arg_scope
-from deeplab.model.mobilenet_v2 import mobilenet_v2
-from deeplab.model.resnet import resnet
-from deeplab.model.slim_bridge import slim
+import dataclasses
+import types
 
-# model_variant -> (network, arg_scope, the options that only this network has)
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+  """What tells one backbone from another.
+
+  Attributes:
+    scope: variable scope, what the names of its variables start with.
+    module, function: its network, a function in a module of this directory. It takes images float
+      [B, H, W, 3], `output_stride`, `recompute`, the `settings` and the `own_options`, and returns
+      features [B, H/output_stride, W/output_stride, D] and a dict of end points.
+    low_level_features: the end point that the decoder reads, [B, H/4, W/4, D'].
+    root: scope of the first convolution, below `scope`.
+    classifier_scopes: what classification checkpoints have below `scope` behind the features.
+    preprocess_images_option: the normalization that the published ImageNet weights were trained
+      with, a value of ModelOptions.
+    official_preprocess_images_option: the same of the official DeepLab weights; None where there
+      are none of this backbone.
+    batch_norm_decay, batch_norm_epsilon: of its batch norms.
+    settings: arguments of `function` that are always the same.
+    own_options: names of ModelOptions that this backbone has and not all have.
+  """
+
+  scope: str
+  module: str
+  function: str
+  low_level_features: str
+  root: str
+  classifier_scopes: tuple[str, ...]
+  preprocess_images_option: str
+  official_preprocess_images_option: str | None
+  batch_norm_decay: float
+  batch_norm_epsilon: float
+  settings: types.MappingProxyType
+  own_options: tuple[str, ...] = ()
+
+
+def _resnet(version: int, num_layers: int) -> Backbone:
+  return Backbone(
+    scope=f'resnet_v{version}_{num_layers}',
+    module='resnet',
+    function='resnet',
+    low_level_features=f'block1/unit_2/bottleneck_v{version}/conv3',
+    root='conv1',
+    classifier_scopes=('logits',),
+    preprocess_images_option='subtract_imagenet_mean' if version == 1 else 'zero_mean_unit_range',
+    official_preprocess_images_option='subtract_official_mean' if version == 1 else None,
+    batch_norm_decay=0.9997,
+    batch_norm_epsilon=1e-5,
+    settings=types.MappingProxyType({'version': version, 'num_layers': num_layers}),
+    own_options=('multi_grid',),
+  )
+
+
+# model_variant -> its record.
 BACKBONES = {
-  'resnet_v1_50': (
-    functools.partial(resnet, version=1, num_layers=50),
-    resnet_arg_scope,
-    ('multi_grid',),
+  'resnet_v1_50': _resnet(1, 50),
+  'resnet_v1_101': _resnet(1, 101),
+  'resnet_v2_50': _resnet(2, 50),
+  'resnet_v2_101': _resnet(2, 101),
+  'mobilenet_v2': Backbone(
+    scope='MobilenetV2',
+    module='mobilenet_v2',
+    function='mobilenet_v2',
+    low_level_features='layer_4/depthwise_output',
+    root='Conv',
+    classifier_scopes=('Conv_1', 'Logits', 'Predictions'),
+    preprocess_images_option='zero_mean_unit_range',
+    official_preprocess_images_option='zero_mean_unit_range',
+    batch_norm_decay=0.997,
+    batch_norm_epsilon=1e-3,
+    settings=types.MappingProxyType({}),
+    own_options=('depth_multiplier',),
   ),
-  'resnet_v1_101': (
-    functools.partial(resnet, version=1, num_layers=101),
-    resnet_arg_scope,
-    ('multi_grid',),
-  ),
-  'resnet_v2_50': (
-    functools.partial(resnet, version=2, num_layers=50),
-    resnet_arg_scope,
-    ('multi_grid',),
-  ),
-  'resnet_v2_101': (
-    functools.partial(resnet, version=2, num_layers=101),
-    resnet_arg_scope,
-    ('multi_grid',),
-  ),
-  'mobilenet_v2': (mobilenet_v2, mobilenet_v2_arg_scope, ('depth_multiplier',)),
 }
 
 
-def scope_name(model_variant):
-  """The variable scope of a backbone: what the names of its checkpoint variables start with."""
-  return 'MobilenetV2' if model_variant == 'mobilenet_v2' else model_variant
+def variants_with(option: str) -> tuple[str, ...]:
+  """The model variants that have an option of their own, such as 'multi_grid'."""
+  return tuple(name for name, backbone in BACKBONES.items() if option in backbone.own_options)
 
 
-def build_backbone(images, options, *, is_training, batch_norm_decay=None, recompute=False):
-  """Runs the backbone that `options` (a ModelOptions) names.
-
-  Args:
-    images: float [B, H, W, 3], normalized.
-    options: ModelOptions.
-    is_training: batch norm uses the batch's statistics.
-    batch_norm_decay: None for the backbone's own.
-    recompute: see `maybe_recompute`.
-
-  Returns:
-    features [B, H/output_stride, W/output_stride, D] and low_level_features [B, H/4, W/4, D'].
-  """
-  network, arg_scope, own_options = BACKBONES[options.model_variant]
-  own = {name: getattr(options, name) for name in own_options}
-  with slim.arg_scope(arg_scope(is_training=is_training, batch_norm_decay=batch_norm_decay)):
-    return network(images, output_stride=options.output_stride, recompute=recompute, **own)
+def variant_of_scope(scope: str) -> str | None:
+  """The model variant whose variables are in that scope, or None."""
+  return next((name for name, each in BACKBONES.items() if each.scope == scope), None)

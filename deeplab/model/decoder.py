@@ -2,9 +2,10 @@
 
 import tensorflow as tf
 
-from deeplab.model.layers import conv2d, resize_bilinear, separable_conv2d
-from deeplab.model.sizes import spatial_size
+from deeplab.model.layers import conv2d, separable_conv2d
 from deeplab.model.slim_bridge import variable_scope
+from deeplab.operations.plain import resize_bilinear
+from deeplab.operations.sizes import spatial_size
 
 DEPTH = 256
 LOW_LEVEL_DEPTH = 48

@@ -6,9 +6,11 @@ is left out.
 
 import functools
 
+import tensorflow as tf
+
 from deeplab.model.layers import conv2d, depthwise_conv2d
 from deeplab.model.recomputation import maybe_recompute
-from deeplab.model.slim_bridge import variable_scope
+from deeplab.model.slim_bridge import slim, variable_scope
 
 # (output depth, stride) of the 17 inverted residual blocks; table 2 of the paper, a row a block.
 BLOCKS = (
@@ -32,12 +34,10 @@ BLOCKS = (
 )
 ROOT_DEPTH = 32
 EXPANSION = 6
-# The third block's depthwise output is the last but one at stride 4.
-LOW_LEVEL_BLOCK = 2
 
 
 def mobilenet_v2(images, *, output_stride, depth_multiplier=1.0, recompute=False):
-  """The convolutional part of MobileNetV2, inside an arg_scope of `mobilenet_v2_arg_scope`.
+  """The convolutional part of MobileNetV2, inside an arg_scope of `backbone_arg_scope`.
 
   Args:
     images: float [B, H, W, 3], normalized.
@@ -48,11 +48,19 @@ def mobilenet_v2(images, *, output_stride, depth_multiplier=1.0, recompute=False
       them.
 
   Returns:
-    features [B, H/output_stride, W/output_stride, 320] and low_level_features [B, H/4, W/4, 144] at
-    multiplier 1, sizes rounded up.
+    features [B, H/output_stride, W/output_stride, 320] at multiplier 1, sizes rounded up, and a
+    dict
+    of end points: `layer_2/depthwise_output` and so on, the depthwise convolution of each block.
   """
   scaled = functools.partial(scaled_depth, multiplier=depth_multiplier)
-  with variable_scope('MobilenetV2'):
+  end_points = {}
+  initializer = tf.compat.v1.truncated_normal_initializer(stddev=0.09)
+  with (
+    variable_scope('MobilenetV2'),
+    slim.arg_scope(
+      [conv2d, depthwise_conv2d], activation_fn=tf.nn.relu6, weights_initializer=initializer
+    ),
+  ):
     net = conv2d(images, scaled(ROOT_DEPTH), 3, stride=2, scope='Conv')
     current_stride = 2
     # What the strides that were left out would have been: the rate that makes a block see the same
@@ -73,9 +81,9 @@ def mobilenet_v2(images, *, output_stride, depth_multiplier=1.0, recompute=False
         scope=f'expanded_conv_{index}' if index else 'expanded_conv',
       )
       net, depthwise_output = maybe_recompute(block, recompute)(net)
-      if index == LOW_LEVEL_BLOCK:
-        low_level_features = depthwise_output
-  return net, low_level_features
+      # Slim counts the root as layer 1.
+      end_points[f'layer_{index + 2}/depthwise_output'] = depthwise_output
+  return net, end_points
 
 
 def inverted_residual(inputs, *, depth, expansion, stride, rate, scope):

@@ -1,19 +1,22 @@
 """DeepLabv3 and DeepLabv3+: images to logits."""
 
+import collections.abc
 import functools
+import typing
 
 import tensorflow as tf
 
-from deeplab.model import arg_scopes
+from deeplab.model.arg_scopes import head_arg_scope
 from deeplab.model.aspp import DROPOUT_RATE, atrous_spatial_pyramid_pooling
-from deeplab.model.backbones import build_backbone
 from deeplab.model.decoder import decoder
-from deeplab.model.label_map import resized_argmax
-from deeplab.model.layers import conv2d, resize_bilinear
+from deeplab.model.feature_extractor import extract_features
+from deeplab.model.layers import conv2d
 from deeplab.model.normalization import normalize
 from deeplab.model.recomputation import maybe_recompute
-from deeplab.model.sizes import spatial_size
 from deeplab.model.slim_bridge import create_variables, slim, variable_scope, variables_from
+from deeplab.operations.dispatch import Operations
+from deeplab.operations.plain import resize_bilinear
+from deeplab.operations.sizes import spatial_size
 
 
 class DeepLabV3PredictionModel(tf.Module):
@@ -23,12 +26,19 @@ class DeepLabV3PredictionModel(tf.Module):
 
   Attributes:
     options: the ModelOptions.
+    operations: the operations.dispatch.Operations that it computes with.
     named_variables: dict of checkpoint name -> tf.Variable, all of them.
     trainable: the same without the moving statistics of batch norm.
   """
 
   def __init__(
-    self, options, *, batch_norm_decay=None, compute_dtype='float32', recompute_gradients=False
+    self,
+    options,
+    *,
+    batch_norm_decay=None,
+    compute_dtype='float32',
+    recompute_gradients=False,
+    operations='auto',
   ):
     """Makes the variables.
 
@@ -37,21 +47,28 @@ class DeepLabV3PredictionModel(tf.Module):
       batch_norm_decay: decay of the moving statistics everywhere; None for each part's own.
       compute_dtype: 'float32', 'bfloat16' or 'float16', the type of activations and convolutions.
       recompute_gradients: keep fewer activations in training, at the price of computing them twice.
+      operations: 'auto', 'plain', or Operations.
     """
     super().__init__()
     self.options = options
+    self.operations = Operations(operations) if isinstance(operations, str) else operations
     self._batch_norm_decay = batch_norm_decay
     self._compute_dtype = tf.as_dtype(compute_dtype)
     self._recompute_gradients = recompute_gradients
-    # Any size makes the same variables; a small one with known shape traces fastest.
-    self.named_variables = create_variables(
-      lambda: self._logits(tf.compat.v1.placeholder(tf.float32, [1, 65, 65, 3]), False, False, None)
-    )
+    self.named_variables = create_variables(self._build)
     self.trainable = {
       name: variable for name, variable in self.named_variables.items() if variable.trainable
     }
 
-  def predict(self, images, *, is_training=False, fine_tune_batch_norm=True, dropout_seed=None):
+  def predict(
+    self,
+    images,
+    *,
+    is_training=False,
+    fine_tune_batch_norm=True,
+    dropout_seed=None,
+    constant_weights=False,
+  ):
     """Logits of every pixel.
 
     Args:
@@ -59,6 +76,8 @@ class DeepLabV3PredictionModel(tf.Module):
       is_training: apply dropout, and batch norm as the next argument says.
       fine_tune_batch_norm: in training, use the batch's statistics and update the moving ones.
       dropout_seed: int32 [2], makes dropout a function of it; None draws one.
+      constant_weights: the variables will not change any more, so a function that is traced from
+        this may keep what depends on them alone.
 
     Returns:
       float32 [B, H, W, num_classes].
@@ -68,17 +87,33 @@ class DeepLabV3PredictionModel(tf.Module):
       is_training=is_training,
       fine_tune_batch_norm=fine_tune_batch_norm,
       dropout_seed=dropout_seed,
+      constant_weights=constant_weights,
     )
     return self.upsample(logits, spatial_size(images))
 
   def predict_low_resolution(
-    self, images, *, is_training=False, fine_tune_batch_norm=True, dropout_seed=None
+    self,
+    images,
+    *,
+    is_training=False,
+    fine_tune_batch_norm=True,
+    dropout_seed=None,
+    constant_weights=False,
   ):
     """As `predict`, before the last resize: float32 [B, h, w, num_classes], at the output stride,
     or at 4 with decoder.
     """
+    if is_training and dropout_seed is None:  # Here, so that a recomputed dropout is the same.
+      dropout_seed = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
+    operations = self.operations.with_constant_weights() if constant_weights else self.operations
+    run = _Pass(
+      operations,
+      uses_batch_statistics=is_training and fine_tune_batch_norm,
+      recompute=is_training and self._recompute_gradients,
+      dropout=functools.partial(_dropout, seed=dropout_seed) if is_training else tf.identity,
+    )
     with variables_from(self.named_variables):
-      return self._logits(images, is_training, is_training and fine_tune_batch_norm, dropout_seed)
+      return self._logits(images, run)
 
   def upsample(self, logits, size):
     """Resizes logits [B, h, w, C] to [B, height, width, C] in the network's convention; size is
@@ -86,10 +121,12 @@ class DeepLabV3PredictionModel(tf.Module):
     """
     return resize_bilinear(logits, size, align_corners=self.options.align_corners)
 
-  def predict_labels(self, images):
+  def predict_labels(self, images, *, constant_weights=False):
     """The most probable class of every pixel, int32 [B, H, W]; arguments as `predict`."""
-    logits = self.predict_low_resolution(images)
-    return resized_argmax(logits, spatial_size(images), align_corners=self.options.align_corners)
+    logits = self.predict_low_resolution(images, constant_weights=constant_weights)
+    return self.operations.resized_argmax(
+      logits, spatial_size(images), align_corners=self.options.align_corners
+    )
 
   def l2_loss(self):
     """weight_decay * sum(w ** 2) / 2 over the weights of all convolutions but depthwise ones:
@@ -100,45 +137,78 @@ class DeepLabV3PredictionModel(tf.Module):
     ]
     return self.options.weight_decay * tf.add_n([tf.nn.l2_loss(variable) for variable in decayed])
 
-  def _logits(self, images, is_training, batch_norm_is_training, dropout_seed):
-    options = self.options
-    images = tf.cast(normalize(images, options.preprocess_images_option), self._compute_dtype)
-    recompute = self._recompute_gradients and is_training
-    # Drawn here, so that a recomputed dropout is the same.
-    if is_training and dropout_seed is None:
-      dropout_seed = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
-    features, low_level_features = build_backbone(
-      images,
-      options,
-      is_training=batch_norm_is_training,
-      batch_norm_decay=self._batch_norm_decay,
-      recompute=recompute,
+  def _build(self):
+    # Any size makes the same variables; a small one with known shape traces fastest.
+    images = tf.compat.v1.placeholder(tf.float32, [1, 65, 65, 3])
+    return self._logits(images, _Pass(self.operations, False, recompute=False, dropout=tf.identity))
+
+  # === The paper's figure; `run` is the _Pass ===
+
+  def _logits(self, images, run):
+    net = self._normalize(images)
+    net, low_level_features = self._backbone(net, run)
+    net = self._aspp(net, run)
+    net = self._decoder(net, low_level_features, run)
+    return self._semantic(net, run)
+
+  def _normalize(self, images):
+    return tf.cast(normalize(images, self.options.preprocess_images_option), self._compute_dtype)
+
+  def _backbone(self, images, run):
+    return extract_features(images, self.options, recompute=run.recompute, **self._layers(run))
+
+  def _aspp(self, features, run):
+    pyramid = functools.partial(
+      atrous_spatial_pyramid_pooling,
+      atrous_rates=self.options.atrous_rates,
+      separable=self.options.aspp_with_separable_conv,
+      image_level=self.options.use_image_level_feature,
+      dropout=run.dropout,
     )
-    with slim.arg_scope(
-      arg_scopes.head_arg_scope(
-        is_training=batch_norm_is_training, batch_norm_decay=self._batch_norm_decay
+    with slim.arg_scope(head_arg_scope(**self._layers(run))):
+      return maybe_recompute(pyramid, run.recompute)(features)
+
+  def _decoder(self, features, low_level_features, run):
+    if not self.options.use_decoder:
+      return features
+    refine = functools.partial(
+      decoder,
+      separable=self.options.decoder_with_separable_conv,
+      align_corners=self.options.align_corners,
+    )
+    with slim.arg_scope(head_arg_scope(**self._layers(run))):
+      return maybe_recompute(refine, run.recompute)(features, low_level_features)
+
+  def _semantic(self, net, run):
+    with slim.arg_scope(head_arg_scope(**self._layers(run))), variable_scope('logits'):
+      logits = conv2d(
+        net, self.options.num_classes, 1, activation_fn=None, normalizer_fn=None, scope='semantic'
       )
-    ):
-      pyramid = functools.partial(
-        atrous_spatial_pyramid_pooling,
-        atrous_rates=options.atrous_rates,
-        separable=options.aspp_with_separable_conv,
-        image_level=options.use_image_level_feature,
-        dropout=functools.partial(_dropout, seed=dropout_seed) if is_training else tf.identity,
-      )
-      net = maybe_recompute(pyramid, recompute)(features)
-      if options.use_decoder:
-        refine = functools.partial(
-          decoder,
-          separable=options.decoder_with_separable_conv,
-          align_corners=options.align_corners,
-        )
-        net = maybe_recompute(refine, recompute)(net, low_level_features)
-      with variable_scope('logits'):
-        logits = conv2d(
-          net, options.num_classes, 1, activation_fn=None, normalizer_fn=None, scope='semantic'
-        )
     return tf.cast(logits, tf.float32)
+
+  def _layers(self, run):
+    """How the layers of all parts compute."""
+    return dict(
+      operations=run.operations,
+      is_training=run.uses_batch_statistics,
+      batch_norm_decay=self._batch_norm_decay,
+    )
+
+
+class _Pass(typing.NamedTuple):
+  """How one pass through the network is made.
+
+  Attributes:
+    operations: Operations.
+    uses_batch_statistics: batch norm normalizes by the batch and updates the moving statistics.
+    recompute: activations are computed again for the gradients.
+    dropout: function applied to the output of ASPP.
+  """
+
+  operations: Operations
+  uses_batch_statistics: bool
+  recompute: bool
+  dropout: collections.abc.Callable
 
 
 def _dropout(net, seed):

@@ -4,7 +4,7 @@
 
 import tensorflow as tf
 
-from deeplab.model.layers import statistics_not_updated
+from deeplab.model.layers import normalization
 from deeplab.model.slim_bridge import current_arg_scope, slim, variable_scope
 
 
@@ -26,9 +26,10 @@ def maybe_recompute(block, recompute):
 
   def run(*inputs):
     if runs:
-      # The batch has already moved the statistics once.
-      with statistics_not_updated(), slim.arg_scope(arg_scope), variable_scope(outer_scope):
-        return block(*inputs)
+      with slim.arg_scope(arg_scope), variable_scope(outer_scope):
+        # The batch has already moved the statistics once.
+        with slim.arg_scope([normalization], updates_statistics=False):
+          return block(*inputs)
     runs.append(True)
     return block(*inputs)
 

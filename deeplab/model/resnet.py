@@ -8,9 +8,10 @@ import functools
 
 import tensorflow as tf
 
-from deeplab.model.layers import batch_norm, conv2d, conv2d_same, max_pool2d
+from deeplab.model.layers import batch_norm, conv2d, conv2d_same
 from deeplab.model.recomputation import maybe_recompute
 from deeplab.model.slim_bridge import slim, variable_scope
+from deeplab.operations.plain import max_pool2d, subsample
 
 # Units in each of the four blocks.
 UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -21,7 +22,7 @@ ROOT_STRIDE = 4
 
 
 def resnet(images, *, version, num_layers, output_stride, multi_grid=(), recompute=False):
-  """The convolutional part of a ResNet, inside an arg_scope of `resnet_arg_scope`.
+  """The convolutional part of a ResNet, inside an arg_scope of `backbone_arg_scope`.
 
   Args:
     images: float [B, H, W, 3], normalized.
@@ -34,12 +35,13 @@ def resnet(images, *, version, num_layers, output_stride, multi_grid=(), recompu
       them.
 
   Returns:
-    features [B, H/output_stride, W/output_stride, 2048] and low_level_features [B, H/4, W/4, 256],
-    sizes rounded up.
+    features [B, H/output_stride, W/output_stride, 2048], sizes rounded up, and a dict of end
+    points: `block1/unit_2/bottleneck_v1/conv3` and so on, the last convolution of each unit before
+    the sum.
   """
   with variable_scope(f'resnet_v{version}_{num_layers}'):
     net = _root(images, version=version)
-    net, low_level_features = _stack_blocks(
+    net, end_points = _stack_blocks(
       net,
       version=version,
       units=UNITS[num_layers],
@@ -49,7 +51,7 @@ def resnet(images, *, version, num_layers, output_stride, multi_grid=(), recompu
     )
     if version == 2:
       net = batch_norm(net, activation_fn=tf.nn.relu, scope='postnorm')
-  return net, low_level_features
+  return net, end_points
 
 
 def _root(images, *, version):
@@ -63,7 +65,7 @@ def _root(images, *, version):
 
 
 def _stack_blocks(net, *, version, units, output_stride, multi_grid, recompute):
-  current_stride = ROOT_STRIDE
+  end_points, current_stride = {}, ROOT_STRIDE
   # What the strides that were left out would have been: the rate that makes a unit see the same
   # pixels.
   rate = 1
@@ -85,9 +87,8 @@ def _stack_blocks(net, *, version, units, output_stride, multi_grid, recompute):
         scope=f'block{block}/unit_{unit}',
       )
       net, residual = maybe_recompute(bottleneck, recompute)(net)
-      if (block, unit) == (1, 2):
-        low_level_features = residual
-  return net, low_level_features
+      end_points[f'block{block}/unit_{unit}/bottleneck_v{version}/conv3'] = residual
+  return net, end_points
 
 
 def bottleneck_v1(inputs, *, base_depth, stride, rate, scope):
@@ -99,7 +100,7 @@ def bottleneck_v1(inputs, *, base_depth, stride, rate, scope):
   depth = 4 * base_depth
   with variable_scope(scope), variable_scope('bottleneck_v1'):
     if inputs.shape[-1] == depth:
-      shortcut = max_pool2d(inputs, 1, stride=stride)
+      shortcut = subsample(inputs, stride=stride)
     else:
       shortcut = conv2d(inputs, depth, 1, stride=stride, activation_fn=None, scope='shortcut')
     residual = conv2d(inputs, base_depth, 1, scope='conv1')
@@ -114,7 +115,7 @@ def bottleneck_v2(inputs, *, base_depth, stride, rate, scope):
   with variable_scope(scope), variable_scope('bottleneck_v2'):
     preactivated = batch_norm(inputs, activation_fn=tf.nn.relu, scope='preact')
     if inputs.shape[-1] == depth:
-      shortcut = max_pool2d(inputs, 1, stride=stride)
+      shortcut = subsample(inputs, stride=stride)
     else:
       shortcut = conv2d(
         preactivated,

@@ -16,9 +16,9 @@ from deeplab.options.model import (
   COMPUTE_DTYPES,
   DEPTH_MULTIPLIERS,
   MODEL_VARIANTS,
+  OPERATIONS,
   OUTPUT_STRIDES,
   PREPROCESS_IMAGES_OPTIONS,
-  RESNET_VARIANTS,
   ComputeOptions,
   ModelOptions,
 )

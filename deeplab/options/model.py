@@ -3,16 +3,17 @@
 import dataclasses
 
 from deeplab.errors import InputError
+from deeplab.model.backbones import BACKBONES, variants_with
 from deeplab.options.checks import CheckedOptions, option
 
-RESNET_VARIANTS = ('resnet_v1_50', 'resnet_v1_101', 'resnet_v2_50', 'resnet_v2_101')
-MODEL_VARIANTS = RESNET_VARIANTS + ('mobilenet_v2',)
+MODEL_VARIANTS = tuple(BACKBONES)
 OUTPUT_STRIDES = (8, 16, 32)
 PREPROCESS_IMAGES_OPTIONS = (
   'subtract_imagenet_mean',
   'zero_mean_unit_range',
   'subtract_official_mean',
 )
+OPERATIONS = ('auto', 'plain')
 COMPUTE_DTYPES = ('float32', 'bfloat16', 'float16')
 DEPTH_MULTIPLIERS = (0.35, 0.5, 0.75, 1.0, 1.4)
 
@@ -75,14 +76,14 @@ class ModelOptions(CheckedOptions):
     if self.multi_grid and len(self.multi_grid) != 3:
       raise InputError(
         f'--multi_grid={",".join(map(str, self.multi_grid))}: must be three rates, one for each '
-        'unit of '
-        'the last ResNet block, such as 1,2,4'
+        'unit of the last ResNet block, such as 1,2,4'
       )
-    if self.multi_grid and self.model_variant not in RESNET_VARIANTS:
+    if self.multi_grid and 'multi_grid' not in BACKBONES[self.model_variant].own_options:
       raise InputError(f'--multi_grid: {self.model_variant} has no ResNet block; leave it out')
-    if self.depth_multiplier != 1.0 and self.model_variant != 'mobilenet_v2':
+    widths = variants_with('depth_multiplier')
+    if self.depth_multiplier != 1.0 and self.model_variant not in widths:
       raise InputError(
-        f'--depth_multiplier={self.depth_multiplier}: only mobilenet_v2 has one, not '
+        f'--depth_multiplier={self.depth_multiplier}: only {", ".join(widths)} has one, not '
         f'{self.model_variant}; leave it out'
       )
 
@@ -96,9 +97,14 @@ class ComputeOptions(CheckedOptions):
   compute_dtype: str = option(
     'float32',
     'Type of activations and convolutions. Variables, statistics, softmax and loss stay float32. '
-    'float16 needs a '
-    'GPU.',
+    'float16 needs a GPU.',
     choices=COMPUTE_DTYPES,
+  )
+  operations: str = option(
+    'auto',
+    "plain: TensorFlow's own operations, as a GPU runs them. auto: on a CPU the faster ways to the "
+    'same numbers; on a GPU the same as plain.',
+    choices=OPERATIONS,
   )
   jit_compile: bool = option(
     False,

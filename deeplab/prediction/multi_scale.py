@@ -1,10 +1,8 @@
 """Logits of an image from one pass of the network, or averaged over scales and mirror images."""
 
-import contextlib
-
 import tensorflow as tf
 
-from deeplab.model.layers import frozen_weights, resize_bilinear
+from deeplab.operations.plain import resize_bilinear
 from deeplab.prediction import image_padding
 
 # Keeps the logarithm of a probability that underflowed finite.
@@ -16,7 +14,7 @@ def is_single_pass(options):
   return tuple(options.eval_scales) == (1.0,) and not options.add_flipped_images
 
 
-def logits_function(model, options, *, jit_compile=False, frozen=False):
+def logits_function(model, options, *, jit_compile=False, constant_weights=False):
   """`predict_logits` of a model as a callable (images, sizes) -> logits, to call while tracing.
 
   Args:
@@ -24,20 +22,17 @@ def logits_function(model, options, *, jit_compile=False, frozen=False):
     options: PredictionOptions.
     jit_compile: compile this part with XLA, once for every shape it meets. What is around it need
       not be compilable.
-    frozen: the variables will not change any more, so a single pass prepares the weights once,
-      while this is traced.
+    constant_weights: the variables will not change any more, so a single pass prepares the weights
+      once, while this is traced.
   """
-  # Every pass keeps prepared weights of its own: a single one may.
-  frozen = frozen and is_single_pass(options)
 
   def logits(images, sizes):
-    with frozen_weights() if frozen else contextlib.nullcontext():
-      return predict_logits(model, images, sizes, options)
+    return predict_logits(model, images, sizes, options, constant_weights=constant_weights)
 
   return tf.function(logits, autograph=False, jit_compile=True) if jit_compile else logits
 
 
-def predict_logits(model, images, sizes, options):
+def predict_logits(model, images, sizes, options, *, constant_weights=False):
   """Logits of padded images, from all scales and flips.
 
   One pass gives the network's logits, unchanged. Several give the logarithm of the mean of their
@@ -49,13 +44,15 @@ def predict_logits(model, images, sizes, options):
     images: uint8 [B, H, W, 3]; padded at the bottom and right where `options` says so.
     sizes: int32 [B, 2], height and width of each image without its padding.
     options: PredictionOptions.
+    constant_weights: as for `model.predict`; for a single pass, since each keeps weights of its
+      own.
 
   Returns:
     float32 [B, H, W, num_classes].
   """
   images = _with_padding(model, images, sizes, options)
   if is_single_pass(options):
-    return model.predict(images)
+    return model.predict(images, constant_weights=constant_weights)
   images = tf.cast(images, tf.float32)
   total, passes = 0.0, 0
   for scale in options.eval_scales:
@@ -71,11 +68,12 @@ def predict_logits(model, images, sizes, options):
   return tf.math.log(tf.maximum(total / passes, _TINY))
 
 
-def predict_labels(model, images, sizes, options):
+def predict_labels(model, images, sizes, options, *, constant_weights=False):
   """The class of every pixel, int32 [B, H, W], for options of a single pass: `predict_logits`
   without all logits in memory.
   """
-  return model.predict_labels(_with_padding(model, images, sizes, options))
+  images = _with_padding(model, images, sizes, options)
+  return model.predict_labels(images, constant_weights=constant_weights)
 
 
 def _with_padding(model, images, sizes, options):

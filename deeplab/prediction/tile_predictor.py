@@ -9,18 +9,20 @@ from deeplab.prediction import image_padding, multi_scale, tiling
 class TilePredictor:
   """Class probabilities of images that are larger than one tile."""
 
-  def __init__(self, model, options, *, jit_compile=False, frozen=False):
+  def __init__(self, model, options, *, jit_compile=False, constant_weights=False):
     """Prepares it.
 
     Args:
       model: DeepLabV3PredictionModel.
       options: PredictionOptions.
       jit_compile: compile the network with XLA.
-      frozen: the variables will not change any more after the first image.
+      constant_weights: the variables will not change any more after the first image.
     """
     self._model = model
     self._options = options
-    logits = multi_scale.logits_function(model, options, jit_compile=jit_compile, frozen=frozen)
+    logits = multi_scale.logits_function(
+      model, options, jit_compile=jit_compile, constant_weights=constant_weights
+    )
     self._probabilities = tf.function(
       lambda images, sizes: tf.nn.softmax(logits(images, sizes)),
       autograph=False,

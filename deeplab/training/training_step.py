@@ -284,7 +284,11 @@ class TrainingStep:
         fine_tune_batch_norm=self._options.fine_tune_batch_norm,
       )
       sums = self._loss.sums(
-        logits, labels, step=step, align_corners=self._model.options.align_corners
+        logits,
+        labels,
+        step=step,
+        operations=self._model.operations,
+        align_corners=self._model.options.align_corners,
       )
       sums = {part: losses.mean(total, counts[part]) for part, total in sums.items()}
       l2 = self._model.l2_loss() / shares

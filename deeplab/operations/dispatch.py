@@ -1,0 +1,222 @@
+"""The operations of the network behind one door; `choice` says which implementations apply."""
+
+import functools
+
+import tensorflow as tf
+
+from deeplab.operations import (
+  bands,
+  choice,
+  cross_entropy,
+  depthwise,
+  expansions,
+  plain,
+  pointwise,
+  products,
+  sizes,
+  taps,
+  tiles,
+)
+
+NAMES = ('auto', 'plain')
+
+
+class Operations:
+  """The operations of the network; each computes with the implementation that suits its inputs.
+
+  Arguments and results are those of the functions of the same names in `plain`.
+
+  Attributes:
+    name: 'auto', or 'plain' for nothing but `plain`.
+  """
+
+  def __init__(self, name='auto', *, constant_weights=False, without=()):
+    """Decides what holds for all operations.
+
+    Args:
+      name: of NAMES. On a GPU 'auto' is 'plain': what a GPU runs is what tests run on a CPU.
+      constant_weights: the weights do not change any more, so what depends on nothing else is
+        computed once, while a function is traced, and kept by it.
+      without: names of implementations to leave out, for measurements: keys of `choice.WHY_NOT`.
+
+    Raises:
+      ValueError: there is no such name.
+    """
+    for each, allowed in ((name, NAMES), *((each, choice.WHY_NOT) for each in without)):
+      if each not in allowed:
+        raise ValueError(f'operations {each!r}: must be one of {", ".join(allowed)}')
+    self.name, self._without = name, frozenset(without)
+    self._all_plain = None  # In words why all operations are plain, if they are.
+    if name == 'plain':
+      self._all_plain = 'plain operations were asked for'
+    elif choice.has_gpu():
+      self._all_plain = 'a GPU computes, and there plain operations are used'
+    self._constant_weights = constant_weights and not self._all_plain
+
+  def with_constant_weights(self):
+    """The same for weights that do not change any more."""
+    return Operations(self.name, constant_weights=True, without=self._without)
+
+  def why_not(self, implementation, case=None):
+    """In words why an implementation, a key of `choice.WHY_NOT`, is not used; None if it may be.
+
+    Args:
+      implementation: its name.
+      case: what its function there takes; choice.Convolution for convolutions.
+    """
+    if self._all_plain:
+      return self._all_plain
+    if implementation in self._without:
+      return 'it is left out'
+    return choice.WHY_NOT[implementation](case)
+
+  # === Convolutions ===
+
+  def conv2d(self, inputs, weights, *, stride=1, rate=1, padding='SAME'):
+    case = self._case(inputs, weights, stride=stride, rate=rate, padding=padding)
+    weights = self._prepared(lambda weights: tf.cast(weights, inputs.dtype), weights)
+    if rate > 1 and not choice.dilated_gradients_exist():
+      return plain.space_to_batch_conv2d(inputs, weights, rate=rate)
+    if self.why_not('pointwise', case) is None:
+      return pointwise.conv2d(inputs, weights)
+    ways = []  # (cost, computation)
+    if self.why_not('taps', case) is None:
+      number = taps.num_products(case.height, case.width, rate)
+      ways.append((case.cost(number, 9), lambda: taps.conv2d(inputs, weights, rate=rate)))
+    for name, algorithm in (('tiles', tiles.TILES), ('whole', tiles.WHOLE)):
+      if self.why_not(name, case) is None:
+        ways.append(self._by_blocks(inputs, weights, case, algorithm))
+    if case.has_known_size or not ways:  # Where sizes are unknown, never much better than taps.
+      number = case.kernel_size**2 * case.height * case.width
+      ways.append(
+        (
+          case.cost(number, case.kernel_size**2),
+          lambda: plain.conv2d(inputs, weights, stride=stride, rate=rate, padding=padding),
+        )
+      )
+    return _cheapest(ways)
+
+  def _by_blocks(self, inputs, weights, case, algorithm):
+    number = tiles.num_products(case.height, case.width, case.rate, algorithm)
+    transform = functools.partial(tiles.transform_weights, algorithm=algorithm)
+    transformed = self._prepared(transform, weights)
+    return (
+      case.cost(number, algorithm.num_products),
+      lambda: tiles.conv2d(inputs, transformed, algorithm, rate=case.rate),
+    )
+
+  def concat_conv2d(self, maps, weights):
+    """1x1 convolution of the concatenation of `maps`, as `plain.concat` makes it."""
+    *whole, pixel = maps
+    if self.why_not('one_pixel', pixel):
+      return self.conv2d(plain.concat(maps), weights)
+    depths = [weights.shape[2] - pixel.shape[3], pixel.shape[3]]
+    # Not slices: their gradient is written element by element.
+    of_whole, of_pixel = self._prepared(lambda weights: tf.split(weights, depths, axis=2), weights)
+    return self.conv2d(plain.concat(whole), of_whole) + self.conv2d(pixel, of_pixel)
+
+  def depthwise_conv2d(self, inputs, weights, *, stride=1, rate=1):
+    case = self._case(inputs, weights, stride=stride, rate=rate)
+    weights = self._prepared(lambda weights: tf.cast(weights, inputs.dtype), weights)
+    if self.why_not('depthwise', case) is None:
+      return depthwise.conv2d(inputs, weights, rate=rate)
+    if self.why_not('strided_depthwise', case) is None:
+      return depthwise.strided_conv2d(inputs, weights, stride=stride)
+    return plain.depthwise_conv2d(inputs, weights, stride=stride, rate=rate)
+
+  # === What follows a convolution ===
+
+  def conv2d_batch_norm(self, inputs, weights, norm, *, activation_fn=None, **settings):
+    """Convolution, batch norm and activation.
+
+    Args:
+      inputs, weights: as for `conv2d`.
+      norm: plain.BatchNorm.
+      activation_fn: applied last, or None.
+      **settings: stride, rate and padding, as for `conv2d`.
+
+    Returns:
+      outputs [B, H', W', D'], mean and variance, as `plain.batch_norm`.
+    """
+    case = self._case(inputs, weights, norm=norm, **settings)
+    if self.why_not('expansions', case) is None:
+      return expansions.conv2d_batch_norm(inputs, weights, norm, activation_fn=activation_fn)
+    convolve = functools.partial(self.conv2d, inputs, **settings)
+    return self._with_batch_norm(convolve, weights, norm, activation_fn, inputs.dtype)
+
+  def depthwise_conv2d_batch_norm(self, inputs, weights, norm, *, activation_fn=None, **settings):
+    """The same for a depthwise convolution."""
+    convolve = functools.partial(self.depthwise_conv2d, inputs, **settings)
+    return self._with_batch_norm(convolve, weights, norm, activation_fn, inputs.dtype)
+
+  def concat_conv2d_batch_norm(self, maps, weights, norm, *, activation_fn=None):
+    """The same for the 1x1 convolution of a concatenation."""
+    convolve = functools.partial(self.concat_conv2d, maps)
+    return self._with_batch_norm(convolve, weights, norm, activation_fn, maps[0].dtype)
+
+  def _with_batch_norm(self, convolve, weights, norm, activation_fn, dtype):
+    mean, variance = norm.mean, norm.variance
+    if self.why_not('folding', (norm, dtype, self._constant_weights)) is None:
+      folded = functools.partial(_folded, epsilon=norm.epsilon)
+      weights, biases = self._prepared(folded, weights, norm.gamma, norm.beta, mean, variance)
+      outputs = self.bias_add(convolve(weights), biases)
+    else:
+      outputs, mean, variance = self.batch_norm(convolve(weights), norm)
+    return outputs if activation_fn is None else activation_fn(outputs), mean, variance
+
+  def bias_add(self, inputs, biases):
+    if not self._constant_weights:
+      return plain.bias_add(inputs, biases)
+    biases = self._prepared(lambda biases: tf.cast(biases, inputs.dtype), biases)
+    return tf.nn.bias_add(inputs, biases)  # Nobody wants a gradient of it, so none can drift.
+
+  batch_norm = staticmethod(plain.batch_norm)
+
+  # === Logits and what is read off them ===
+
+  def resized_argmax(self, logits, size, *, align_corners):
+    way = plain if self.why_not('bands') else bands
+    return way.resized_argmax(logits, size, align_corners=align_corners)
+
+  def cross_entropy(self, logits, labels):
+    way = plain if self.why_not('softmax') else cross_entropy
+    return way.cross_entropy(logits, labels)
+
+  def resized_cross_entropy(self, logits, labels, *, align_corners):
+    resize = plain if self.why_not('products', (logits, labels)) else products
+    size = sizes.spatial_size(labels)
+    logits = resize.resize_bilinear(logits, size, align_corners=align_corners)
+    return self.cross_entropy(logits, labels)
+
+  def _case(self, inputs, weights, **settings):
+    return choice.Convolution.of(
+      inputs, weights, has_constant_weights=self._constant_weights, **settings
+    )
+
+  def _prepared(self, function, *values):
+    """function(*values); of constant weights once, outside of the function that is being traced."""
+    if not self._constant_weights:
+      return function(*values)
+    with tf.init_scope():
+      # Of a variable its value, which is none of the moment of tracing.
+      return function(*(tf.convert_to_tensor(value) for value in values))
+
+
+def _folded(weights, gamma, beta, mean, variance, *, epsilon):
+  """Weights with a batch norm of stored statistics folded in, and its biases, float32."""
+  scale = gamma * tf.math.rsqrt(variance + epsilon)
+  # A depthwise convolution's channels stand one axis further left.
+  factor = scale if weights.shape[3] == scale.shape[0] else scale[:, tf.newaxis]
+  return weights * factor, beta - mean * scale
+
+
+def _cheapest(ways):
+  """The result of the way of least cost, given (cost, computation) pairs; of equal ones the last.
+
+  Where sizes are unknown while tracing, all stand in the graph, and each map takes its own.
+  """
+  costs = [cost for cost, _ in ways]
+  if len(ways) == 1 or sizes.are_known(*costs):
+    return min(reversed(ways), key=lambda way: way[0])[1]()
+  chosen = tf.argmin(tf.stack(costs), output_type=tf.int32)
+  return tf.switch_case(chosen, [compute for _, compute in ways])
