@@ -32,9 +32,12 @@ FLAGS_OF_ALL = {'help', 'flagfile'}
 # allowed: the values that an enumeration has, else None.
 Flag = collections.namedtuple('Flag', ['name', 'allowed'])
 
-every_page = pytest.mark.parametrize(
-  'page', PAGES, ids=[str(page.relative_to(CHECKOUT)) for page in PAGES]
-)
+
+def _for_each(pages):
+  return pytest.mark.parametrize('page', pages, ids=lambda page: str(page.relative_to(CHECKOUT)))
+
+
+every_page = _for_each(PAGES)
 
 
 def test_readme_is_short():
@@ -90,6 +93,19 @@ def test_flags_in_the_text_exist(page):
   # Beside code, too.
   for name in re.findall(r'(?<![\w-])--(\w+)', re.sub(r'`[^`]+`', '', text)):
     assert _is_among(name, names), f'no command has --{name}'
+
+
+@_for_each([page for page in PAGES if page.name != 'CHANGELOG.md'])
+def test_source_files_in_the_text_exist(page):
+  # The changelog may name what is gone. Paths are those of the checkout or of the package; NAME.py
+  # and the like stand for others.
+  text = _without_blocks(_text(page))
+  named = re.findall(r'`([a-z0-9_./]+(?:\.py|/))`', text) + re.findall(
+    r' ([a-z0-9_/]+\.py)\b', text
+  )
+  places = [CHECKOUT, CHECKOUT / 'deeplab', CHECKOUT / 'scripts']
+  for name in named:
+    assert any((place / name).exists() for place in places), f'`{name}`: no such file'
 
 
 @every_page
