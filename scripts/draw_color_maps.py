@@ -13,10 +13,24 @@ from deeplab.atomic_files import replacing
 from deeplab.errors import InputError
 from deeplab.options import CheckedOptions, option
 
-# (file, title, names, colour map, columns)
+# (file, title, names, colour map, columns). The rule of PASCAL VOC colours any number of classes.
+# It is the default of --colormap: a network of ADE20K gets its colours unless told otherwise.
 SHEETS = (
   ('pascalvoc_colormap.pdf', 'PASCAL VOC, 21 classes', class_names.VOC, 'voc', 1),
-  ('ade20k_colormap.pdf', 'ADE20K, 151 classes', class_names.ADE20K, 'ade20k', 4),
+  (
+    'ade20k_colormap.pdf',
+    'ADE20K, 151 classes: --colormap=ade20k',
+    class_names.ADE20K,
+    'ade20k',
+    4,
+  ),
+  (
+    'ade20k_voc_rule_colormap.pdf',
+    'ADE20K, 151 classes, in the colours of the PASCAL VOC rule: --colormap=voc, the default',
+    class_names.ADE20K,
+    'voc',
+    4,
+  ),
 )
 
 _LINE, _COLUMN, _MARGIN = 0.22, 2.35, 0.4  # Inches.

@@ -1,9 +1,16 @@
+import pathlib
+import re
+import runpy
+import zlib
+
 import numpy as np
 import pytest
 
 from deeplab import class_names, color_map
 from deeplab.data import source_files
 from deeplab.errors import InputError
+
+_CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def test_voc_colors():
@@ -142,3 +149,41 @@ def test_wrong_class_names(tmp_path):
     InputError, match='^--class_names=.*absent: not a file, and not one of voc, cityscapes, ade20k'
   ):
     class_names.load_class_names(str(tmp_path / 'absent'), 6)
+
+
+def _colors_of_a_sheet(path):
+  """The colours of the rectangles of a PDF of scripts/draw_color_maps.py, uint8 [n, 3], RGB."""
+  pages = [
+    zlib.decompress(stream)
+    for stream in re.findall(rb'stream\n(.*?)\nendstream', path.read_bytes(), flags=re.DOTALL)
+    if stream.startswith(b'x')  # As zlib's streams begin.
+  ]
+  # `g` sets one grey, `rg` red, green and blue; then a closed path of moves and lines, painted.
+  rectangles = rb'([\d.\s]+)\s(?:rg|g)\s[\d.\s]+m\s(?:[\d.\s]+l\s)+h\s+B\s'
+  found = [match.split() for page in pages for match in re.findall(rectangles, page)]
+  return np.rint([[float(part) * 255 for part in color * 3][:3] for color in found])
+
+
+@pytest.mark.parametrize(
+  'file, expected',
+  [
+    ('pascalvoc_colormap.pdf', color_map.pascal_voc_color_map(21)),
+    ('ade20k_colormap.pdf', color_map.load_color_map('ade20k')),
+    # What --colormap=voc, the default, shows of 151 classes.
+    ('ade20k_voc_rule_colormap.pdf', color_map.pascal_voc_color_map(151)),
+  ],
+)
+def test_sheets_of_the_checkout_show_the_colors(file, expected):
+  np.testing.assert_array_equal(_colors_of_a_sheet(_CHECKOUT / 'files' / file), expected)
+
+
+def test_script_draws_every_sheet_of_the_checkout(tmp_path, capsys):
+  pytest.importorskip('matplotlib')
+  script = runpy.run_path(str(_CHECKOUT / 'scripts' / 'draw_color_maps.py'))
+  script['main'](script['DrawingOptions'](output_path=str(tmp_path)))
+  drawn = sorted(path.name for path in tmp_path.iterdir())
+  assert drawn == sorted(path.name for path in (_CHECKOUT / 'files').glob('*_colormap.pdf'))
+  assert len(drawn) == 3
+  assert all((tmp_path / name).read_bytes().startswith(b'%PDF-') for name in drawn)
+  printed = capsys.readouterr().out.splitlines()
+  assert sorted(printed) == [f'Colour map written to {tmp_path / name}' for name in drawn]
