@@ -15,6 +15,7 @@ from absl import flags as absl_flags
 
 from deeplab import quiet_start
 from deeplab.errors import InputError, print_any_name
+from deeplab.options import CheckedOptions
 
 FLAGS = absl_flags.FLAGS
 
@@ -137,10 +138,13 @@ def read(option_class):
   return option_class(**values)
 
 
-def given(option_class):
-  """The names of the options of `option_class` that the user gave, as a frozenset."""
+def given(*option_classes: type[CheckedOptions]) -> frozenset[str]:
+  """The names of the options of these classes that the user gave."""
   return frozenset(
-    field.name for field in dataclasses.fields(option_class) if FLAGS[field.name].present
+    field.name
+    for option_class in option_classes
+    for field in dataclasses.fields(option_class)
+    if FLAGS[field.name].present
   )
 
 

@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import flags, output_places
+from deeplab import flags, output_places, quiet_start
 from deeplab.class_names import load_class_names
 from deeplab.errors import warn
 from deeplab.options import ImportOptions
@@ -29,12 +29,9 @@ _MODEL_OPTIONS = (
 
 
 def main(options):
-  import tensorflow as tf
-
   from deeplab.official import official_checkpoints
 
-  # TensorFlow's advice on its own functions is not for who imports.
-  tf.get_logger().setLevel('ERROR')
+  quiet_start.hide_advice()
   official_checkpoints.check_output(
     options.output_path, options.ckpt_path, overwrite=options.overwrite
   )

@@ -19,7 +19,7 @@ def result(loss):
     gradient_norm=2 * loss,
     label_range=(0, 2),
     wrong_labels=0,
-    gave_up=False,
+    overflowed=False,
   )
 
 

@@ -76,7 +76,7 @@ class TrainingLog:
     self._losses.append(result.total_loss)
     for name, value in result.parts.items():
       self._parts.setdefault(name, []).append(value)
-    if not result.gave_up:
+    if not result.overflowed:
       self._norms.append(result.gradient_norm)
     self._num_images += num_images
     self._waited += waited

@@ -28,7 +28,7 @@ class StepResult:
     gradient_norm: norm over all gradients together, before multipliers and clipping.
     label_range: (smallest, largest) label that is not ignored, ints, or None where all are.
     wrong_labels: number of pixels whose label is neither below num_classes nor ignored.
-    gave_up: the float16 gradient overflowed: nothing was updated, and the loss scale was halved.
+    overflowed: whether the float16 gradient did: nothing was updated, the loss scale was halved.
   """
 
   total_loss: float
@@ -36,7 +36,7 @@ class StepResult:
   gradient_norm: float
   label_range: tuple | None
   wrong_labels: int
-  gave_up: bool
+  overflowed: bool
 
 
 class TrainingStep:
@@ -148,7 +148,7 @@ class TrainingStep:
       gradient_norm=values['gradient_norm'],
       label_range=(smallest, largest) if smallest <= largest else None,
       wrong_labels=int(values['wrong_labels']),
-      gave_up=self._loss_scale is not None and not np.isfinite(values['gradient_norm']),
+      overflowed=self._loss_scale is not None and not np.isfinite(values['gradient_norm']),
     )
 
   # === Distribution of a batch ===

@@ -69,7 +69,7 @@ class Validation:
       line['step'] != step for line in self._log.validations
     )
 
-  def give_up(self):
+  def is_out_of_patience(self):
     """Whether `patience` validations in a row have not raised the best mIOU."""
     if not self._options.patience or self.best is None:
       return False
