@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from deeplab import checkpoints, color_map, devices
+from deeplab import checkpoints, color_map, devices, output_places
 from deeplab.data import input_pipeline
 from deeplab.errors import InputError, warn
 from deeplab.evaluation import evaluation_report
@@ -19,7 +19,7 @@ from deeplab.evaluation.evaluation_report import Report
 from deeplab.evaluation.worst_images import WorstImages
 from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.options import ComputeOptions, EvaluationOptions, ModelOptions, PredictionOptions
-from deeplab.prediction import image_padding, prediction_files, trained_network
+from deeplab.prediction import image_padding, trained_network
 from deeplab.prediction.trained_network import TrainedNetwork
 
 
@@ -120,7 +120,7 @@ class _Evaluation:
           f'--colormap={evaluation_options.colormap}: {len(colors)} colours for {num_classes} '
           'classes; choose another or add lines to it'
         )
-      prediction_files.make_directory(evaluation_options.report_path, flag='report_path')
+      output_places.make_directory(evaluation_options.report_path, flag='report_path')
     self._network = network
     self._options = evaluation_options
     self._colors = colors
@@ -172,7 +172,7 @@ class _Evaluation:
     print(f'{result.num_images / seconds:.2f} images/s', flush=True)
     warn(evaluation_report.warnings(report))
     if directory:
-      with prediction_files.explaining(directory, flag='report_path'):
+      with output_places.explaining(directory, flag='report_path'):
         evaluation_report.write(directory, report, worst, self._colors, ignore_label=ignore_label)
       print(f'Report written to {os.path.join(directory, "report.html")}', flush=True)
     return report

@@ -14,7 +14,7 @@ import typing
 from absl import flags as absl_flags
 
 from deeplab import quiet_start
-from deeplab.errors import InputError, print_any_name
+from deeplab.errors import InputError, let_streams_take_any_name
 from deeplab.options import CheckedOptions
 
 FLAGS = absl_flags.FLAGS
@@ -57,7 +57,7 @@ def run(main, *option_classes, description, uses_tensorflow=True):
   for option_class in option_classes:
     define(option_class)
   command = os.path.basename(sys.argv[0])
-  print_any_name()
+  let_streams_take_any_name()
   if any(
     argument.lstrip('-') in ('help', 'helpfull', 'helpshort') or argument == '-h'
     for argument in sys.argv[1:]

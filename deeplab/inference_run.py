@@ -4,19 +4,20 @@ import os
 import time
 from collections.abc import Collection
 
-from deeplab import color_map, devices
+from deeplab import color_map, devices, output_places
 from deeplab.errors import InputError, warn
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import (
   image_files,
   image_padding,
+  output_types,
   prediction_files,
   prediction_paths,
   trained_network,
 )
 from deeplab.prediction.prediction_paths import PlannedPrediction
-from deeplab.prediction.prediction_run import PredictionRun, RunSummary
+from deeplab.prediction.prediction_pipeline import PredictionPipeline, PredictionSummary
 
 
 def run(
@@ -27,7 +28,7 @@ def run(
   *,
   given: Collection[str] = (),
   started: float | None = None,
-) -> RunSummary:
+) -> PredictionSummary:
   """Predicts images and writes the files asked for; prints a line for each.
 
   Args:
@@ -47,7 +48,7 @@ def run(
   started = time.monotonic() if started is None else started
   planned = _plan(inference_options)
   if not planned:
-    return RunSummary()
+    return PredictionSummary()
   colors = color_map.load_color_map(inference_options.colormap, flag='colormap')
   devices.prepare(compute_options)
   network = trained_network.load(
@@ -63,27 +64,30 @@ def run(
   writer = prediction_files.PredictionWriter(
     color_map=colors, num_classes=network.options.num_classes
   )
-  writer.check_types(inference_options.output_type)
-  prediction_files.make_directory(inference_options.output_path)
+  types = inference_options.output_type
+  output_types.check_classes(types, network.options.num_classes)
+  output_places.make_directory(inference_options.output_path, flag='output_path')
   print(f'predicting {len(planned)} images with {network.prefix}', flush=True)
 
-  sheets = _legend_and_sheets(inference_options, network.class_names, colors)
+  pages = _legend_and_pages(inference_options, network.class_names, colors)
   inferencer = DeepLabV3Inferencer(
     network.model,
     options=prediction_options,
-    with_probabilities='probabilities' in inference_options.output_type,
+    with_probabilities=any(
+      kind.needs_probabilities for kind in output_types.file_types(types).values()
+    ),
     jit_compile=compute_options.jit_compile,
   )
-  prediction = PredictionRun(
+  pipeline = PredictionPipeline(
     inferencer,
     writer,
     batch_size=prediction_options.batch_size,
-    sheets=sheets,
+    pages=pages,
     # Images that need tiles are few and large.
     look_ahead=1 if prediction_options.tile_size else None,
   )
   loaded = time.monotonic()
-  summary = prediction.run(planned)
+  summary = pipeline.run(planned)
   _say_totals(summary, seconds_to_load=loaded - started, num_traces=inferencer.num_traces)
   return summary
 
@@ -109,7 +113,7 @@ def _plan(options: InferenceOptions) -> list[PlannedPrediction]:
   planned = prediction_paths.plan(
     images,
     output_path=options.output_path,
-    output_types=options.output_type,
+    types=options.output_type,
     suffix=options.output_suffix,
     keep_structure=options.keep_structure,
   )
@@ -122,18 +126,19 @@ def _plan(options: InferenceOptions) -> list[PlannedPrediction]:
   return planned
 
 
-def _legend_and_sheets(options, class_names, colors):
-  """Writes the legend if it is asked for; returns ContactSheets or None."""
+def _legend_and_pages(options, class_names, colors):
+  """Writes the legend if it is asked for; returns what writes pages of many images, a list."""
   legend = list(zip(class_names, colors.tolist())) if options.legend else ()
   if legend:
     prediction_files.save_legend(
       legend, os.path.join(options.output_path, prediction_paths.LEGEND_NAME)
     )
-  if 'contact_sheet' not in options.output_type:
-    return None
-  return prediction_files.ContactSheets(
-    options.output_path, color_map=colors, legend=legend, keep_pages=options.skip_existing
-  )
+  return [
+    kind.pages(
+      options.output_path, color_map=colors, legend=legend, keep_pages=options.skip_existing
+    )
+    for kind in output_types.page_types(options.output_type).values()
+  ]
 
 
 def _say_totals(summary, *, seconds_to_load, num_traces):

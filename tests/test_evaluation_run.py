@@ -65,7 +65,7 @@ def test_what_is_returned_is_what_is_printed_and_written(work, capsys):
 @pytest.mark.parametrize(
   'evaluation,words',
   [
-    (dict(report_path='val.tfrecord'), '--report_path=val.tfrecord: is a file'),
+    (dict(report_path='val.tfrecord'), '--report_path: val.tfrecord is a file; give a directory'),
     (dict(report_path=''), '--report_path= is empty; give a directory'),
     (dict(class_names='voc'), '--class_names=voc: 21 names for --num_classes=4'),
     (dict(colormap='nope'), '--colormap=nope: not a file'),

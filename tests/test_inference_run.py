@@ -91,8 +91,16 @@ def test_bad_images_are_counted(tmp_path, capsys):
   [
     (dict(input=['nothing']), {}, 'nothing: no such file'),
     (dict(recursive=True), {}, 'photos/a.png and photos/deep/a.png would both write'),
-    (dict(output_path='val.tfrecord'), {}, '--output_path=val.tfrecord: is a file'),
-    (dict(output_path='val.tfrecord/below'), {}, 'cannot be written'),
+    (
+      dict(output_path='val.tfrecord'),
+      {},
+      '--output_path: val.tfrecord is a file; give a directory',
+    ),
+    (
+      dict(output_path='val.tfrecord/below'),
+      {},
+      '--output_path: the directory val.tfrecord/below cannot be made (Not a directory); choose',
+    ),
     (dict(output_path='photos'), {}, 'is also --input'),
     (dict(colormap='few.txt'), {}, '2 colours, fewer than the 4 classes'),
     (dict(ckpt_path='photos'), {}, '--ckpt_path=photos: holds no checkpoint'),

@@ -101,7 +101,9 @@ def test_best_needs_checkpoint_and_score(run):
 def test_unwritable_directory(tmp_path):
   with open(tmp_path / 'file', 'w', encoding='utf-8'):
     pass
-  with pytest.raises(InputError, match='--output_path=.*cannot be written'):
+  with pytest.raises(
+    InputError, match='--output_path: the directory .*run cannot be made .Not a directory.; choose'
+  ):
     RunDirectory(str(tmp_path / 'file' / 'run')).create()
 
 

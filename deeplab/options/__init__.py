@@ -24,7 +24,6 @@ from deeplab.options.model import (
 )
 from deeplab.options.official import ExportOptions, ImportOptions
 from deeplab.options.prediction import (
-  OUTPUT_TYPES,
   EvaluationOptions,
   InferenceOptions,
   PredictionOptions,

@@ -6,9 +6,9 @@ import re
 
 from deeplab.errors import InputError
 from deeplab.options.checks import CheckedOptions, option
+from deeplab.prediction.output_types import OUTPUT_TYPES
 
 _MAX_PAD_SIZE = 16384
-OUTPUT_TYPES = ('color', 'ids', 'palette', 'overlay', 'probabilities', 'contact_sheet')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,13 +183,10 @@ class InferenceOptions(CheckedOptions):
   )
   output_type: tuple[str, ...] = option(
     ('color',),
-    'What to write for each image, repeated or comma-separated: color (RGB PNG); ids (grey PNG, '
-    'values = '
-    'classes, 16-bit above 256 classes); palette (a PNG that is both); overlay (colours over the '
-    'image); probabilities '
-    '(npz, float16 [height, width, num_classes]); contact_sheet (pages of image, prediction and '
-    'overlay).',
-    choices=OUTPUT_TYPES,
+    'What to write for each image, repeated or comma-separated: '
+    + '; '.join(f'{name} ({kind.description})' for name, kind in OUTPUT_TYPES.items())
+    + '.',
+    choices=tuple(OUTPUT_TYPES),
   )
   output_suffix: str | None = option(
     None,

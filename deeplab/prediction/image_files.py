@@ -1,7 +1,7 @@
 """Image files to predict: which ones are meant, and their pixels.
 
 Inputs are files, directories, globs or a list. Names may hold any byte the file system allows: they
-are Python's surrogate-escaped strings everywhere, and `shown` makes one printable line of them.
+are Python's surrogate-escaped strings everywhere, and `errors.shown` makes one line of them.
 """
 
 import codecs
@@ -14,7 +14,7 @@ import stat
 import numpy as np
 import PIL.Image
 
-from deeplab.errors import InputError
+from deeplab.errors import InputError, shown
 
 # In a directory these are taken and the rest is left alone; a file named by the user is tried
 # whatever its name.
@@ -39,16 +39,6 @@ class InputImage:
 
   path: str
   relative_path: str
-
-
-def shown(path):
-  """`path` on one line: control characters such as newlines are escaped, undecodable bytes stay as
-  they are.
-  """
-  return ''.join(
-    character if character >= ' ' and character != '\x7f' else repr(character)[1:-1]
-    for character in path
-  )
 
 
 def listed_images(list_path):

@@ -14,7 +14,6 @@ import glob
 import json
 import os
 import shutil
-import uuid
 
 try:
   import fcntl
@@ -23,7 +22,7 @@ except ImportError:  # Not on Windows.
 
 import numpy as np
 
-from deeplab import checkpoints, saved_options
+from deeplab import checkpoints, output_places, saved_options
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError
 
@@ -66,18 +65,9 @@ class RunDirectory:
 
   # === Starting and continuing ===
 
-  def create(self):
+  def create(self) -> None:
     """Makes the directory and checks that it can be written. Raises InputError."""
-    try:
-      os.makedirs(self.path, exist_ok=True)
-      probe = self.file(f'.unfinished-{uuid.uuid4().hex}')
-      with open(probe, 'w', encoding='utf-8'):
-        pass
-      os.remove(probe)
-    except OSError as error:
-      raise InputError(
-        f'--output_path={self.path}: cannot be written ({error.strerror}); choose another'
-      ) from error
+    output_places.make_directory(self.path, flag='output_path')
 
   @contextlib.contextmanager
   def locked(self):
