@@ -12,8 +12,7 @@ from tqdm import tqdm
 from deeplab import checkpoints, color_map, devices, output_places
 from deeplab.data import input_pipeline
 from deeplab.errors import InputError, warn
-from deeplab.evaluation import evaluation_report
-from deeplab.evaluation.boundary_iou import BoundaryIou
+from deeplab.evaluation import evaluation_report, measures
 from deeplab.evaluation.checkpoint_sequence import checkpoint_sequence
 from deeplab.evaluation.evaluation_report import Report
 from deeplab.evaluation.worst_images import WorstImages
@@ -149,9 +148,9 @@ class _Evaluation:
     # Now: a training may remove the checkpoint while it is evaluated.
     global_step = checkpoints.Reader(prefix).global_step
     worst = WorstImages(self._options.num_worst_images) if directory else None
-    boundary = BoundaryIou(**self._labels) if self._options.boundary_iou else None
+    measured = measures.chosen(self._options, **self._labels)
     start = time.monotonic()
-    result = self._evaluate(worst, boundary)
+    result = self._evaluate([*measured, *([worst] if worst else [])])
     seconds = time.monotonic() - start
     if not result.confusion.any():
       raise InputError(
@@ -164,7 +163,7 @@ class _Evaluation:
       class_names=self._network.class_names,
       checkpoint=prefix,
       global_step=global_step,
-      boundary=boundary,
+      measures=measured,
       settings=self._settings,
     )
     print(*evaluation_report.score_lines(result), sep='\n', flush=True)
@@ -177,8 +176,10 @@ class _Evaluation:
       print(f'Report written to {os.path.join(directory, "report.html")}', flush=True)
     return report
 
-  def _evaluate(self, worst, boundary):
-    """The evaluator.EvaluationResult; a bad record is an InputError that names it."""
+  def _evaluate(self, onlookers):
+    """The evaluator.EvaluationResult, after each of `onlookers` has seen every image; a bad record
+    is an InputError that names it.
+    """
     progress = tqdm(
       total=int(self._dataset.cardinality()),
       unit='image',
@@ -187,10 +188,8 @@ class _Evaluation:
     )
 
     def on_image(evaluated):
-      if worst is not None:
-        worst.add(evaluated)
-      if boundary is not None:
-        boundary.add(evaluated.label, evaluated.prediction)
+      for onlooker in onlookers:
+        onlooker.add(evaluated)
       progress.update()
 
     try:

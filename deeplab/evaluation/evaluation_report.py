@@ -5,20 +5,26 @@ import dataclasses
 import json
 import math
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from deeplab import pictures
 from deeplab.atomic_files import replacing
-from deeplab.evaluation import confusion_picture, report_page
+from deeplab.evaluation import confusion_picture, measures, report_page
+from deeplab.evaluation.measures import Measure
+from deeplab.evaluation.worst_images import WorstImages
+
+if TYPE_CHECKING:
+  from deeplab.evaluator import EvaluationResult
 
 ABSENT_CLASS_POLICY = (
   'a class that neither occurs nor is predicted does not count; one that is predicted but never '
-  'occurs '
-  'counts 0'
+  'occurs counts 0'
 )
 
+_IN_SCORE_LINES = ('num_images', 'loss', 'mean_iou')
 _WRONG = (214, 39, 40)
 _IGNORED = (158, 202, 225)
 
@@ -28,30 +34,30 @@ class Report:
   """All that is reported of one checkpoint.
 
   Attributes:
-    result: evaluator.EvaluationResult.
-    class_names: C strings.
+    result: loss, confusion and what follows from it.
+    class_names: one for each class.
     checkpoint: its prefix.
     global_step: int or None.
-    boundary: BoundaryIou or None.
-    settings: dict of what else was chosen, for report.json.
+    measures: what else was measured.
+    settings: what else was chosen, for report.json.
   """
 
-  result: object
-  class_names: tuple
+  result: 'EvaluationResult'
+  class_names: tuple[str, ...]
   checkpoint: str
   global_step: int | None = None
-  boundary: object = None
+  measures: tuple[Measure, ...] = ()
   settings: dict = dataclasses.field(default_factory=dict)
 
   @property
-  def rows(self):
-    """One dict a class: index, name, iou, accuracy, precision, truth_pixels, predicted_pixels and
-    maybe boundary_iou.
+  def rows(self) -> list[dict]:
+    """One dict a class: index, name, iou, accuracy, precision, truth_pixels, predicted_pixels and a
+    value of each measure that has values for each class.
     """
     summary = self.result.summary
-    rows = []
-    for index, name in enumerate(self.class_names):
-      row = {
+    columns = {name: values.tolist() for name, values in self.measured_per_class.items()}
+    return [
+      {
         'index': index,
         'name': name,
         'iou': float(summary.iou[index]),
@@ -59,30 +65,36 @@ class Report:
         'precision': float(summary.precision[index]),
         'truth_pixels': int(summary.truth_pixels[index]),
         'predicted_pixels': int(summary.predicted_pixels[index]),
+        **{name: values[index] for name, values in columns.items()},
       }
-      if self.boundary is not None:
-        row['boundary_iou'] = float(self.boundary.per_class[index])
-      rows.append(row)
-    return rows
+      for index, name in enumerate(self.class_names)
+    ]
 
   @property
-  def totals(self):
-    """(name, value) of the scores over all classes."""
+  def measured_per_class(self) -> dict[str, np.ndarray]:
+    """name -> float64 [C] of the measures that have values for each class."""
+    return {
+      measure.name: measure.per_class for measure in self.measures if measure.per_class is not None
+    }
+
+  @property
+  def totals(self) -> dict[str, int | float]:
+    """The scores over all classes."""
     result = self.result
-    totals = [
-      ('num_images', result.num_images),
-      ('loss', result.loss),
-      ('mean_iou', result.summary.mean_iou),
-      ('pixel_accuracy', result.summary.pixel_accuracy),
-      ('mean_accuracy', result.summary.mean_accuracy),
-      ('frequency_weighted_iou', result.summary.frequency_weighted_iou),
-    ]
-    if self.boundary is not None:
-      totals.append(('mean_boundary_iou', self.boundary.mean))
+    totals = {
+      'num_images': result.num_images,
+      'loss': result.loss,
+      'mean_iou': result.summary.mean_iou,
+      'pixel_accuracy': result.summary.pixel_accuracy,
+      'mean_accuracy': result.summary.mean_accuracy,
+      'frequency_weighted_iou': result.summary.frequency_weighted_iou,
+    }
+    for measure in self.measures:
+      totals.update(measure.totals)
     return totals
 
 
-def score_lines(result):
+def score_lines(result: 'EvaluationResult') -> list[str]:
   """The three lines that scripts read."""
   return [
     f'Num of images evaluated: {result.num_images}',
@@ -91,17 +103,22 @@ def score_lines(result):
   ]
 
 
-def table_lines(report):
+def table_lines(report: Report) -> list[str]:
   """The table per class, the other scores, and the policy on absent classes."""
-  titles = ['class', 'IoU', 'accuracy', 'precision', 'pixels in truth', 'pixels predicted']
-  keys = ['iou', 'accuracy', 'precision']
-  if report.boundary is not None:
-    titles.insert(2, 'boundary IoU')
-    keys.insert(1, 'boundary_iou')
+  measured = list(report.measured_per_class)
+  titles = [
+    'class',
+    'IoU',
+    *map(measures.title, measured),
+    'accuracy',
+    'precision',
+    'pixels in truth',
+    'pixels predicted',
+  ]
   cells = [
     [
       row['name'],
-      *(_number(row[key]) for key in keys),
+      *(_number(row[key]) for key in ('iou', *measured, 'accuracy', 'precision')),
       str(row['truth_pixels']),
       str(row['predicted_pixels']),
     ]
@@ -120,8 +137,9 @@ def table_lines(report):
     )
   lines.append('')
   lines += [
-    f'{name.replace("_", " ").replace("iou", "IoU")}: {value:.6f}'
-    for name, value in report.totals[3:]
+    f'{measures.title(name)}: {value:.6f}'
+    for name, value in report.totals.items()
+    if name not in _IN_SCORE_LINES
   ]
   iou = report.result.summary.iou
   lines.append(
@@ -131,7 +149,7 @@ def table_lines(report):
   return lines
 
 
-def warnings(report):
+def warnings(report: Report) -> list[str]:
   """Lines about classes that the records or the predictions lack."""
   never_seen = [row['name'] for row in report.rows if not row['truth_pixels']]
   never_predicted = [
@@ -145,7 +163,7 @@ def warnings(report):
   return lines
 
 
-def comparison_lines(reports):
+def comparison_lines(reports: list[Report]) -> list[str]:
   """One line a checkpoint, and the best one."""
   lines = ['      step      mIOU        Loss  checkpoint']
   for report in reports:
@@ -158,14 +176,21 @@ def comparison_lines(reports):
   return lines + [f'best: {best.checkpoint}']
 
 
-def write(directory, report, worst_images, color_map, *, ignore_label):
+def write(
+  directory: str,
+  report: Report,
+  worst_images: WorstImages,
+  color_map: np.ndarray,
+  *,
+  ignore_label: int,
+) -> None:
   """Writes report.html, report.json, per_class.csv, per_image.csv, confusion.csv, confusion.png and
   pictures/.
 
   Args:
     directory: made if it is missing.
-    report: Report.
-    worst_images: WorstImages.
+    report: what was found.
+    worst_images: that have seen all images.
     color_map: uint8 [num_colors, 3] with a colour for every class.
     ignore_label: label value that did not count.
 
@@ -207,7 +232,9 @@ def write(directory, report, worst_images, color_map, *, ignore_label):
   )
 
 
-def error_map(image, label, prediction, *, ignore_label):
+def error_map(
+  image: np.ndarray, label: np.ndarray, prediction: np.ndarray, *, ignore_label: int
+) -> np.ndarray:
   """Red where the prediction is wrong, light blue where it does not count, the image in faint grey
   elsewhere.
 
@@ -250,7 +277,7 @@ def _as_json(report, worst):
     {
       'checkpoint': report.checkpoint,
       'global_step': report.global_step,
-      **dict(report.totals),
+      **report.totals,
       'absent_class_policy': ABSENT_CLASS_POLICY,
       'classes': report.rows,
       'confusion': report.result.confusion.tolist(),

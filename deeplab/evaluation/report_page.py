@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 
+from deeplab.evaluation import measures
+
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 2em auto; max-width: 1280px;
   padding: 0 1.5em; }
@@ -56,7 +58,7 @@ def html_page(report, worst, color_map, *, warnings, absent_class_policy):
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>
 <body>
 <h1>Evaluation</h1><p class="origin">{_escaped(report.checkpoint)}{step}</p>
-<div class="figures">{''.join(_figure(name, value) for name, value in report.totals)}</div>
+<div class="figures">{''.join(_figure(name, value) for name, value in report.totals.items())}</div>
 {warnings}
 <h2>Classes</h2>{_class_table(report, color_map)}
 <p>mIOU: {_escaped(absent_class_policy)}.</p>
@@ -73,19 +75,17 @@ def html_page(report, worst, color_map, *, warnings, absent_class_policy):
 
 def _figure(name, value):
   shown = str(value) if isinstance(value, int) else _number(value)
-  title = {'mean_iou': 'mIOU', 'num_images': 'images'}.get(
-    name, name.replace('_', ' ').replace('iou', 'IoU')
-  )
+  title = {'mean_iou': 'mIOU', 'num_images': 'images'}.get(name, measures.title(name))
   return f'<div><b>{shown}</b><span>{title}</span></div>'
 
 
 def _class_table(report, color_map):
-  with_boundary = report.boundary is not None
+  measured = list(report.measured_per_class)
   titles = [
     'class',
     'IoU',
     '',
-    *(['boundary IoU'] if with_boundary else []),
+    *map(measures.title, measured),
     'accuracy',
     'precision',
     'pixels in truth',
@@ -98,7 +98,7 @@ def _class_table(report, color_map):
     cells = [
       _number(row['iou']),
       None,
-      *([_number(row['boundary_iou'])] if with_boundary else []),
+      *(_number(row[name]) for name in measured),
       _number(row['accuracy']),
       _number(row['precision']),
       f'{row["truth_pixels"]:,}',
