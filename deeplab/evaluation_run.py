@@ -12,7 +12,7 @@ from tqdm import tqdm
 from deeplab import checkpoints, color_map, devices, output_places
 from deeplab.data import input_pipeline
 from deeplab.errors import InputError, warn
-from deeplab.evaluation import evaluation_report, measures
+from deeplab.evaluation import evaluation_report, measures, report_files
 from deeplab.evaluation.checkpoint_sequence import checkpoint_sequence
 from deeplab.evaluation.evaluation_report import Report
 from deeplab.evaluation.worst_images import WorstImages
@@ -172,7 +172,7 @@ class _Evaluation:
     warn(evaluation_report.warnings(report))
     if directory:
       with output_places.explaining(directory, flag='report_path'):
-        evaluation_report.write(directory, report, worst, self._colors, ignore_label=ignore_label)
+        report_files.write(directory, report, worst, self._colors, ignore_label=ignore_label)
       print(f'Report written to {os.path.join(directory, "report.html")}', flush=True)
     return report
 

@@ -130,8 +130,8 @@ def for_prediction(
       )
   changes = {name: getattr(from_flags, name) for name in FREE_TO_DIFFER if name in given}
   notes = [
-    f'architecture from {saved.path}: {architecture.model_variant}, '
-    f'{architecture.num_classes} classes'
+    f'architecture from {saved.path}: {architecture.model_variant}, {architecture.num_classes} '
+    'classes'
   ]
   rates, asked_rates = architecture.atrous_rates, changes.get('atrous_rates')
   if asked_rates is not None and len(asked_rates) != len(rates):
@@ -175,8 +175,8 @@ def for_training(
   kept = [name for name in sorted(given) if getattr(options, name) != getattr(architecture, name)]
   but = ''.join(f', but --{name}={_text(getattr(options, name))}' for name in kept)
   return options, [
-    f'architecture from {saved.path}: {architecture.model_variant}, '
-    f'{architecture.num_classes} classes{but}'
+    f'architecture from {saved.path}: {architecture.model_variant}, {architecture.num_classes} '
+    f'classes{but}'
   ]
 
 

@@ -42,8 +42,7 @@ def main(options):
   print(f'Predict: run_inferencer.py --ckpt_path={path} --input=IMAGE --eval_pad=stride')
   print(
     f'Fine-tune: run_trainer.py --load_ckpt_path={path} --fine_tune_batch_norm=False '
-    '--init_learning_rate=1e-4 '
-    '--filenames=RECORDS --output_path=DIRECTORY'
+    '--init_learning_rate=1e-4 --filenames=RECORDS --output_path=DIRECTORY'
   )
 
 
@@ -95,8 +94,7 @@ def report(recognized):
   print(f'ASPP branches: {", ".join(recognized.order)} there; image_pooling goes last here')
   print(
     f'Variables: {len(recognized.used)} used, {len(recognized.optimizer_state)} of the optimizer '
-    'left out, '
-    f'{len(recognized.unknown)} others left out'
+    f'left out, {len(recognized.unknown)} others left out'
   )
   for unknown in recognized.unknown:
     print(f'  left out: {unknown}')

@@ -9,7 +9,7 @@ import pytest
 
 from deeplab import metrics
 from deeplab.color_map import pascal_voc_color_map
-from deeplab.evaluation import confusion_picture, evaluation_report, measures
+from deeplab.evaluation import confusion_picture, evaluation_report, measures, report_files
 from deeplab.evaluation.boundary_iou import BoundaryIou
 from deeplab.evaluation.worst_images import WorstImages
 from deeplab.evaluator import EvaluatedImage, EvaluationResult
@@ -91,7 +91,7 @@ def test_worst_images_are_kept_in_order():
 
 def test_error_map():
   image = np.full([1, 3, 3], 100, np.uint8)
-  drawn = evaluation_report.error_map(
+  drawn = report_files.error_map(
     image, np.array([[0, 1, 255]]), np.array([[0, 2, 1]]), ignore_label=255
   )
   assert drawn[0].tolist() == [[178, 178, 178], [214, 39, 40], [158, 202, 225]]
@@ -105,7 +105,7 @@ def written(tmp_path):
   boundary = BoundaryIou(num_classes=3, ignore_label=255)
   boundary.add(_evaluated('', [[0, 0], [1, 1]], label=[[0, 0], [1, 1]]))
   report = _report(measures=(boundary,), global_step=7, settings={'eval_pad': 'none'})
-  evaluation_report.write(
+  report_files.write(
     str(tmp_path / 'report'), report, worst, pascal_voc_color_map(), ignore_label=255
   )
   return tmp_path / 'report'
@@ -151,7 +151,7 @@ def test_every_measure_is_shown_everywhere(tmp_path):
   assert lines[1].split('  ')[:1] == ['class'] and lines[1].split()[1:4] == ['IoU', 'image', 'size']
   assert [line.split()[-5] for line in lines[2:5]] == ['4.0000', '0.5000', '-']
   assert lines[-3:-1] == ['mean image size: 4.000000', 'count IoU: 1.000000']
-  evaluation_report.write(
+  report_files.write(
     str(tmp_path), report, WorstImages(0), pascal_voc_color_map(), ignore_label=255
   )
   content = json.loads((tmp_path / 'report.json').read_text())

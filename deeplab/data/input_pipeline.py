@@ -1,13 +1,11 @@
 """Records to training batches and evaluation examples.
 
 Determinism: the order of the records in epoch e depends on (seed, e) and the augmentation of the
-  i-th example of a run
-on (seed, i) alone. So threads cannot change a batch, and a resumed run skips encoded records
-without decoding any.
+i-th example of a run on (seed, i) alone. So threads cannot change a batch, and a resumed run skips
+encoded records without decoding any.
 
 Records are shuffled within an epoch, then the next epoch begins. The reference repeated first and
-shuffled then, which
-mixes epochs: some records come twice before others come once.
+shuffled then, which mixes epochs: some records come twice before others come once.
 """
 
 import dataclasses
@@ -157,8 +155,7 @@ def _shuffled_records(files, bad, options, *, seed, first):
   if not num_usable:
     raise InputError(
       f'{files[0].path}: no good record in it{" and the other files" if len(files) > 1 else ""}; '
-      'the warnings '
-      'say why'
+      'the warnings say why'
     )
   buffer_size = _shuffle_buffer_size(files, options)
   first_epoch, first = divmod(first, num_usable)

@@ -86,8 +86,7 @@ def recognize(source, *, name, given):
   ):
     raise InputError(
       f'{name}: the graph concatenates {", ".join(order)}; this network has other branches; give '
-      'the '
-      'checkpoint'
+      'the checkpoint'
     )
   return Recognized(
     options=options,
@@ -127,15 +126,13 @@ def _refuse_other_networks(shapes, name):
   if absent:
     raise InputError(
       f'{name}: its backbone is {absent}, which this toolkit does not have; it imports '
-      'mobilenet_v2, '
-      'resnet_v1_50 and resnet_v1_101'
+      'mobilenet_v2, resnet_v1_50 and resnet_v1_101'
     )
   beta = next((scope for scope in sorted(scopes) if f'{scope}/conv1_1/weights' in shapes), None)
   if beta:
     raise InputError(
       f'{name}: its backbone is the beta variant of {beta} (a root of three 3x3 convolutions), '
-      'which this '
-      'toolkit does not have; it imports mobilenet_v2, resnet_v1_50 and resnet_v1_101'
+      'which this toolkit does not have; it imports mobilenet_v2, resnet_v1_50 and resnet_v1_101'
     )
   backbones = sorted(scope for scope in scopes if re.match(r'MobilenetV2$|resnet_v[12]_', scope))
   if not backbones:
@@ -147,14 +144,12 @@ def _refuse_other_networks(shapes, name):
   if LAST_WEIGHTS not in shapes:
     raise InputError(
       f'{name}: has a backbone ({backbones[0]}) but no {LAST_WEIGHTS}: a classification model; '
-      'train from it '
-      'with run_trainer.py --load_ckpt_path'
+      'train from it with run_trainer.py --load_ckpt_path'
     )
   if backbones[0].startswith('resnet_v2'):
     raise InputError(
       f'{name}: its backbone is {backbones[0]}, which the official DeepLab does not have; a '
-      'checkpoint of '
-      'this toolkit or of the 2019 program needs no import'
+      'checkpoint of this toolkit or of the 2019 program needs no import'
     )
 
 
@@ -271,14 +266,12 @@ def _account(shapes, options, name):
     if theirs not in shapes:
       raise InputError(
         f'{name}: lacks {theirs}, which {options.model_variant} with this head has: an '
-        'architecture that '
-        'this toolkit does not have, or a damaged model'
+        'architecture that this toolkit does not have, or a damaged model'
       )
     if shapes[theirs] != shape:
       raise InputError(
         f'{name}: variable {theirs} has shape {shapes[theirs]}, this network needs {shape}: an '
-        'architecture '
-        'that this toolkit does not have'
+        'architecture that this toolkit does not have'
       )
     used[theirs] = ours
   rest = sorted(set(shapes) - set(used) - {checkpoints.GLOBAL_STEP})
@@ -296,8 +289,7 @@ def _account(shapes, options, name):
   if foreign:
     raise InputError(
       f'{name}: has {len(foreign)} variables that this network does not have, the first is '
-      f'{foreign[0]}: an '
-      'architecture that this toolkit does not have'
+      f'{foreign[0]}: an architecture that this toolkit does not have'
     )
   return {'used': tuple(used), 'optimizer_state': tuple(optimizer_state), 'unknown': tuple(unknown)}
 

@@ -77,8 +77,7 @@ class TrainingInputOptions(CheckedOptions):
   skip_bad_records: bool = option(
     False,
     'Look through all records before training, list those that cannot be used, and go on without '
-    'them, '
-    'instead of stopping at the first.',
+    'them, instead of stopping at the first.',
   )
   max_image_pixels: int = option(
     100_000_000,
@@ -134,8 +133,7 @@ class ConversionOptions(CheckedOptions):
   num_classes: int | None = option(
     None,
     'Refuse labels with a value that is neither below this nor --ignore_label. Left out: any value '
-    'is taken, and the '
-    'summary shows which.',
+    'is taken, and the summary shows which.',
     minimum=1,
     maximum=65535,
   )
@@ -145,14 +143,12 @@ class ConversionOptions(CheckedOptions):
   label_colormap: str | None = option(
     None,
     'Colours of the classes, for labels stored as colours: voc, cityscapes, ade20k or a file of '
-    'lines '
-    '"index r g b [name]".',
+    'lines "index r g b [name]".',
   )
   label_offset: int = option(
     0,
     'Add this to each label value but --ignore_label. Values that fall below 0 become '
-    '--ignore_label: -1 makes class 0 '
-    'of ADE20K ignored.',
+    '--ignore_label: -1 makes class 0 of ADE20K ignored.',
     minimum=-65535,
     maximum=65535,
   )

@@ -59,8 +59,7 @@ def listed_images(list_path):
   if b'\0' in content:
     raise InputError(
       f'--input_file_list={shown(list_path)}: is no text file; write one image path a line, or '
-      'name an image '
-      'with --input'
+      'name an image with --input'
     )
   lines = content.split(b'\n')
   paths = [_listed_path(os.fsdecode(line.rstrip(b'\r'))) for line in lines if line.strip()]
@@ -154,8 +153,7 @@ def read_image(path):
   except Exception as error:  # Decoders raise almost anything on damaged files.
     raise InputError(
       f'{shown(path)}: is a damaged or truncated image ({len(data)} bytes); copy it again, or '
-      'remove it '
-      'from the inputs'
+      'remove it from the inputs'
     ) from error
   return np.ascontiguousarray(_upright(image, orientation))
 

@@ -98,8 +98,8 @@ class Validation:
       except tf.errors.ResourceExhaustedError as error:
         raise InputError(
           f'out of memory in the validation at step {step}: {self._options.eval_filenames[0]} and '
-          'others hold '
-          'images that are too large to be predicted as a whole; leave them out of --eval_filenames'
+          'others hold images that are too large to be predicted as a whole; leave them out of '
+          '--eval_filenames'
         ) from error
       mean_iou = result.summary.mean_iou
       if self.best is None or mean_iou > self.best['mean_iou']:
