@@ -18,7 +18,7 @@ from deeplab.evaluation.evaluation_report import Report
 from deeplab.evaluation.worst_images import WorstImages
 from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.options import ComputeOptions, EvaluationOptions, ModelOptions, PredictionOptions
-from deeplab.prediction import image_padding, trained_network
+from deeplab.prediction import trained_network
 from deeplab.prediction.trained_network import TrainedNetwork
 
 
@@ -33,7 +33,6 @@ def run(
   """Evaluates one checkpoint or several, prints the results and writes the reports asked for.
 
   Args:
-    model_options, prediction_options, evaluation_options, compute_options: of the evaluation.
     given: names of the options that the user gave; the other model options are those saved beside
       the checkpoint.
 
@@ -47,7 +46,7 @@ def run(
   colors = color_map.load_color_map(evaluation_options.colormap, flag='colormap')
   devices.prepare(compute_options)
   strategy = devices.make_strategy()
-  several = evaluation_options.all_checkpoints or evaluation_options.watch
+  several = _several(evaluation_options)
   network, reports = None, []
   for prefix in checkpoint_sequence(
     evaluation_options.ckpt_path,
@@ -65,33 +64,30 @@ def run(
           compute_dtype=compute_options.compute_dtype,
           class_names=evaluation_options.class_names,
         )
-      for note in network.notes:
-        print(note, flush=True)
-      warn(image_padding.advice(network.options, prediction_options.pad_size))
+      network.announce(prediction_options)
       evaluation = _Evaluation(
-        network,
-        strategy,
-        prediction_options,
-        evaluation_options,
-        compute_options,
-        colors,
-        frozen=not several and strategy.num_replicas_in_sync == 1,
+        network, strategy, prediction_options, evaluation_options, compute_options, colors
       )
     else:
       trained_network.restore(network.model, prefix)
     if several:
       print(f'\n{prefix}', flush=True)
     reports.append(evaluation.run(prefix, directory=_report_directory(evaluation_options, prefix)))
-  if several and reports:
-    print('', *evaluation_report.comparison_lines(reports), sep='\n', flush=True)
   if not reports:
     raise InputError(f'--ckpt_path={evaluation_options.ckpt_path}: no checkpoint appeared')
+  if several:
+    print('', *evaluation_report.comparison_lines(reports), sep='\n', flush=True)
   return reports
+
+
+def _several(options):
+  """Whether more than one checkpoint may be evaluated."""
+  return options.all_checkpoints or options.watch
 
 
 def _report_directory(options, prefix):
   """Where the report of a checkpoint goes, or None; each of several has a directory of its own."""
-  if options.report_path and (options.all_checkpoints or options.watch):
+  if options.report_path and _several(options):
     return os.path.join(options.report_path, os.path.basename(prefix))
   return options.report_path
 
@@ -109,8 +105,6 @@ class _Evaluation:
     evaluation_options: EvaluationOptions,
     compute_options: ComputeOptions,
     colors: np.ndarray,
-    *,
-    frozen: bool,
   ):
     num_classes = network.options.num_classes
     if evaluation_options.report_path:
@@ -135,7 +129,7 @@ class _Evaluation:
       options=prediction_options,
       strategy=strategy,
       jit_compile=compute_options.jit_compile,
-      frozen=frozen,
+      frozen=not _several(evaluation_options) and strategy.num_replicas_in_sync == 1,
       **self._labels,
     )
     self._dataset = input_pipeline.evaluation_examples(evaluation_options.filenames, **self._labels)

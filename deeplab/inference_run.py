@@ -5,12 +5,11 @@ import time
 from collections.abc import Collection
 
 from deeplab import color_map, devices, output_places
-from deeplab.errors import InputError, warn
+from deeplab.errors import InputError
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import (
   image_files,
-  image_padding,
   output_types,
   prediction_files,
   prediction_paths,
@@ -32,18 +31,16 @@ def run(
   """Predicts images and writes the files asked for; prints a line for each.
 
   Args:
-    model_options, prediction_options, inference_options, compute_options: of the inference.
     given: names of the options that the user gave; the other model options are those saved beside
       the checkpoint.
     started: time.monotonic() from which the printed time to the first prediction counts; None: from
       this call.
 
   Returns:
-    what became of the images. One that cannot be predicted is named on stderr and counted there.
+    what became of the images; those that cannot be predicted are also named on stderr.
 
   Raises:
-    InputError: the options do not fit each other, the images or the checkpoint, or a file cannot be
-      written.
+    InputError: the options do not fit the images or the checkpoint, or a file cannot be written.
   """
   started = time.monotonic() if started is None else started
   planned = _plan(inference_options)
@@ -58,37 +55,29 @@ def run(
     compute_dtype=compute_options.compute_dtype,
     class_names=inference_options.class_names,
   )
-  for note in network.notes:
-    print(note, flush=True)
-  warn(image_padding.advice(network.options, prediction_options.pad_size))
-  writer = prediction_files.PredictionWriter(
-    color_map=colors, num_classes=network.options.num_classes
-  )
-  types = inference_options.output_type
-  output_types.check_classes(types, network.options.num_classes)
+  network.announce(prediction_options)
+  num_classes, types = network.options.num_classes, inference_options.output_type
+  writer = prediction_files.PredictionWriter(color_map=colors, num_classes=num_classes)
+  output_types.check_classes(types, num_classes)
   output_places.make_directory(inference_options.output_path, flag='output_path')
   print(f'predicting {len(planned)} images with {network.prefix}', flush=True)
-
-  pages = _legend_and_pages(inference_options, network.class_names, colors)
   inferencer = DeepLabV3Inferencer(
     network.model,
     options=prediction_options,
-    with_probabilities=any(
-      kind.needs_probabilities for kind in output_types.file_types(types).values()
-    ),
+    with_probabilities=output_types.need_probabilities(types),
     jit_compile=compute_options.jit_compile,
   )
   pipeline = PredictionPipeline(
     inferencer,
     writer,
     batch_size=prediction_options.batch_size,
-    pages=pages,
+    pages=_legend_and_pages(inference_options, network.class_names, colors),
     # Images that need tiles are few and large.
     look_ahead=1 if prediction_options.tile_size else None,
   )
-  loaded = time.monotonic()
+  seconds_to_load = time.monotonic() - started
   summary = pipeline.run(planned)
-  _say_totals(summary, seconds_to_load=loaded - started, num_traces=inferencer.num_traces)
+  _say_totals(summary, seconds_to_load=seconds_to_load, num_traces=inferencer.num_traces)
   return summary
 
 

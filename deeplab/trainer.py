@@ -11,8 +11,9 @@ import tensorflow as tf
 from deeplab import checkpoints
 from deeplab.errors import InputError
 from deeplab.learning_rate import learning_rate
-from deeplab.options import RunOptions, TrainingOptions
-from deeplab.training.training_step import StepResult, TrainingStep
+from deeplab.options import ModelOptions, RunOptions, TrainingOptions
+from deeplab.training.step_result import StepResult
+from deeplab.training.training_step import TrainingStep
 from deeplab.training.validation import Interrupted, Validation
 
 if TYPE_CHECKING:
@@ -77,6 +78,11 @@ class DeepLabV3Trainer:
     self.global_step = 0
 
   @property
+  def model_options(self) -> ModelOptions:
+    """The architecture of the network."""
+    return self._model.options
+
+  @property
   def variables(self) -> dict[str, tf.Variable]:
     """All that a checkpoint holds but global_step."""
     return {**self._model.named_variables, **self._step.slots}
@@ -129,9 +135,8 @@ class DeepLabV3Trainer:
 
     Args:
       batches: the batches after `global_step` updates; see `update`.
-      run: where checkpoints go.
-      log: where numbers go.
-      run_options: how often both, and how many checkpoints are kept.
+      run, log: where checkpoints and numbers go.
+      run_options: how often, and how many checkpoints are kept.
       stop: open.
       validation: None for none.
       class_names: to save with the architecture, or None.
@@ -144,14 +149,7 @@ class DeepLabV3Trainer:
       InputError: see `update`; or a checkpoint or the log cannot be written. Older checkpoints are
         whole.
     """
-    saves = _Saves(
-      self,
-      run,
-      log,
-      model_options=self._model.options,
-      class_names=class_names,
-      max_to_keep=run_options.max_to_keep,
-    )
+    saves = _Saves(self, run, log, class_names=class_names, max_to_keep=run_options.max_to_keep)
     iterator = iter(batches)
     if self.global_step:  # A kill may have come between the checkpoint and its validation.
       self._validate_if_due(validation, stop)
@@ -279,6 +277,7 @@ class _Saves:
     self._run.save(
       self._trainer.variables,
       step=self._trainer.global_step,
+      model_options=self._trainer.model_options,
       final=final,
       **self._settings,
     )

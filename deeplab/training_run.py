@@ -63,8 +63,6 @@ def run(
   """Trains as the options say, and prints how it goes.
 
   Args:
-    model_options, compute_options, input_options, training_options, loss_options,
-      validation_options, run_options: of the run.
     given: names of the options that the user gave; the others give way to what is saved beside the
       checkpoint that the run starts from, or with the run that goes on.
 
@@ -174,7 +172,14 @@ def _prepare_tensorflow(start, *, files, eval_files):
 
 def _build(options, *, strategy):
   """(DeepLabV3PredictionModel, DeepLabV3Trainer), with initial values."""
-  loss = losses.SegmentationLoss(options.loss, options.input.ignore_label, _class_weights(options))
+  ignore_label = options.input.ignore_label
+  class_weights = class_balance.chosen_weights(
+    options.loss,
+    options.input.filenames,
+    num_classes=options.model.num_classes,
+    ignore_label=ignore_label,
+  )
+  loss = losses.SegmentationLoss(options.loss, ignore_label, class_weights)
   with strategy.scope():
     model = DeepLabV3PredictionModel(
       options.model,
@@ -193,26 +198,6 @@ def _build(options, *, strategy):
     scale_loss=options.compute.compute_dtype == 'float16',
   )
   return model, trainer
-
-
-def _class_weights(options):
-  """None, or a tuple with a factor for each class."""
-  if options.loss.class_weights is None:
-    return None
-  num_classes = options.model.num_classes
-  if options.loss.class_weights == 'auto':
-    weights = class_balance.weights_of_records(
-      options.input.filenames, num_classes=num_classes, ignore_label=options.input.ignore_label
-    )
-    _say('class weights: ' + ','.join(f'{weight:.4g}' for weight in weights))
-    return weights
-  weights = options.loss.listed_class_weights()
-  if len(weights) != num_classes:
-    raise InputError(
-      f'--class_weights has {len(weights)} values and --num_classes is {num_classes}: give one a '
-      'class'
-    )
-  return weights
 
 
 def _warn(start: RunStart, eval_files: list) -> None:

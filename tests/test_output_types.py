@@ -19,8 +19,10 @@ def test_every_type_has_files_or_pages():
 
 
 def test_only_probabilities_cost_the_network_more():
-  files = output_types.file_types(OUTPUT_TYPES)
-  assert [name for name, kind in files.items() if kind.needs_probabilities] == ['probabilities']
+  assert [name for name in OUTPUT_TYPES if output_types.need_probabilities([name])] == [
+    'probabilities'
+  ]
+  assert output_types.need_probabilities(OUTPUT_TYPES)
 
 
 def test_too_many_classes():

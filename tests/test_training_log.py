@@ -8,8 +8,8 @@ import tensorflow as tf
 from deeplab import metrics
 from deeplab.errors import InputError
 from deeplab.evaluator import EvaluationResult
+from deeplab.training.step_result import StepResult
 from deeplab.training.training_log import TrainingLog
-from deeplab.training.training_step import StepResult
 
 
 def result(loss):

@@ -11,8 +11,8 @@ import tensorflow as tf
 from deeplab.data import decoding, labels, record_files, tfrecord
 from deeplab.data.encoded_pictures import open_picture
 from deeplab.errors import InputError
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
-DEFAULT_MAX_IMAGE_PIXELS = 100_000_000
 # What reading a bad record raises: UnicodeDecodeError where TensorFlow's message quotes bytes that
 # are no text.
 UNREADABLE = (tf.errors.OpError, UnicodeDecodeError)

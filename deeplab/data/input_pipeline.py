@@ -18,6 +18,7 @@ import tensorflow as tf
 from deeplab.data import augmentation, bad_records, decoding, record_files, tfrecord
 from deeplab.data.bad_records import explain_failure  # noqa: F401
 from deeplab.errors import InputError, warn
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
 # Rows of random numbers made in one go; a single row costs nearly as much as all.
 _ROWS_AT_ONCE = 64
@@ -80,7 +81,7 @@ def evaluation_examples(
   *,
   num_classes,
   ignore_label,
-  max_image_pixels=bad_records.DEFAULT_MAX_IMAGE_PIXELS,
+  max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS,
   num_threads=None,
 ):
   """Each record once, in the order of the files, at its native size.

@@ -7,6 +7,7 @@ library, construct them directly.
 
 from deeplab.options.checks import CheckedOptions, option
 from deeplab.options.data import (
+  DEFAULT_MAX_IMAGE_PIXELS,
   ConversionOptions,
   InspectionOptions,
   PreviewOptions,

@@ -5,6 +5,8 @@ import dataclasses
 from deeplab.errors import InputError
 from deeplab.options.checks import CheckedOptions, option
 
+DEFAULT_MAX_IMAGE_PIXELS = 100_000_000  # 300 MB decoded.
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingInputOptions(CheckedOptions):
@@ -80,7 +82,7 @@ class TrainingInputOptions(CheckedOptions):
     'them, instead of stopping at the first.',
   )
   max_image_pixels: int = option(
-    100_000_000,
+    DEFAULT_MAX_IMAGE_PIXELS,
     'A record with a larger image is refused, before it is decoded into three bytes a pixel.',
     minimum=1,
   )
@@ -152,7 +154,7 @@ class ConversionOptions(CheckedOptions):
     minimum=-65535,
     maximum=65535,
   )
-  max_image_pixels: int = option(100_000_000, 'A larger image is refused.', minimum=1)
+  max_image_pixels: int = option(DEFAULT_MAX_IMAGE_PIXELS, 'A larger image is refused.', minimum=1)
 
   def __post_init__(self):
     super().__post_init__()
@@ -198,7 +200,7 @@ class InspectionOptions(CheckedOptions):
     16, 'Samples in the contact sheet, spread over the records.', minimum=1, maximum=400
   )
   max_image_pixels: int = option(
-    100_000_000, 'A record with a larger image is reported as bad.', minimum=1
+    DEFAULT_MAX_IMAGE_PIXELS, 'A record with a larger image is reported as bad.', minimum=1
   )
 
 

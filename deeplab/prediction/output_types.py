@@ -126,6 +126,11 @@ def page_types(names: Iterable[str]) -> dict[str, PageType]:
   return {name: OUTPUT_TYPES[name] for name in names if isinstance(OUTPUT_TYPES[name], PageType)}
 
 
+def need_probabilities(names: Iterable[str]) -> bool:
+  """Whether one of the types does."""
+  return any(kind.needs_probabilities for kind in file_types(names).values())
+
+
 def check_classes(names: Iterable[str], num_classes: int) -> None:
   """Raises InputError where one of the types cannot hold so many classes."""
   for name, kind in file_types(names).items():

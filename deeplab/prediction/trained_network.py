@@ -5,10 +5,11 @@ from collections.abc import Collection
 
 from deeplab import checkpoints, saved_options
 from deeplab.class_names import load_class_names
-from deeplab.errors import InputError
+from deeplab.errors import InputError, warn
 from deeplab.model import backbones
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
-from deeplab.options import ModelOptions
+from deeplab.options import ModelOptions, PredictionOptions
+from deeplab.prediction import image_padding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,7 @@ class TrainedNetwork:
     options: the model's.
     prefix: the checkpoint.
     class_names: one for each class.
-    notes: lines to print.
+    notes: lines on where it comes from.
   """
 
   model: DeepLabV3PredictionModel
@@ -28,6 +29,12 @@ class TrainedNetwork:
   prefix: str
   class_names: tuple[str, ...]
   notes: tuple[str, ...]
+
+  def announce(self, prediction_options: PredictionOptions) -> None:
+    """Prints the notes, and warns where the options do not suit the network."""
+    for note in self.notes:
+      print(note, flush=True)
+    warn(image_padding.advice(self.options, prediction_options.pad_size))
 
 
 def find_checkpoint(ckpt_path: str) -> str:

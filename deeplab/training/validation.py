@@ -5,9 +5,9 @@ import contextlib
 import tensorflow as tf
 
 from deeplab.data import input_pipeline
-from deeplab.data.bad_records import DEFAULT_MAX_IMAGE_PIXELS
 from deeplab.errors import InputError
 from deeplab.evaluator import DeepLabV3Evaluator
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
 _NUM_SHOWN = 4
 
