@@ -5,49 +5,33 @@ Example: run_trainer.py --filenames=train --model_variant=mobilenet_v2 --output_
 """
 
 from deeplab import flags
-from deeplab import options as deeplab_options
-
-
-def main(
-  model_options,
-  compute_options,
-  input_options,
-  training_options,
-  loss_options,
-  validation_options,
-  run_options,
-):
-  """Builds the parts from the options and runs them; returns the exit status."""
-  from deeplab.training import training_run
-
-  given = frozenset().union(*map(flags.given, _OPTIONS))
-  return training_run.run(
-    model_options,
-    compute_options,
-    input_options,
-    training_options,
-    loss_options,
-    validation_options,
-    run_options,
-    given=given,
-  )
-
+from deeplab.options import (
+  ComputeOptions,
+  LossOptions,
+  ModelOptions,
+  RunOptions,
+  TrainingInputOptions,
+  TrainingOptions,
+  ValidationOptions,
+)
 
 _OPTIONS = (
-  deeplab_options.ModelOptions,
-  deeplab_options.ComputeOptions,
-  deeplab_options.TrainingInputOptions,
-  deeplab_options.TrainingOptions,
-  deeplab_options.LossOptions,
-  deeplab_options.ValidationOptions,
-  deeplab_options.RunOptions,
+  ModelOptions,
+  ComputeOptions,
+  TrainingInputOptions,
+  TrainingOptions,
+  LossOptions,
+  ValidationOptions,
+  RunOptions,
 )
 
 
-def command():
-  """Entry point of the installed command."""
-  flags.run(main, *_OPTIONS, description=__doc__)
+def main(*options):
+  # Here and not above: it imports TensorFlow, which --help and flag errors need not wait for.
+  from deeplab import training_run
+
+  training_run.run(*options, given=flags.given(*_OPTIONS))
 
 
 if __name__ == '__main__':
-  command()
+  flags.run(main, *_OPTIONS, description=__doc__)

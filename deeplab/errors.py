@@ -4,6 +4,7 @@ warnings.
 
 import codecs
 import sys
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
@@ -15,9 +16,9 @@ class InputError(ValueError):
   """
 
 
-def print_any_name():
-  """From now on stdout and stderr take all file names: bytes that are no text as they are,
-  characters they lack escaped.
+def let_streams_take_any_name() -> None:
+  """From now on printing a file name never fails: stdout and stderr get bytes that are no text as
+  they are, and characters that their encoding lacks escaped.
   """
   codecs.register_error('deeplab.any_name', _encode_any_name)
   for stream in (sys.stdout, sys.stderr):
@@ -35,7 +36,17 @@ def _encode_any_name(error):
   return encoded, error.end
 
 
-def warn(lines):
+def shown(path: str) -> str:
+  """`path` on one line: control characters such as newlines are escaped, undecodable bytes stay as
+  they are.
+  """
+  return ''.join(
+    character if character >= ' ' and character != '\x7f' else repr(character)[1:-1]
+    for character in path
+  )
+
+
+def warn(lines: Iterable[str]) -> None:
   """Prints each line as a warning; the command goes on."""
   for line in lines:
     print(f'warning: {line}', file=sys.stderr, flush=True)

@@ -13,8 +13,9 @@ import typing
 
 from absl import flags as absl_flags
 
-from deeplab import quiet_start
-from deeplab.errors import InputError, print_any_name
+from deeplab import __version__, quiet_start
+from deeplab.errors import InputError, let_streams_take_any_name
+from deeplab.options import CheckedOptions
 
 FLAGS = absl_flags.FLAGS
 
@@ -56,13 +57,13 @@ def run(main, *option_classes, description, uses_tensorflow=True):
   for option_class in option_classes:
     define(option_class)
   command = os.path.basename(sys.argv[0])
-  print_any_name()
-  if any(
-    argument.lstrip('-') in ('help', 'helpfull', 'helpshort') or argument == '-h'
-    for argument in sys.argv[1:]
-    if argument.startswith('-')
-  ):
+  asked = {argument.lstrip('-') for argument in sys.argv[1:] if argument.startswith('-')}
+  let_streams_take_any_name()
+  if asked & {'help', 'helpfull', 'helpshort', 'h'}:
     print(help_text(command, description, option_classes))
+    sys.exit(0)
+  if 'version' in asked:
+    print(f'deeplab-tf {__version__}')
     sys.exit(0)
   try:
     rest = FLAGS(sys.argv)[1:]
@@ -137,10 +138,13 @@ def read(option_class):
   return option_class(**values)
 
 
-def given(option_class):
-  """The names of the options of `option_class` that the user gave, as a frozenset."""
+def given(*option_classes: type[CheckedOptions]) -> frozenset[str]:
+  """The names of the options of these classes that the user gave."""
   return frozenset(
-    field.name for field in dataclasses.fields(option_class) if FLAGS[field.name].present
+    field.name
+    for option_class in option_classes
+    for field in dataclasses.fields(option_class)
+    if FLAGS[field.name].present
   )
 
 
@@ -159,7 +163,8 @@ def help_text(command, description, option_classes):
     lines += ['']
   lines += [
     'Boolean flags: --name or --name=True, --noname or --name=False. --flagfile=FILE reads flags '
-    'from a file.'
+    'from a file.',
+    '--help shows this text, --version the version of the toolkit.',
   ]
   return '\n'.join(lines)
 

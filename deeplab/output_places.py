@@ -1,17 +1,18 @@
-"""Files and directories that a flag names, tried before the work whose result they are to take."""
+"""Files and directories that a flag names: tried before the work whose result they are to take, and
+errors that say which flag to change.
+"""
 
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 
 from deeplab.atomic_files import replacing
-from deeplab.errors import InputError
+from deeplab.errors import InputError, shown
 
 
-@contextlib.contextmanager
-def new_directory(path, *, flag):
-  """Makes a directory and those above it, and tries to write there. An error in the block removes
-  those made and left empty.
+def make_directory(path: str, *, flag: str) -> None:
+  """Makes a directory and those above it, and tries to write there.
 
   Args:
     path: the directory; it may be there already.
@@ -20,17 +21,24 @@ def new_directory(path, *, flag):
   Raises:
     InputError: it is a file, or cannot be made or written to.
   """
+  if os.path.exists(path) and not os.path.isdir(path):
+    raise InputError(f'--{flag}: {shown(path)} is a file; give a directory')
+  what = 'written to' if os.path.isdir(path) else 'made'
+  try:
+    os.makedirs(path, exist_ok=True)
+    tempfile.TemporaryFile(dir=path).close()
+  except OSError as error:
+    raise InputError(
+      f'--{flag}: the directory {shown(path)} cannot be {what} ({_reason(error)}); choose another'
+    ) from error
+
+
+@contextlib.contextmanager
+def new_directory(path: str, *, flag: str) -> Iterator[None]:
+  """`make_directory`; an error in the block removes the directories made and left empty."""
   made = _missing(path)
   try:
-    try:
-      os.makedirs(path, exist_ok=True)
-      tempfile.TemporaryFile(dir=path).close()
-    except OSError as error:
-      raise InputError(
-        f'--{flag}: the directory {path} cannot be {"made" if made else "written to"} '
-        f'({_reason(error)}); '
-        'choose another'
-      ) from error
+    make_directory(path, flag=flag)
     yield
   except BaseException:
     for one in made:
@@ -39,7 +47,7 @@ def new_directory(path, *, flag):
     raise
 
 
-def check_file(path, *, flag):
+def check_file(path: str, *, flag: str) -> None:
   """Raises InputError where a file that `flag` names cannot be written: no such directory, itself a
   directory, no permission.
   """
@@ -62,7 +70,7 @@ def check_file(path, *, flag):
 
 
 @contextlib.contextmanager
-def replacing_file(path, *, flag):
+def replacing_file(path: str, *, flag: str) -> Iterator[str]:
   """`atomic_files.replacing` for a file that `flag` names: an operating-system error becomes the
   InputError that says so.
   """
@@ -72,6 +80,20 @@ def replacing_file(path, *, flag):
   except OSError as error:
     raise InputError(
       f'--{flag}={path}: cannot be written ({_reason(error)}); free space there or choose another'
+    ) from error
+
+
+@contextlib.contextmanager
+def explaining(path: str, *, flag: str) -> Iterator[None]:
+  """While open, an operating-system error becomes the InputError that names `path` and the remedy:
+  another directory for `flag`, which `path` lies in.
+  """
+  try:
+    yield
+  except OSError as error:
+    raise InputError(
+      f'{shown(path)}: cannot be written: {_reason(error)}; free space there or choose another '
+      f'--{flag}'
     ) from error
 
 

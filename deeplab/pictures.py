@@ -9,6 +9,9 @@ _TEXT_COLOR = (32, 32, 32)
 _BACKGROUND = (255, 255, 255)
 _FONT_SIZE = 15
 _GAP = 6
+# zlib's fastest level: label pictures are flat, so higher levels win little and take several times
+# as long.
+_COMPRESS_LEVEL = 1
 
 
 def overlay(image, labels, color_map, *, alpha=0.5, ignore_label=None):
@@ -93,6 +96,11 @@ def legend(entries):
     A PIL.Image in RGB, entries side by side in as many lines as they need.
   """
   return _legend(entries, width=800)
+
+
+def save_png(picture, path):
+  """Writes a PIL.Image as PNG, whatever the name of the file. Raises OSError."""
+  picture.save(path, format='PNG', compress_level=_COMPRESS_LEVEL)
 
 
 def _legend(entries, *, width):

@@ -1,11 +1,11 @@
-"""Imports TensorFlow without its start-up chatter, which no environment variable silences."""
+"""TensorFlow without its chatter: that at its start no environment variable silences."""
 
 import os
 import sys
 import tempfile
 
 
-def import_tensorflow():
+def import_tensorflow() -> None:
   """Imports TensorFlow and looks for devices; what it writes to stderr meanwhile is shown only if
   the import fails.
 
@@ -34,3 +34,12 @@ def import_tensorflow():
       del os.environ['TF_CPP_MIN_LOG_LEVEL']
       os.dup2(stderr, 2)
       os.close(stderr)
+
+
+def hide_advice() -> None:
+  """From now on TensorFlow logs errors only: its advice on its own functions is for programmers,
+  not for who trains or converts with a command.
+  """
+  import tensorflow as tf
+
+  tf.get_logger().setLevel('ERROR')

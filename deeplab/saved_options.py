@@ -1,10 +1,13 @@
 """The architecture beside the checkpoint: `model_options.json`, so that evaluator and inferencer
 need no model flags.
+
+A command reads the file once and passes the SavedOptions on.
 """
 
 import dataclasses
 import json
 import os
+from collections.abc import Collection, Sequence
 
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError
@@ -16,19 +19,42 @@ FILE_NAME = 'model_options.json'
 FREE_TO_DIFFER = ('output_stride', 'atrous_rates', 'weight_decay')
 
 
-def path_beside(prefix):
+@dataclasses.dataclass(frozen=True)
+class SavedOptions:
+  """What `model_options.json` says.
+
+  Attributes:
+    path: of the file.
+    model_options: the architecture.
+    step: of the newest checkpoint when it was written, or None.
+    class_names: of the classes, or () where none are saved.
+  """
+
+  path: str
+  model_options: ModelOptions
+  step: int | None = None
+  class_names: tuple[str, ...] = ()
+
+
+def path_beside(prefix: str) -> str:
   """Where the options of checkpoint `prefix` are saved, whether or not they are."""
   return os.path.join(os.path.dirname(prefix) or '.', FILE_NAME)
 
 
-def write(directory, model_options, *, step=None, class_names=None):
+def write(
+  directory: str,
+  model_options: ModelOptions,
+  *,
+  step: int | None = None,
+  class_names: Sequence[str] | None = None,
+) -> None:
   """Writes DIRECTORY/model_options.json.
 
   Args:
     directory: where the checkpoints are.
-    model_options: ModelOptions.
-    step: the step of the newest checkpoint, or None.
-    class_names: sequence of str, or None.
+    model_options: the architecture.
+    step: of the newest checkpoint, or None.
+    class_names: of the classes, or None.
   """
   content = {
     'model_options': dataclasses.asdict(model_options),
@@ -43,9 +69,8 @@ def write(directory, model_options, *, step=None, class_names=None):
     file.write('\n')
 
 
-def read(prefix):
-  """The saved content beside checkpoint `prefix` with a ModelOptions under 'model_options', or None
-  without a file.
+def read(prefix: str) -> SavedOptions | None:
+  """What is saved beside checkpoint `prefix`, or None without a file.
 
   Raises:
     InputError: the file is no such JSON.
@@ -63,7 +88,12 @@ def read(prefix):
     for name in ('atrous_rates', 'multi_grid'):
       if isinstance(options.get(name, ()), int):
         raise ValueError(f'{name} must be a list of integers')
-    return {**content, 'model_options': ModelOptions(**options)}
+    return SavedOptions(
+      path=path,
+      model_options=ModelOptions(**options),
+      step=content.get('step'),
+      class_names=tuple(names),
+    )
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise InputError(
       f'{path}: not a file of model options ({error}); restore it, or remove it and give the model '
@@ -71,82 +101,87 @@ def read(prefix):
     ) from error
 
 
-def resolve(from_flags, given, prefix):
-  """The architecture to build for a checkpoint: what is saved beside it, with the flags that may
-  differ.
+def for_prediction(
+  saved: SavedOptions | None, from_flags: ModelOptions, given: Collection[str]
+) -> tuple[ModelOptions, list[str]]:
+  """The architecture with which evaluation and inference read a checkpoint: the saved one, in which
+  flags may change only what the weights leave free.
 
   Args:
-    from_flags: ModelOptions of the command line.
-    given: names of the options that the user gave there.
-    prefix: the checkpoint.
+    saved: what is saved beside the checkpoint.
+    from_flags: the options of the command line.
+    given: names of the options that the user gave there; those of other options do not matter.
 
   Returns:
-    (ModelOptions, list of lines to print).
+    (options, lines to print).
 
   Raises:
     InputError: a flag contradicts the saved architecture.
   """
-  content = read(prefix)
-  if content is None:
+  if saved is None:
     return from_flags, []
-  saved = content['model_options']
+  given, architecture = _of_the_model(given), saved.model_options
   for name in sorted(given - set(FREE_TO_DIFFER)):
-    asked, have = getattr(from_flags, name), getattr(saved, name)
+    asked, have = getattr(from_flags, name), getattr(architecture, name)
     if asked != have:
       raise InputError(
-        f'--{name}={asked}: the checkpoint was made with --{name}={have} ({path_beside(prefix)}); '
-        'leave '
-        'the flag out'
+        f'--{name}={asked}: the checkpoint was made with --{name}={have} ({saved.path}); leave the '
+        'flag out'
       )
   changes = {name: getattr(from_flags, name) for name in FREE_TO_DIFFER if name in given}
   notes = [
-    f'architecture from {path_beside(prefix)}: {saved.model_variant}, {saved.num_classes} classes'
+    f'architecture from {saved.path}: {architecture.model_variant}, {architecture.num_classes} '
+    'classes'
   ]
-  asked_rates = changes.get('atrous_rates')
-  if asked_rates is not None and len(asked_rates) != len(saved.atrous_rates):
+  rates, asked_rates = architecture.atrous_rates, changes.get('atrous_rates')
+  if asked_rates is not None and len(asked_rates) != len(rates):
     raise InputError(
-      f'--atrous_rates={_listed(asked_rates)}: the checkpoint has {len(saved.atrous_rates)} atrous '
-      'branches '
-      f'(rates {_listed(saved.atrous_rates)}); give as many rates'
+      f'--atrous_rates={_listed(asked_rates)}: the checkpoint has {len(rates)} atrous branches '
+      f'(rates {_listed(rates)}); give as many rates'
     )
-  stride = changes.get('output_stride', saved.output_stride)
-  if stride != saved.output_stride and saved.atrous_rates and asked_rates is None:
+  stride = changes.get('output_stride', architecture.output_stride)
+  if stride != architecture.output_stride and rates and asked_rates is None:
     # A rate counts in feature pixels: at half the stride the same context needs twice the rate.
     changes['atrous_rates'] = tuple(
-      max(1, rate * saved.output_stride // stride) for rate in saved.atrous_rates
+      max(1, rate * architecture.output_stride // stride) for rate in rates
     )
     notes.append(
-      f'--output_stride={stride} instead of {saved.output_stride}: atrous rates '
-      f'{_listed(changes["atrous_rates"])} instead of {_listed(saved.atrous_rates)}'
+      f'--output_stride={stride} instead of {architecture.output_stride}: atrous rates '
+      f'{_listed(changes["atrous_rates"])} instead of {_listed(rates)}'
     )
-  return saved.replace(**changes), notes
+  return architecture.replace(**changes), notes
 
 
-def adopt(from_flags, given, prefix):
-  """The architecture to train from a checkpoint: what is saved beside it, but for the flags the
-  user gave.
+def for_training(
+  saved: SavedOptions | None, from_flags: ModelOptions, given: Collection[str]
+) -> tuple[ModelOptions, list[str]]:
+  """The architecture with which training starts from a checkpoint, or goes on: the saved one, but
+  for the flags the user gave.
 
   Args:
-    from_flags, given, prefix: as in `resolve`. A flag may differ from the saved architecture:
-      training can add a decoder, or begin another last layer for other classes. With another
-      backbone nothing is adopted.
+    saved, from_flags, given: as in `for_prediction`. Any flag may differ from the saved
+      architecture: training can add a decoder, or begin another last layer for other classes. With
+      another backbone nothing of the saved one is taken.
 
   Returns:
-    (ModelOptions, list of lines to print).
+    (options, lines to print).
   """
-  content = read(prefix)
-  if content is None:
+  if saved is None:
     return from_flags, []
-  saved = content['model_options']
-  if 'model_variant' in given and from_flags.model_variant != saved.model_variant:
+  given, architecture = _of_the_model(given), saved.model_options
+  if 'model_variant' in given and from_flags.model_variant != architecture.model_variant:
     return from_flags, []
-  options = saved.replace(**{name: getattr(from_flags, name) for name in given})
-  kept = [name for name in sorted(given) if getattr(options, name) != getattr(saved, name)]
+  options = architecture.replace(**{name: getattr(from_flags, name) for name in given})
+  kept = [name for name in sorted(given) if getattr(options, name) != getattr(architecture, name)]
   but = ''.join(f', but --{name}={_text(getattr(options, name))}' for name in kept)
   return options, [
-    f'architecture from {path_beside(prefix)}: {saved.model_variant}, {saved.num_classes} '
+    f'architecture from {saved.path}: {architecture.model_variant}, {architecture.num_classes} '
     f'classes{but}'
   ]
+
+
+def _of_the_model(given):
+  return {field.name for field in dataclasses.fields(ModelOptions)} & set(given)
 
 
 def _text(value):

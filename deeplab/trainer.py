@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -9,16 +11,25 @@ import tensorflow as tf
 from deeplab import checkpoints
 from deeplab.errors import InputError
 from deeplab.learning_rate import learning_rate
+from deeplab.options import ModelOptions, RunOptions, TrainingOptions
+from deeplab.training.step_result import StepResult
 from deeplab.training.training_step import TrainingStep
-from deeplab.training.validation import Interrupted
+from deeplab.training.validation import Interrupted, Validation
+
+if TYPE_CHECKING:
+  from deeplab.losses import SegmentationLoss
+  from deeplab.model.prediction_model import DeepLabV3PredictionModel
+  from deeplab.training.run_directory import RunDirectory
+  from deeplab.training.stop_signals import StopSignals
+  from deeplab.training.training_log import TrainingLog
 
 MEMORY_REMEDIES = (
   'use less memory, in this order: a smaller --batch_size with --accumulate_steps, a smaller '
-  '--crop_size_height and '
-  '--crop_size_width (output_stride * m + 1), --recompute_gradients, --compute_dtype=bfloat16, '
-  '--model_variant=mobilenet_v2, '
-  '--nouse_decoder, no --atrous_rates, --output_stride=32 with --atrous_rates=3,6,9'
+  '--crop_size_height and --crop_size_width (output_stride * m + 1), --recompute_gradients, '
+  '--compute_dtype=bfloat16, --model_variant=mobilenet_v2, --nouse_decoder, no --atrous_rates, '
+  '--output_stride=32 with --atrous_rates=3,6,9'
 )
+_CALMER = 'Try a lower --init_learning_rate, --warmup_steps or --clip_gradient_norm'
 
 
 class DeepLabV3Trainer:
@@ -30,15 +41,23 @@ class DeepLabV3Trainer:
   """
 
   def __init__(
-    self, model, options, *, loss, strategy=None, seed=0, jit_compile=False, scale_loss=False
+    self,
+    model: 'DeepLabV3PredictionModel',
+    options: TrainingOptions,
+    *,
+    loss: 'SegmentationLoss',
+    strategy: tf.distribute.Strategy | None = None,
+    seed: int = 0,
+    jit_compile: bool = False,
+    scale_loss: bool = False,
   ):
     """Makes the optimizer's variables.
 
     Args:
-      model: DeepLabV3PredictionModel, made in the scope of `strategy`.
-      options: TrainingOptions.
-      loss: losses.SegmentationLoss.
-      strategy: tf.distribute.Strategy; None for the one in scope, by default one device.
+      model: made in the scope of `strategy`.
+      options: optimizer and schedule.
+      loss: what is minimized.
+      strategy: None for the one in scope, by default one device.
       seed: of dropout.
       jit_compile: compile forward and backward pass with XLA.
       scale_loss: scale the loss dynamically, for a model that computes in float16.
@@ -59,11 +78,16 @@ class DeepLabV3Trainer:
     self.global_step = 0
 
   @property
-  def variables(self):
-    """dict name -> tf.Variable of all a checkpoint holds but global_step."""
+  def model_options(self) -> ModelOptions:
+    """The architecture of the network."""
+    return self._model.options
+
+  @property
+  def variables(self) -> dict[str, tf.Variable]:
+    """All that a checkpoint holds but global_step."""
     return {**self._model.named_variables, **self._step.slots}
 
-  def restore(self, prefix):
+  def restore(self, prefix: str) -> None:
     """Continues where checkpoint `prefix` was written: weights, statistics, slots, step.
 
     Raises InputError.
@@ -71,15 +95,15 @@ class DeepLabV3Trainer:
     checkpoints.restore(self.variables, prefix, require_all=True)
     self.global_step = checkpoints.Reader(prefix).global_step
 
-  def update(self, batches):
+  def update(self, batches: Sequence[dict]) -> tuple[StepResult, float]:
     """Makes one update.
 
     Args:
-      batches: list of accumulate_steps dicts with images float32 [B, h, w, 3] in [0, 255], labels
+      batches: accumulate_steps dicts with images float32 [B, h, w, 3] in [0, 255], labels
         int32 [B, h, w] and names string [B].
 
     Returns:
-      (training_step.StepResult, the learning rate used).
+      (what was done, the learning rate used).
 
     Raises:
       InputError: a label is out of range; loss or gradient is not finite (the variables are then
@@ -96,81 +120,79 @@ class DeepLabV3Trainer:
     self.global_step += 1
     return result, rate
 
-  def train(self, batches, *, run, log, run_options, stop, validation=None, class_names=None):
+  def train(
+    self,
+    batches: Iterable[dict],
+    *,
+    run: 'RunDirectory',
+    log: 'TrainingLog',
+    run_options: RunOptions,
+    stop: 'StopSignals',
+    validation: Validation | None = None,
+    class_names: Sequence[str] | None = None,
+  ) -> str:
     """Trains until num_steps, a signal, or the end of patience, and saves.
 
     Args:
-      batches: iterable of the batches after `global_step` updates; see `update`.
-      run: RunDirectory.
-      log: TrainingLog.
-      run_options: RunOptions.
-      stop: StopSignals, open.
-      validation: Validation, or None.
-      class_names: sequence of str to save with the architecture, or None.
+      batches: the batches after `global_step` updates; see `update`.
+      run, log: where checkpoints and numbers go.
+      run_options: how often, and how many checkpoints are kept.
+      stop: open.
+      validation: None for none.
+      class_names: to save with the architecture, or None.
 
     Returns:
-      'finished', 'stopped' by a signal, or 'gave up' after patience.
+      'finished', 'stopped' by a signal, or 'out of patience' with validations that do not get
+      better.
 
     Raises:
       InputError: see `update`; or a checkpoint or the log cannot be written. Older checkpoints are
         whole.
     """
-
-    def save(final=False):
-      self._check_variables()
-      run.save(
-        self.variables,
-        step=self.global_step,
-        model_options=self._model.options,
-        class_names=class_names,
-        final=final,
-        max_to_keep=run_options.max_to_keep,
-      )
-      log.flush()
-
+    saves = _Saves(self, run, log, class_names=class_names, max_to_keep=run_options.max_to_keep)
     iterator = iter(batches)
     if self.global_step:  # A kill may have come between the checkpoint and its validation.
       self._validate_if_due(validation, stop)
-      if validation is not None and validation.give_up():
-        save(final=True)
-        return 'gave up'
-    saved_step = self.global_step
+      if validation is not None and validation.is_out_of_patience():
+        saves.save(final=True)
+        return 'out of patience'
     while self.global_step < self._options.num_steps and not stop.requested:
-      started = time.monotonic()
-      drawn = [next(iterator) for _ in range(self._options.accumulate_steps)]
-      waited = time.monotonic() - started
-      result, rate = self.update(drawn)
-      self._warn_if_nothing_counts(result, run_options.log_per_steps)
-      log.update(
-        result,
-        step=self.global_step,
-        learning_rate=rate,
-        waited=waited,
-        num_images=sum(batch['images'].shape[0] for batch in drawn),
-      )
+      self._logged_update(iterator, log, log_per_steps=run_options.log_per_steps)
       if self.global_step % run_options.persist_per_steps == 0:
-        save()
-        saved_step = self.global_step
+        saves.save()
         log.panel(
           'training', zip(*self._pictures()), step=self.global_step, ignore_label=self._ignore_label
         )
       try:
         validated = self._validate_if_due(validation, stop)
       except InputError:  # Bad validation data; the steps since the last checkpoint are good.
-        if saved_step < self.global_step:
-          save()
+        saves.save_new_steps()
         raise
-      if validated and validation.give_up():
-        save(final=True)
-        return 'gave up'
+      if validated and validation.is_out_of_patience():
+        saves.save(final=True)
+        return 'out of patience'
     if self.global_step < self._options.num_steps:
-      if saved_step < self.global_step:
-        save()
+      saves.save_new_steps()
       return 'stopped'
     if self.average is not None:
       run.save_averaged(self.average.averaged(), step=self.global_step)
-    save(final=True)
+    saves.save(final=True)
     return 'finished'
+
+  def _logged_update(self, iterator, log, *, log_per_steps):
+    """Draws batches, makes one update and reports it."""
+    started = time.monotonic()
+    drawn = [next(iterator) for _ in range(self._options.accumulate_steps)]
+    waited = time.monotonic() - started
+    result, rate = self.update(drawn)
+    self._warn_if_nothing_counts(result, log_per_steps)
+    log.update(
+      result,
+      step=self.global_step,
+      learning_rate=rate,
+      waited=waited,
+      num_images=sum(batch['images'].shape[0] for batch in drawn),
+    )
 
   def _warn_if_nothing_counts(self, result, log_per_steps):
     """Warns once where no pixel of any batch so far has counted: the loss then falls by the L2 term
@@ -180,8 +202,7 @@ class DeepLabV3Trainer:
     if not self._labels_seen and self.global_step in (log_per_steps, self._options.num_steps):
       print(
         f'warning: every pixel of the batches up to step {self.global_step} has '
-        f'--ignore_label={self._ignore_label}: '
-        'nothing is learnt; check the labels',
+        f'--ignore_label={self._ignore_label}: nothing is learnt; check the labels',
         file=sys.stderr,
         flush=True,
       )
@@ -204,15 +225,14 @@ class DeepLabV3Trainer:
     if result.wrong_labels:
       raise InputError(
         f'step {step}: {result.wrong_labels} pixels of the batch have a label that is neither '
-        'below '
-        f'--num_classes={self._model.options.num_classes} nor --ignore_label={self._ignore_label}; '
-        'labels from '
-        f'{result.label_range[0]} to {result.label_range[1]}; records: {names}'
+        f'below --num_classes={self._model.options.num_classes} nor '
+        f'--ignore_label={self._ignore_label}; labels from {result.label_range[0]} to '
+        f'{result.label_range[1]}; records: {names}'
       )
     broken = []
     if not np.isfinite(result.total_loss):
       broken.append(f'the loss is {result.total_loss}')
-    if not np.isfinite(result.gradient_norm) and not result.gave_up:
+    if not np.isfinite(result.gradient_norm) and not result.overflowed:
       broken.append(f'the gradient norm is {result.gradient_norm}')
     if broken:
       seen = (
@@ -222,14 +242,12 @@ class DeepLabV3Trainer:
       )
       raise InputError(
         f'step {step}: {" and ".join(broken)} at learning rate {rate:g}; {seen}; records: {names}. '
-        'Nothing was saved since '
-        'the last checkpoint, which is whole. Try a lower --init_learning_rate, --warmup_steps or '
-        '--clip_gradient_norm'
+        f'Nothing was saved since the last checkpoint, which is whole. {_CALMER}'
       )
 
-  def _check_variables(self):
+  def check_variables(self) -> None:
     """Stops before something is saved that is worthless: a huge rate can break the variables after
-    a finite loss.
+    a finite loss. Raises InputError.
     """
     for name, variable in self.variables.items():
       if variable.dtype.is_floating and not np.isfinite(
@@ -237,11 +255,36 @@ class DeepLabV3Trainer:
       ):
         raise InputError(
           f'step {self.global_step}: variable {name} is no longer finite; nothing was saved since '
-          'the last '
-          'checkpoint, which is whole. Try a lower --init_learning_rate, --warmup_steps or '
-          '--clip_gradient_norm'
+          f'the last checkpoint, which is whole. {_CALMER}'
         )
 
   def _pictures(self):
     images, labels, predictions = self._step.pictures()
     return np.clip(np.rint(images), 0, 255).astype(np.uint8), labels, predictions
+
+
+class _Saves:
+  """The checkpoints of one call of `DeepLabV3Trainer.train`."""
+
+  def __init__(self, trainer, run, log, **settings):
+    self._trainer, self._run, self._log = trainer, run, log
+    self._settings = settings  # Of RunDirectory.save.
+    self._saved_step = trainer.global_step
+
+  def save(self, *, final=False):
+    """Writes a checkpoint of this step, and brings the log to the disk."""
+    self._trainer.check_variables()
+    self._run.save(
+      self._trainer.variables,
+      step=self._trainer.global_step,
+      model_options=self._trainer.model_options,
+      final=final,
+      **self._settings,
+    )
+    self._log.flush()
+    self._saved_step = self._trainer.global_step
+
+  def save_new_steps(self):
+    """Writes a checkpoint where updates were made since the last one."""
+    if self._saved_step < self._trainer.global_step:
+      self.save()

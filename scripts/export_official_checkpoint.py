@@ -8,20 +8,17 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import flags, output_places
+from deeplab import flags, output_places, quiet_start
 from deeplab.errors import InputError, warn
 from deeplab.options import ExportOptions
 
 
 def main(options):
-  import tensorflow as tf
-
   from deeplab import checkpoints, saved_options
   from deeplab.official import official_checkpoints
   from deeplab.prediction.trained_network import find_checkpoint
 
-  # TensorFlow's advice on its own functions is not for who exports.
-  tf.get_logger().setLevel('ERROR')
+  quiet_start.hide_advice()
   official_checkpoints.check_output(
     options.output_path, options.ckpt_path, overwrite=options.overwrite
   )
@@ -30,10 +27,9 @@ def main(options):
   if saved is None:
     raise InputError(
       f'checkpoint {prefix}: no {saved_options.FILE_NAME} beside it, so its architecture and order '
-      'are not '
-      'known; export a checkpoint that this toolkit wrote'
+      'are not known; export a checkpoint that this toolkit wrote'
     )
-  network = saved['model_options']
+  network = saved.model_options
   tensors, left_out = official_checkpoints.to_official(checkpoints.Reader(prefix), network)
   warn(official_checkpoints.differences(network))
   with output_places.new_directory(options.output_path, flag='output_path'):

@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import flags, output_places
+from deeplab import flags, output_places, quiet_start
 from deeplab.class_names import load_class_names
 from deeplab.errors import warn
 from deeplab.options import ImportOptions
@@ -29,12 +29,9 @@ _MODEL_OPTIONS = (
 
 
 def main(options):
-  import tensorflow as tf
-
   from deeplab.official import official_checkpoints
 
-  # TensorFlow's advice on its own functions is not for who imports.
-  tf.get_logger().setLevel('ERROR')
+  quiet_start.hide_advice()
   official_checkpoints.check_output(
     options.output_path, options.ckpt_path, overwrite=options.overwrite
   )
@@ -45,8 +42,7 @@ def main(options):
   print(f'Predict: run_inferencer.py --ckpt_path={path} --input=IMAGE --eval_pad=stride')
   print(
     f'Fine-tune: run_trainer.py --load_ckpt_path={path} --fine_tune_batch_norm=False '
-    '--init_learning_rate=1e-4 '
-    '--filenames=RECORDS --output_path=DIRECTORY'
+    '--init_learning_rate=1e-4 --filenames=RECORDS --output_path=DIRECTORY'
   )
 
 
@@ -98,8 +94,7 @@ def report(recognized):
   print(f'ASPP branches: {", ".join(recognized.order)} there; image_pooling goes last here')
   print(
     f'Variables: {len(recognized.used)} used, {len(recognized.optimizer_state)} of the optimizer '
-    'left out, '
-    f'{len(recognized.unknown)} others left out'
+    f'left out, {len(recognized.unknown)} others left out'
   )
   for unknown in recognized.unknown:
     print(f'  left out: {unknown}')

@@ -72,8 +72,7 @@ def suspicious_values(summary):
   shown = ', '.join(map(str, values[:8])) + (', ...' if len(values) > 8 else '')
   return (
     f'label values {shown}: class indices count from 0, and here most are absent. If these are '
-    'grey levels, give '
-    '--label_colormap; --num_classes makes wrong values an error'
+    'grey levels, give --label_colormap; --num_classes makes wrong values an error'
   )
 
 

@@ -3,6 +3,14 @@ import pytest
 import scipy.ndimage
 
 from deeplab.evaluation.boundary_iou import BoundaryIou, band_width, boundary_band
+from deeplab.evaluator import EvaluatedImage
+
+
+def evaluated(label, prediction):
+  """An EvaluatedImage of which nothing but label and prediction matters."""
+  return EvaluatedImage(
+    name='', image=None, label=label, prediction=prediction, cross_entropy=0.0, confusion=None
+  )
 
 
 @pytest.mark.parametrize('width', [1, 2, 5])
@@ -29,22 +37,22 @@ def test_scores_by_hand():
   prediction = np.zeros([9, 9], np.int32)
   prediction[2:7, 2:8] = 1
   boundary = BoundaryIou(num_classes=3, ignore_label=255)
-  boundary.add(label, prediction)
+  boundary.add(evaluated(label, prediction))
   # Rings of 16 and of 2 * 6 + 2 * 3 = 18 pixels; common: 5 left, and 2 * 4 of the top and bottom
   # rows = 13.
   assert boundary.per_class[1] == pytest.approx(13 / (16 + 18 - 13))
   assert np.isnan(boundary.per_class[2])
-  assert boundary.mean == pytest.approx(np.nanmean(boundary.per_class))
+  assert boundary.totals['mean_boundary_iou'] == pytest.approx(np.nanmean(boundary.per_class))
 
 
 def test_ignored_pixels_do_not_count():
   label = np.array([[0, 0, 255, 255]])
   boundary = BoundaryIou(num_classes=3, ignore_label=255)
-  boundary.add(label, np.array([[0, 0, 1, 2]]))
+  boundary.add(evaluated(label, np.array([[0, 0, 1, 2]])))
   np.testing.assert_array_equal(boundary.per_class, [1, np.nan, np.nan])
 
 
 def test_no_pixel_at_all():
   boundary = BoundaryIou(num_classes=2, ignore_label=255)
-  boundary.add(np.full([2, 2], 255), np.zeros([2, 2], np.int32))
-  assert np.isnan(boundary.mean)
+  boundary.add(evaluated(np.full([2, 2], 255), np.zeros([2, 2], np.int32)))
+  assert np.isnan(boundary.totals['mean_boundary_iou'])

@@ -397,14 +397,22 @@ def test_mistake_gives_one_line(job, results, case):
   assert not list((job[0] / 'bad').rglob('.unfinished-*'))
 
 
-@pytest.mark.parametrize(
-  'command',
-  ['write_tfrecord.py', 'run_trainer.py', 'run_evaluator.py', 'run_inferencer.py', 'quickstart.py'],
+_COMMANDS = sorted(
+  path.name for path in (*_CHECKOUT.glob('run_*.py'), *(_CHECKOUT / 'scripts').glob('*.py'))
 )
-def test_help(tmp_path, command):
+
+
+@pytest.mark.parametrize('command', _COMMANDS)
+def test_help_and_version(tmp_path, command):
   result = _run(tmp_path, command, '--help')
   assert result.returncode == 0 and not result.stderr
   assert result.stdout.startswith(f'usage: {command} --flag=value') and '  --' in result.stdout
+  result = _run(tmp_path, command, '--version')
+  assert (result.returncode, result.stdout, result.stderr) == (
+    0,
+    f'deeplab-tf {deeplab.__version__}\n',
+    '',
+  )
 
 
 def test_commands_are_installable():
@@ -412,7 +420,7 @@ def test_commands_are_installable():
   this form.
   """
   commands = [*_CHECKOUT.glob('run_*.py'), *(_CHECKOUT / 'scripts').glob('*.py')]
-  assert len(commands) >= 6
+  assert len(commands) == len(_COMMANDS) >= 6
   for command in commands:
     assert command.read_text(encoding='utf-8').startswith('#!/usr/bin/env python3\n')
     assert os.access(command, os.X_OK)

@@ -8,7 +8,7 @@ import pytest
 _PRINT = """
 import sys
 from deeplab import errors
-errors.print_any_name()
+errors.let_streams_take_any_name()
 print(b'caf\\xe9 '.decode('utf-8', 'surrogateescape') + chr(0x65e5))
 errors.warn([chr(0x65e5)])
 """

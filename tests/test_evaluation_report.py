@@ -9,10 +9,11 @@ import pytest
 
 from deeplab import metrics
 from deeplab.color_map import pascal_voc_color_map
-from deeplab.evaluation import confusion_picture, evaluation_report
+from deeplab.evaluation import confusion_picture, evaluation_report, measures, report_files
 from deeplab.evaluation.boundary_iou import BoundaryIou
 from deeplab.evaluation.worst_images import WorstImages
 from deeplab.evaluator import EvaluatedImage, EvaluationResult
+from deeplab.options import EvaluationOptions
 
 _CONFUSION = np.array([[6, 2, 0], [0, 4, 0], [0, 0, 0]], np.int64)
 _NAMES = ('ground', 'cat <b>', 'nothing')
@@ -90,7 +91,7 @@ def test_worst_images_are_kept_in_order():
 
 def test_error_map():
   image = np.full([1, 3, 3], 100, np.uint8)
-  drawn = evaluation_report.error_map(
+  drawn = report_files.error_map(
     image, np.array([[0, 1, 255]]), np.array([[0, 2, 1]]), ignore_label=255
   )
   assert drawn[0].tolist() == [[178, 178, 178], [214, 39, 40], [158, 202, 225]]
@@ -102,12 +103,76 @@ def written(tmp_path):
   worst.add(_evaluated('one <script>', [[0, 1], [1, 1]]))
   worst.add(_evaluated(os.fsdecode(b'caf\xe9'), [[0, 0], [1, 0]]))
   boundary = BoundaryIou(num_classes=3, ignore_label=255)
-  boundary.add(np.array([[0, 0], [1, 1]]), np.array([[0, 0], [1, 1]]))
-  report = _report(boundary=boundary, global_step=7, settings={'eval_pad': 'none'})
-  evaluation_report.write(
+  boundary.add(_evaluated('', [[0, 0], [1, 1]], label=[[0, 0], [1, 1]]))
+  report = _report(measures=(boundary,), global_step=7, settings={'eval_pad': 'none'})
+  report_files.write(
     str(tmp_path / 'report'), report, worst, pascal_voc_color_map(), ignore_label=255
   )
   return tmp_path / 'report'
+
+
+class _Sizes:
+  """A measure: the mean number of pixels of the images of each class, and of all."""
+
+  name = 'image_size'
+
+  def __init__(self):
+    self._sizes = []
+
+  def add(self, evaluated):
+    self._sizes.append(evaluated.label.size)
+
+  @property
+  def per_class(self):
+    return np.array([np.mean(self._sizes), 0.5, np.nan])
+
+  @property
+  def totals(self):
+    return {'mean_image_size': float(np.mean(self._sizes))}
+
+
+class _Count(_Sizes):
+  """A measure without values for each class."""
+
+  name = 'count'
+  per_class = None
+
+  @property
+  def totals(self):
+    return {'count_iou': float(len(self._sizes))}
+
+
+def test_every_measure_is_shown_everywhere(tmp_path):
+  sizes, count = _Sizes(), _Count()
+  for measure in (sizes, count):
+    measure.add(_evaluated('one', [[0, 1], [1, 1]]))
+  report = _report(measures=(sizes, count))
+  lines = evaluation_report.table_lines(report)
+  assert lines[1].split('  ')[:1] == ['class'] and lines[1].split()[1:4] == ['IoU', 'image', 'size']
+  assert [line.split()[-5] for line in lines[2:5]] == ['4.0000', '0.5000', '-']
+  assert lines[-3:-1] == ['mean image size: 4.000000', 'count IoU: 1.000000']
+  report_files.write(
+    str(tmp_path), report, WorstImages(0), pascal_voc_color_map(), ignore_label=255
+  )
+  content = json.loads((tmp_path / 'report.json').read_text())
+  assert [row['image_size'] for row in content['classes']] == [4.0, 0.5, None]
+  assert list(content)[7:10] == ['frequency_weighted_iou', 'mean_image_size', 'count_iou']
+  assert 'count' not in content['classes'][0]
+  with open(tmp_path / 'per_class.csv', newline='') as file:
+    assert [row['image_size'] for row in csv.DictReader(file)] == ['4.0', '0.5', '']
+  page = (tmp_path / 'report.html').read_text()
+  assert '<th>IoU</th><th></th><th>image size</th><th>accuracy</th>' in page
+  assert '<b>1.0000</b><span>count IoU</span>' in page
+
+
+def test_measures_are_those_asked_for():
+  def names(**options):
+    chosen = measures.chosen(
+      EvaluationOptions(filenames=('a',), ckpt_path='b', **options), num_classes=3, ignore_label=255
+    )
+    return [measure.name for measure in chosen]
+
+  assert names() == [] and names(boundary_iou=True) == ['boundary_iou']
 
 
 def test_json(written):

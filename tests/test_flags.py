@@ -6,6 +6,8 @@ import textwrap
 
 import pytest
 
+import deeplab
+
 COMMAND = textwrap.dedent("""
     from deeplab import flags
     from deeplab.errors import InputError
@@ -73,6 +75,18 @@ def test_help_is_grouped_and_does_not_import_tensorflow():
     )
   ]
   assert positions == sorted(positions)
+
+
+def test_version_before_anything_else():
+  """Required flags are not asked for, and TensorFlow is not waited for."""
+  for arguments in (['--version'], ['--num_steps=many', '-version']):
+    result = run(*arguments)
+    assert (result.returncode, result.stdout, result.stderr) == (
+      0,
+      f'deeplab-tf {deeplab.__version__}\n',
+      '',
+    )
+  assert '--version the version' in run('--help').stdout
 
 
 @pytest.mark.parametrize(

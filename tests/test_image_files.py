@@ -6,7 +6,7 @@ import PIL.ImageOps
 import pytest
 import tensorflow as tf
 
-from deeplab.errors import InputError
+from deeplab.errors import InputError, shown
 from deeplab.prediction import image_files
 
 
@@ -211,4 +211,4 @@ def test_names_of_any_bytes(tmp_path):
   images, _ = image_files.find_images([str(tmp_path)])
   assert _paths(images) == [name]
   assert image_files.read_image(images[0].path).shape == (6, 9, 3)
-  assert image_files.shown(name) == os.fsdecode(b'caf\xe9 \\n.png')
+  assert shown(name) == os.fsdecode(b'caf\xe9 \\n.png')

@@ -51,8 +51,7 @@ def import_source(source, output_path, **options):
 
 def load(directory):
   prefix = checkpoints.find(str(directory))
-  model_options, _ = saved_options.resolve(ModelOptions(), frozenset(), prefix)
-  model = DeepLabV3PredictionModel(model_options)
+  model = DeepLabV3PredictionModel(saved_options.read(prefix).model_options)
   checkpoints.restore(model.named_variables, prefix, require_all=True)
   return model
 

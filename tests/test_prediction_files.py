@@ -69,13 +69,6 @@ def test_more_classes_than_colors():
     prediction_files.PredictionWriter(color_map=load_color_map('cityscapes'), num_classes=21)
 
 
-def test_palette_of_too_many_classes():
-  writer = prediction_files.PredictionWriter(color_map=pascal_voc_color_map(300), num_classes=300)
-  writer.check_types(['ids', 'color'])
-  with pytest.raises(InputError, match='palette holds 256 classes, the network has 300'):
-    writer.check_types(['ids', 'palette'])
-
-
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
   path = _write(tmp_path, 'ids')
   before = open(path, 'rb').read()
@@ -87,30 +80,3 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
   with pytest.raises(InputError, match='a.png: cannot be written: No space left on device'):
     _write(tmp_path, 'ids')
   assert open(path, 'rb').read() == before and os.listdir(tmp_path / 'deep') == ['a.png']
-
-
-def test_make_directory(tmp_path):
-  prediction_files.make_directory(str(tmp_path / 'x' / 'y'))
-  assert os.listdir(tmp_path / 'x' / 'y') == []
-  (tmp_path / 'file').touch()
-  with pytest.raises(InputError, match='is a file'):
-    prediction_files.make_directory(str(tmp_path / 'file'))
-  with pytest.raises(InputError, match='cannot be written'):
-    prediction_files.make_directory(str(tmp_path / 'file' / 'below'))
-
-
-def test_contact_sheets_have_pages(tmp_path):
-  sheets = prediction_files.ContactSheets(
-    str(tmp_path), color_map=pascal_voc_color_map(), legend=[('person', (192, 128, 128))]
-  )
-  pages = [sheets.add(f'{index}.jpg', _IMAGE, _LABELS) for index in range(13)]
-  assert [index for index, page in enumerate(pages) if page] == [11]
-  assert sheets.finish().endswith('contact_sheet-002.png') and sheets.finish() is None
-  first, second = (PIL.Image.open(tmp_path / f'contact_sheet-00{page}.png') for page in (1, 2))
-  assert first.height > 5 * second.height / 2
-
-
-def test_contact_sheet_of_a_name_that_is_no_text(tmp_path):
-  sheets = prediction_files.ContactSheets(str(tmp_path), color_map=pascal_voc_color_map())
-  sheets.add(os.fsdecode(b'caf\xe9\n.jpg'), _IMAGE, _LABELS)
-  assert os.path.exists(sheets.finish())

@@ -7,7 +7,7 @@ from deeplab.prediction.image_files import InputImage
 
 def _plan(*relative_paths, types=('color',), **arguments):
   images = [InputImage(path='/photos/' + path, relative_path=path) for path in relative_paths]
-  return prediction_paths.plan(images, output_path='out', output_types=types, **arguments)
+  return prediction_paths.plan(images, output_path='out', types=types, **arguments)
 
 
 def _only(planned):
@@ -61,14 +61,12 @@ def test_clash_by_suffix():
 def test_images_are_never_overwritten():
   image = InputImage(path='/photos/a.png', relative_path='a.png')
   with pytest.raises(InputError, match='would overwrite the image /photos/a.png'):
-    prediction_paths.plan([image], output_path='/photos', output_types=['ids'], suffix='')
+    prediction_paths.plan([image], output_path='/photos', types=['ids'], suffix='')
 
 
 def test_exists_needs_all_files(tmp_path):
   image = InputImage(path='/photos/a.jpg', relative_path='a.jpg')
-  (planned,) = prediction_paths.plan(
-    [image], output_path=str(tmp_path), output_types=['color', 'ids']
-  )
+  (planned,) = prediction_paths.plan([image], output_path=str(tmp_path), types=['color', 'ids'])
   (tmp_path / 'a.jpg.png').touch()
   assert not planned.exists
   (tmp_path / 'a.jpg_ids.png').touch()

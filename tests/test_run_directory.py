@@ -14,7 +14,8 @@ from deeplab.options import (
   TrainingInputOptions,
   TrainingOptions,
 )
-from deeplab.training.run_directory import RunDirectory, flag_lines
+from deeplab.training import run_flags
+from deeplab.training.run_directory import RunDirectory
 
 VARIABLES = {'logits/semantic/weights': np.arange(6, dtype=np.float32).reshape(2, 3)}
 OPTIONS = ModelOptions(num_classes=3)
@@ -101,7 +102,9 @@ def test_best_needs_checkpoint_and_score(run):
 def test_unwritable_directory(tmp_path):
   with open(tmp_path / 'file', 'w', encoding='utf-8'):
     pass
-  with pytest.raises(InputError, match='--output_path=.*cannot be written'):
+  with pytest.raises(
+    InputError, match='--output_path: the directory .*run cannot be made .Not a directory.; choose'
+  ):
     RunDirectory(str(tmp_path / 'file' / 'run')).create()
 
 
@@ -113,7 +116,7 @@ def test_flagfile_gives_the_same_options_again(tmp_path):
     LossOptions(class_weights='1,2,3'),
   ]
   path = tmp_path / 'flags.txt'
-  path.write_text(''.join(line + '\n' for line in flag_lines(*made)), encoding='utf-8')
+  path.write_text(''.join(line + '\n' for line in run_flags.lines(*made)), encoding='utf-8')
   values = absl_flags.FlagValues()
   old, flags.FLAGS = flags.FLAGS, values
   define = {

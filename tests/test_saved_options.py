@@ -5,10 +5,16 @@ import pytest
 from deeplab import saved_options
 from deeplab.errors import InputError
 from deeplab.options import ModelOptions
+from deeplab.saved_options import SavedOptions
 
 SAVED = ModelOptions(
   model_variant='mobilenet_v2', num_classes=5, output_stride=16, atrous_rates=(6, 12, 18)
 )
+
+
+@pytest.fixture
+def saved():
+  return SavedOptions(path='run/model_options.json', model_options=SAVED)
 
 
 @pytest.fixture
@@ -18,41 +24,52 @@ def prefix(tmp_path):
 
 
 def test_round_trip(prefix):
-  content = saved_options.read(prefix)
-  assert content == {'model_options': SAVED, 'step': 7, 'class_names': ['a', 'b', 'c', 'd', 'e']}
+  assert saved_options.read(prefix) == SavedOptions(
+    path=saved_options.path_beside(prefix),
+    model_options=SAVED,
+    step=7,
+    class_names=('a', 'b', 'c', 'd', 'e'),
+  )
 
 
-def test_without_flags_the_saved_architecture_wins(prefix):
-  options, notes = saved_options.resolve(ModelOptions(), frozenset(), prefix)
+def test_without_a_file_nothing_is_saved(tmp_path):
+  assert saved_options.read(str(tmp_path / 'model.ckpt')) is None
+
+
+def test_without_flags_the_saved_architecture_wins(saved):
+  options, notes = saved_options.for_prediction(saved, ModelOptions(), frozenset())
   assert options == SAVED
-  assert len(notes) == 1 and 'mobilenet_v2, 5 classes' in notes[0]
+  assert notes == ['architecture from run/model_options.json: mobilenet_v2, 5 classes']
 
 
-def test_without_a_file_the_flags_win(tmp_path):
+def test_without_a_file_the_flags_win():
   flags = ModelOptions(num_classes=3)
-  assert saved_options.resolve(flags, {'num_classes'}, str(tmp_path / 'model.ckpt')) == (flags, [])
+  assert saved_options.for_prediction(None, flags, {'num_classes'}) == (flags, [])
+  assert saved_options.for_training(None, flags, {'num_classes'}) == (flags, [])
 
 
-def test_contradiction_names_flag_and_both_values(prefix):
+def test_contradiction_names_flag_and_both_values(saved):
   with pytest.raises(
-    InputError, match=r'--num_classes=21: the checkpoint was made with --num_classes=5'
+    InputError,
+    match=r'--num_classes=21: the checkpoint was made with --num_classes=5 \(run/model_opt',
   ):
-    saved_options.resolve(ModelOptions(), {'num_classes'}, prefix)
+    saved_options.for_prediction(saved, ModelOptions(), {'num_classes', 'batch_size'})
 
 
-def test_rates_follow_the_stride_unless_given(prefix):
-  options, notes = saved_options.resolve(ModelOptions(output_stride=8), {'output_stride'}, prefix)
+def test_rates_follow_the_stride_unless_given(saved):
+  flags = ModelOptions(output_stride=8)
+  options, notes = saved_options.for_prediction(saved, flags, {'output_stride'})
   assert (options.output_stride, options.atrous_rates) == (8, (12, 24, 36))
   assert '12,24,36 instead of 6,12,18' in notes[1]
-  options, _ = saved_options.resolve(
-    ModelOptions(output_stride=8, atrous_rates=(1, 2, 3)), {'output_stride', 'atrous_rates'}, prefix
+  options, _ = saved_options.for_prediction(
+    saved, flags.replace(atrous_rates=(1, 2, 3)), {'output_stride', 'atrous_rates'}
   )
   assert options.atrous_rates == (1, 2, 3)
 
 
-def test_another_number_of_rates_is_refused(prefix):
+def test_another_number_of_rates_is_refused(saved):
   with pytest.raises(InputError, match='--atrous_rates=6: the checkpoint has 3 atrous branches'):
-    saved_options.resolve(ModelOptions(atrous_rates=(6,)), {'atrous_rates'}, prefix)
+    saved_options.for_prediction(saved, ModelOptions(atrous_rates=(6,)), {'atrous_rates'})
 
 
 @pytest.mark.parametrize(
@@ -69,21 +86,18 @@ def test_damaged_file_is_named(prefix, tmp_path, content):
     saved_options.read(prefix)
 
 
-def test_training_adopts_what_the_flags_do_not_say(prefix):
+def test_training_takes_what_the_flags_do_not_say(saved):
   flags = ModelOptions(num_classes=3, use_decoder=True)
-  options, notes = saved_options.adopt(flags, {'num_classes', 'use_decoder'}, prefix)
+  options, notes = saved_options.for_training(
+    saved, flags, {'num_classes', 'use_decoder', 'batch_size'}
+  )
   assert options == SAVED.replace(num_classes=3, use_decoder=True)
   assert notes == [
-    f'architecture from {saved_options.path_beside(prefix)}: mobilenet_v2, 5 classes, but '
-    '--num_classes=3, '
-    'but --use_decoder=True'
+    'architecture from run/model_options.json: mobilenet_v2, 5 classes, but --num_classes=3, but '
+    '--use_decoder=True'
   ]
 
 
-def test_training_adopts_nothing_for_another_backbone_or_without_a_file(prefix, tmp_path):
+def test_training_takes_nothing_of_another_backbone(saved):
   flags = ModelOptions(model_variant='resnet_v1_50')
-  assert saved_options.adopt(flags, {'model_variant'}, prefix) == (flags, [])
-  assert saved_options.adopt(flags, set(), str(tmp_path / 'elsewhere' / 'model.ckpt')) == (
-    flags,
-    [],
-  )
+  assert saved_options.for_training(saved, flags, {'model_variant'}) == (flags, [])

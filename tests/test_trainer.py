@@ -267,7 +267,7 @@ class FakeValidation:
   def validate(self, step, *, stop):
     self.seen.append(step)
 
-  def give_up(self):
+  def is_out_of_patience(self):
     return len(self.seen) >= self.patience
 
 
@@ -294,7 +294,7 @@ def test_patience_ends_the_run(tmp_path):
     num_steps=10,
     validation=lambda trainer, directory, log: FakeValidation(log, 2),
   )
-  assert (outcome, trainer.global_step) == ('gave up', 4)
+  assert (outcome, trainer.global_step) == ('out of patience', 4)
   assert names(tmp_path) == ['model.ckpt', 'model.ckpt-2', 'model.ckpt-4']
   outcome, trainer = train(
     tmp_path,
@@ -304,4 +304,4 @@ def test_patience_ends_the_run(tmp_path):
     validation=lambda trainer, directory, log: FakeValidation(log, 0),
   )
   # Continuing does not train past the end of patience.
-  assert (outcome, trainer.global_step) == ('gave up', 4)
+  assert (outcome, trainer.global_step) == ('out of patience', 4)

@@ -8,8 +8,8 @@ import tensorflow as tf
 from deeplab import metrics
 from deeplab.errors import InputError
 from deeplab.evaluator import EvaluationResult
+from deeplab.training.step_result import StepResult
 from deeplab.training.training_log import TrainingLog
-from deeplab.training.training_step import StepResult
 
 
 def result(loss):
@@ -19,7 +19,7 @@ def result(loss):
     gradient_norm=2 * loss,
     label_range=(0, 2),
     wrong_labels=0,
-    gave_up=False,
+    overflowed=False,
   )
 
 

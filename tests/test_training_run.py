@@ -2,6 +2,7 @@
 they refuse.
 """
 
+import dataclasses
 import io
 import json
 import os
@@ -11,7 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab import checkpoints
+from deeplab import checkpoints, saved_options, training_run
 from deeplab.data import tfrecord
 from deeplab.errors import InputError
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
@@ -24,8 +25,8 @@ from deeplab.options import (
   TrainingOptions,
   ValidationOptions,
 )
-from deeplab.training import training_run
 from deeplab.training.run_directory import RunDirectory
+from deeplab.training_run import TrainingResult
 
 MODEL = dict(
   model_variant='mobilenet_v2', depth_multiplier=0.35, num_classes=5, use_image_level_feature=False
@@ -126,7 +127,10 @@ def test_backbone_checkpoint_the_head_is_new(tmp_path, records, network, capsys)
   checkpoints.write(
     start, {**backbone, 'MobilenetV2/Logits/Conv2d_1c_1x1/biases': np.zeros(1001, np.float32)}
   )
-  assert train(records, tmp_path / 'run', training=FROZEN, run={'load_ckpt_path': start}) == 0
+  result = train(records, tmp_path / 'run', training=FROZEN, run={'load_ckpt_path': start})
+  assert result == TrainingResult(
+    outcome='finished', global_step=1, checkpoint=str(tmp_path / 'run' / 'model.ckpt')
+  )
   out = capsys.readouterr().out
   assert f'restored {len(backbone)} variables from {start}\n' in out
   assert 'new (not in the checkpoint): aspp0/weights, ' in out
@@ -168,6 +172,40 @@ def test_21_classes_into_5_all_but_the_head(tmp_path, records, network, capsys):
       np.testing.assert_array_equal(reader.get(name), value, err_msg=name)
   # One step away, at most: rate times gradient, not another start.
   assert np.abs(reader.get('aspp0/weights') - network['aspp0/weights']).max() < 0.1
+
+
+def test_architecture_and_names_beside_the_checkpoint_are_taken_over(
+  tmp_path, records, network, capsys
+):
+  """From a directory and from a prefix alike, but for what the flags say."""
+  (tmp_path / 'voc').mkdir()
+  start = str(tmp_path / 'voc' / 'model.ckpt')
+  checkpoints.write(start, network)
+  names = tuple(f'name {index}' for index in range(21))
+  saved_options.write(
+    str(tmp_path / 'voc'), ModelOptions(**{**MODEL, 'num_classes': 21}), class_names=names
+  )
+  for path, load_ckpt_path in (('from directory', os.path.dirname(start)), ('from prefix', start)):
+    training_run.run(
+      ModelOptions(preprocess_images_option='zero_mean_unit_range'),
+      ComputeOptions(),
+      TrainingInputOptions(
+        filenames=(records,), batch_size=1, crop_size_height=33, crop_size_width=33, seed=1
+      ),
+      TrainingOptions(num_steps=1, **FROZEN),
+      LossOptions(),
+      ValidationOptions(),
+      RunOptions(output_path=str(tmp_path / path), load_ckpt_path=load_ckpt_path),
+      given={'preprocess_images_option', 'batch_size', 'load_ckpt_path'},
+    )
+    captured = capsys.readouterr()
+    assert 'mobilenet_v2, 21 classes, but --preprocess_images_option=zero' in captured.out
+    assert (
+      'warning: --preprocess_images_option=zero_mean_unit_range: the checkpoint was trained with '
+      'subtract_imagenet_mean\n' in captured.err
+    )
+    written = saved_options.read(str(tmp_path / path / 'model.ckpt'))
+    assert (written.model_options.num_classes, written.class_names) == (21, names)
 
 
 def test_bad_starts_are_refused(tmp_path, records, network):
@@ -220,7 +258,7 @@ def test_a_run_and_its_continuation(tmp_path, records, capsys):
   (parts / 'flags.txt').write_bytes((tmp_path / 'whole' / 'flags.txt').read_bytes())
   (parts / '.unfinished-abc').mkdir()
   capsys.readouterr()
-  assert train(records, parts, run={'resume': True}, data={'seed': None}, **options) == 0
+  result = train(records, parts, run={'resume': True}, data={'seed': None}, **options)
   assert f'starting from {parts}/model.ckpt-2 at step 2\n' in capsys.readouterr().out
   continued = checkpoints.Reader(str(parts / 'model.ckpt'))
   assert whole.shapes == continued.shapes
@@ -237,8 +275,16 @@ def test_a_run_and_its_continuation(tmp_path, records, capsys):
   ]
   assert [step for step, _ in scores[0]] == [step for step, _ in scores[1]] == [2, 4]
   assert not (parts / '.unfinished-abc').exists()
+  assert result == TrainingResult(
+    outcome='finished',
+    global_step=4,
+    checkpoint=f'{parts}/model.ckpt',
+    best_checkpoint=f'{parts}/best.ckpt',
+    best_mean_iou=max(score for _, score in scores[1]),
+  )
 
-  assert train(records, parts, run={'resume': True}, **options) == 0
+  again = train(records, parts, run={'resume': True}, **options)
+  assert again == dataclasses.replace(result, outcome='nothing to do')
   assert capsys.readouterr().out == f'nothing to do: step 4 >= num_steps 4 in {parts}\n'
   with pytest.raises(InputError, match=r'--init_learning_rate=0.5 \(the run has 0.007\)'):
     train(records, parts, run={'resume': True}, training={'init_learning_rate': 0.5}, **options)
@@ -249,6 +295,22 @@ def test_a_run_and_its_continuation(tmp_path, records, capsys):
 def test_resume_needs_a_directory(tmp_path, records):
   with pytest.raises(InputError, match='--resume: .*nowhere does not exist'):
     train(records, tmp_path / 'nowhere', run={'resume': True})
+
+
+def test_no_progress_ends_the_run_early(tmp_path, records, capsys):
+  result = train(
+    records,
+    tmp_path,
+    num_steps=50,
+    training={**FROZEN, 'init_learning_rate': 1e-9},
+    run={'persist_per_steps': 50},
+    validation={'eval_filenames': (records,), 'eval_per_steps': 1, 'patience': 2},
+  )
+  assert result.outcome == 'out of patience' and result.global_step == 3
+  assert capsys.readouterr().out.endswith(
+    'finished early: the mIOU has not risen for --patience validations at step 3: '
+    f'{tmp_path}/model.ckpt; best mIOU {result.best_mean_iou:.4f} at step 1: {tmp_path}/best.ckpt\n'
+  )
 
 
 def test_a_huge_rate_stops_the_run_and_leaves_the_last_checkpoint(tmp_path, records):

@@ -61,7 +61,7 @@ def test_update_is_the_gradient_of_mean_cross_entropy_plus_l2():
     'l2': pytest.approx(float(reference.l2_loss()), rel=1e-6),
   }
   assert result.gradient_norm == pytest.approx(float(tf.linalg.global_norm(gradients)), rel=1e-5)
-  assert (result.label_range, result.wrong_labels, result.gave_up) == ((0, 2), 0, False)
+  assert (result.label_range, result.wrong_labels, result.overflowed) == ((0, 2), 0, False)
   for name, gradient in zip(reference.trainable, gradients):
     np.testing.assert_allclose(
       model.trainable[name], before[name] - 0.5 * gradient, rtol=1e-5, atol=1e-7
@@ -164,7 +164,7 @@ def test_loss_scaling_gives_the_same_update_and_gives_up_an_overflow():
     learning_rate=0.1,
     step=1,
   )
-  assert result.gave_up
+  assert result.overflowed
   after = tiny_model.snapshot({**model.trainable, **step.slots})
   assert after.pop('loss_scale') == before.pop('loss_scale') / 2
   assert (before.pop('loss_scale_steps'), after.pop('loss_scale_steps')) == (1, 0)

@@ -88,11 +88,11 @@ def test_patience_counts_validations_since_the_best(tmp_path, records):
   model = tiny_model.TinyModel()
   _, validation = make(tmp_path, records, model, patience=2)
   predict_always(model, 0)
-  gave_up = []
+  ended = []
   for step in (10, 20, 30):
     validation.validate(step, stop=Stop())
-    gave_up.append(validation.give_up())
-  assert gave_up == [False, False, True]
+    ended.append(validation.is_out_of_patience())
+  assert ended == [False, False, True]
 
 
 def test_a_continued_run_knows_its_best_and_its_patience(tmp_path, records):
@@ -110,7 +110,7 @@ def test_a_continued_run_knows_its_best_and_its_patience(tmp_path, records):
   assert again.best == validation.best
   assert not again.is_due(20) and again.is_due(30)
   again.validate(30, stop=Stop())
-  assert again.give_up()
+  assert again.is_out_of_patience()
 
 
 def test_averaged_weights_are_evaluated_and_saved_and_the_trained_ones_come_back(

@@ -65,9 +65,8 @@ def choose_window(image_size, draws, options, *, crop_size):
   """Chooses the window of one example.
 
   Of the scaled image, padded to at least the crop, every place of the crop is equally likely. The
-  window begins and ends
-  at whole source pixels: its place and its scale are rounded to that, by less than one source pixel
-    over the crop.
+  window begins and ends at whole source pixels: its place and its scale are rounded to that, by
+  less than one source pixel over the crop.
 
   Args:
     image_size: int32 [2], height and width.

@@ -11,8 +11,8 @@ import tensorflow as tf
 from deeplab.data import decoding, labels, record_files, tfrecord
 from deeplab.data.encoded_pictures import open_picture
 from deeplab.errors import InputError
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
-DEFAULT_MAX_IMAGE_PIXELS = 100_000_000
 # What reading a bad record raises: UnicodeDecodeError where TensorFlow's message quotes bytes that
 # are no text.
 UNREADABLE = (tf.errors.OpError, UnicodeDecodeError)
@@ -83,8 +83,7 @@ def _remedy(reason):
   if reason.startswith('label value'):
     return (
       '; set --num_classes and --ignore_label to what the data has, or convert it again '
-      '(--label_offset, '
-      '--label_colormap)'
+      '(--label_offset, --label_colormap)'
     )
   return '; convert it again with scripts/write_tfrecord.py, or train with --skip_bad_records'
 
@@ -223,8 +222,7 @@ def diagnose(serialized, *, num_classes, ignore_label, max_image_pixels=DEFAULT_
   if size != label.shape:
     return (
       f'the image is {size[1]}x{size[0]} but the label {label.shape[1]}x{label.shape[0]} (width x '
-      'height); '
-      'they must be the same'
+      'height); they must be the same'
     ), name
   return labels.explain_values(
     np.unique(label), num_classes=num_classes, ignore_label=ignore_label

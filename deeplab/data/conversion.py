@@ -149,8 +149,7 @@ class _Summary:
     if set(self._pixels) <= {ignore_label}:
       raise InputError(
         f'--split={self._options.split}: every pixel of all {len(self._sizes)} labels is ignored '
-        '(value '
-        f'{ignore_label}); check --label_offset and --ignore_label; nothing was written'
+        f'(value {ignore_label}); check --label_offset and --ignore_label; nothing was written'
       )
 
   def as_dict(self, paths):
@@ -206,8 +205,8 @@ def _refuse_other_shards(paths):
   if others:
     raise InputError(
       f'{directory} has {len(others)} shards of another conversion ({others[0]} and so on) that '
-      'would be '
-      'read together with the new ones; remove them, or choose another --output_dir or --split'
+      'would be read together with the new ones; remove them, or choose another --output_dir or '
+      '--split'
     )
 
 

@@ -1,10 +1,8 @@
 """Encoded images and labels to tensors, inside TensorFlow graphs.
 
 Images are decoded with TensorFlow's defaults, as the 2019 reference did, so that its numbers come
-out. Labels are PNGs
-of class indices: palette PNGs (PASCAL VOC's SegmentationClass) and grey PNGs of any bit depth are
-  both read as the
-stored index, never as a brightness.
+out. Labels are PNGs of class indices: palette PNGs (PASCAL VOC's SegmentationClass) and grey PNGs
+of any bit depth are both read as the stored index, never as a brightness.
 """
 
 import zlib

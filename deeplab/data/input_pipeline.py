@@ -1,13 +1,11 @@
 """Records to training batches and evaluation examples.
 
 Determinism: the order of the records in epoch e depends on (seed, e) and the augmentation of the
-  i-th example of a run
-on (seed, i) alone. So threads cannot change a batch, and a resumed run skips encoded records
-without decoding any.
+i-th example of a run on (seed, i) alone. So threads cannot change a batch, and a resumed run skips
+encoded records without decoding any.
 
 Records are shuffled within an epoch, then the next epoch begins. The reference repeated first and
-shuffled then, which
-mixes epochs: some records come twice before others come once.
+shuffled then, which mixes epochs: some records come twice before others come once.
 """
 
 import dataclasses
@@ -20,6 +18,7 @@ import tensorflow as tf
 from deeplab.data import augmentation, bad_records, decoding, record_files, tfrecord
 from deeplab.data.bad_records import explain_failure  # noqa: F401
 from deeplab.errors import InputError, warn
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
 # Rows of random numbers made in one go; a single row costs nearly as much as all.
 _ROWS_AT_ONCE = 64
@@ -82,7 +81,7 @@ def evaluation_examples(
   *,
   num_classes,
   ignore_label,
-  max_image_pixels=bad_records.DEFAULT_MAX_IMAGE_PIXELS,
+  max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS,
   num_threads=None,
 ):
   """Each record once, in the order of the files, at its native size.
@@ -157,8 +156,7 @@ def _shuffled_records(files, bad, options, *, seed, first):
   if not num_usable:
     raise InputError(
       f'{files[0].path}: no good record in it{" and the other files" if len(files) > 1 else ""}; '
-      'the warnings '
-      'say why'
+      'the warnings say why'
     )
   buffer_size = _shuffle_buffer_size(files, options)
   first_epoch, first = divmod(first, num_usable)

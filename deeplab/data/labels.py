@@ -113,8 +113,7 @@ def explain_values(present, *, num_classes, ignore_label):
     return None
   return (
     f'label value{"s" if len(wrong) > 1 else ""} {_listed(wrong)}: allowed are 0 to '
-    f'{num_classes - 1} and '
-    f'ignore_label {ignore_label}'
+    f'{num_classes - 1} and ignore_label {ignore_label}'
   )
 
 
@@ -124,8 +123,7 @@ def _explain_colors(picture):
     return 'is an RGB picture of greys, not a map of class indices; save it with one channel'
   return (
     'is an RGB picture, not a map of class indices; say which colour is which class with '
-    '--label_colormap=voc, '
-    'cityscapes, ade20k or a file of lines "index r g b"'
+    '--label_colormap=voc, cityscapes, ade20k or a file of lines "index r g b"'
   )
 
 
@@ -148,8 +146,7 @@ def _indices_of_colors(pixels, color_map):
     code = int(codes[indices == AMBIGUOUS][0])
     raise InputError(
       f'has the colour {_color(code)}, which --label_colormap gives to several classes; use a file '
-      'with '
-      'one class for each colour'
+      'with one class for each colour'
     )
   return indices.astype(np.uint16 if known[:, 1].max() > 255 else np.uint8)
 

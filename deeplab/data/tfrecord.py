@@ -1,8 +1,8 @@
 """Records: the two layouts of their features, read and written.
 
-    basic     image, label                                               the 2019 reference's; name,
-    height, width added official  image/encoded, image/segmentation/class/encoded, ...
-    research/deeplab's, also read by deeplab2
+    basic     image, label, and name, height, width: the 2019 reference's with three added
+    official  image/encoded, image/segmentation/class/encoded, ...: research/deeplab's, also read by
+              deeplab2
 
 Both hold the bytes of encoded files (JPEG or PNG images, PNG labels). Reading detects the layout
 record by record.

@@ -7,6 +7,9 @@ import math
 
 import numpy as np
 
+from deeplab.evaluation import evaluation_report, measures
+from deeplab.evaluation.evaluation_report import Report
+
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 2em auto; max-width: 1280px;
   padding: 0 1.5em; }
@@ -34,21 +37,17 @@ img.confusion { max-width: 100%; border: 1px solid #ddd; }
 _NUM_MISTAKES = 15
 
 
-def html_page(report, worst, color_map, *, warnings, absent_class_policy):
+def html_page(report: Report, worst: list[dict], color_map: np.ndarray) -> str:
   """The page.
 
   Args:
-    report: evaluation_report.Report.
-    worst: list of dicts with an image's scores and `pictures`, relative paths by kind; the worst
-      first.
+    report: what was found.
+    worst: dicts with an image's scores and `pictures`, relative paths by kind; the worst first.
     color_map: uint8 [num_colors, 3].
-    warnings: list of lines.
-    absent_class_policy: the sentence that says what mIOU is the mean of.
-
-  Returns:
-    str.
   """
-  warnings = ''.join(f'<p class="warning">{_escaped(line)}</p>' for line in warnings)
+  warnings = ''.join(
+    f'<p class="warning">{_escaped(line)}</p>' for line in evaluation_report.warnings(report)
+  )
   step = '' if report.global_step is None else f', step {report.global_step}'
   return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
@@ -56,10 +55,10 @@ def html_page(report, worst, color_map, *, warnings, absent_class_policy):
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>
 <body>
 <h1>Evaluation</h1><p class="origin">{_escaped(report.checkpoint)}{step}</p>
-<div class="figures">{''.join(_figure(name, value) for name, value in report.totals)}</div>
+<div class="figures">{''.join(_figure(name, value) for name, value in report.totals.items())}</div>
 {warnings}
 <h2>Classes</h2>{_class_table(report, color_map)}
-<p>mIOU: {_escaped(absent_class_policy)}.</p>
+<p>mIOU: {_escaped(evaluation_report.ABSENT_CLASS_POLICY)}.</p>
 <h2>Confusion</h2>{_mistakes(report)}
 <p><img class="confusion" src="confusion.png" alt="confusion matrix"></p>
 <h2>Worst images</h2>{_worst_images(worst)}
@@ -73,19 +72,17 @@ def html_page(report, worst, color_map, *, warnings, absent_class_policy):
 
 def _figure(name, value):
   shown = str(value) if isinstance(value, int) else _number(value)
-  title = {'mean_iou': 'mIOU', 'num_images': 'images'}.get(
-    name, name.replace('_', ' ').replace('iou', 'IoU')
-  )
+  title = {'mean_iou': 'mIOU', 'num_images': 'images'}.get(name, measures.title(name))
   return f'<div><b>{shown}</b><span>{title}</span></div>'
 
 
 def _class_table(report, color_map):
-  with_boundary = report.boundary is not None
+  measured = list(report.measured_per_class)
   titles = [
     'class',
     'IoU',
     '',
-    *(['boundary IoU'] if with_boundary else []),
+    *map(measures.title, measured),
     'accuracy',
     'precision',
     'pixels in truth',
@@ -98,7 +95,7 @@ def _class_table(report, color_map):
     cells = [
       _number(row['iou']),
       None,
-      *([_number(row['boundary_iou'])] if with_boundary else []),
+      *(_number(row[name]) for name in measured),
       _number(row['accuracy']),
       _number(row['precision']),
       f'{row["truth_pixels"]:,}',
@@ -129,7 +126,8 @@ def _mistakes(report):
   for truth, predicted in zip(*np.unravel_index(order, wrong.shape)):
     if wrong[truth, predicted]:
       lines.append(
-        f'<tr><td>{_escaped(report.class_names[truth])}</td><td>{_escaped(report.class_names[predicted])}</td>'
+        f'<tr><td>{_escaped(report.class_names[truth])}</td>'
+        f'<td>{_escaped(report.class_names[predicted])}</td>'
         f'<td>{wrong[truth, predicted]:,}</td>'
         f'<td>{100 * wrong[truth, predicted] / totals[truth]:.1f} %</td></tr>'
       )
@@ -154,13 +152,12 @@ def _worst_images(worst):
   for each in worst:
     lines.append(
       f'<div class="worst"><p><b>{_escaped(each["name"])}</b>: mIOU {_number(each["mean_iou"])}, '
-      'pixel accuracy '
-      f'{_number(each["pixel_accuracy"])}, cross entropy {_number(each["cross_entropy"])}</p>'
+      f'pixel accuracy {_number(each["pixel_accuracy"])}, '
+      f'cross entropy {_number(each["cross_entropy"])}</p>'
     )
     lines += [
-      f'<figure><a href="{path}"><img src="{path}" '
-      f'alt="{captions[kind]}"></a><figcaption>{captions[kind]}'
-      '</figcaption></figure>'
+      f'<figure><a href="{path}"><img src="{path}" alt="{captions[kind]}"></a>'
+      f'<figcaption>{captions[kind]}</figcaption></figure>'
       for kind, path in each['pictures'].items()
     ]
     lines.append('</div>')

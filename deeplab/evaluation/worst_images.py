@@ -3,10 +3,14 @@
 import dataclasses
 import heapq
 import itertools
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deeplab import metrics
+
+if TYPE_CHECKING:
+  from deeplab.evaluator import EvaluatedImage
 
 _LONGEST_SIDE = 640
 
@@ -43,17 +47,17 @@ class WorstImages:
   """Collects the scores of all images, and the pictures of the `count` with the lowest mIOU.
 
   Attributes:
-    scores: list of ImageScore in the order they came.
+    scores: ImageScores in the order they came.
   """
 
-  def __init__(self, count):
-    self.scores = []
+  def __init__(self, count: int):
+    self.scores: list[ImageScore] = []
     self._count = count
     self._heap = []  # (-mean_iou, tie breaker, ScoredPictures): the best of the worst on top.
     self._ties = itertools.count()
 
-  def add(self, evaluated):
-    """Takes an evaluator.EvaluatedImage."""
+  def add(self, evaluated: 'EvaluatedImage') -> None:
+    """Takes one image."""
     summary = metrics.summarize(evaluated.confusion)
     score = ImageScore(
       name=evaluated.name,
@@ -83,6 +87,6 @@ class WorstImages:
       heapq.heapreplace(self._heap, entry)
 
   @property
-  def worst(self):
-    """list of ScoredPictures, the worst first."""
+  def worst(self) -> list[ScoredPictures]:
+    """The worst first."""
     return [pictures for _, _, pictures in sorted(self._heap, reverse=True)]

@@ -57,8 +57,7 @@ def _members(path, archive):
       if member.name.startswith('/') or '..' in parts:
         raise InputError(
           f'{path}: the archive has a member {member.name!r}, which leads out of its directory; '
-          'nothing was '
-          'extracted; get the archive from a source you trust'
+          'nothing was extracted; get the archive from a source you trust'
         )
       members.append(member)
     # Compressed files end with a checksum, which only reading to the end compares.
@@ -85,8 +84,7 @@ def _choose(path, members):
       ):
         raise InputError(
           f'{path}: the archive has {found[0]}.index without its data file '
-          f'{found[0]}.data-00000-of-00001; '
-          'download it again'
+          f'{found[0]}.data-00000-of-00001; download it again'
         )
       return found[0]
     if found:
@@ -104,8 +102,7 @@ def _extract(path, archive, member, directory):
   if not member.isfile():
     raise InputError(
       f'{path}: {member.name} is not a file in the archive but a link or the like; extract the '
-      'archive '
-      'yourself and name the checkpoint'
+      'archive yourself and name the checkpoint'
     )
   target = os.path.join(directory, posixpath.basename(member.name))
   source = archive.extractfile(member)

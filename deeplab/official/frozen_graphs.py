@@ -141,8 +141,7 @@ class FrozenGraph:
       variance = (variance.astype(np.float64) + (epsilon - expected)).astype(np.float32)
       self._notes.append(
         f'{scope}/BatchNorm: epsilon {epsilon:.3g} in the graph, {expected:g} here; the difference '
-        'is in '
-        'moving_variance now'
+        'is in moving_variance now'
       )
     for name, value in zip(_STATISTICS, (gamma, beta, mean, variance)):
       self._values[f'{scope}/BatchNorm/{name}'] = value

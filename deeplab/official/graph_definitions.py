@@ -53,8 +53,7 @@ class GraphDefinition:
     if not self.convolutions:
       raise InputError(
         f'{path}: the graph has no convolution with constant weights; give a frozen inference '
-        'graph, or the '
-        'checkpoint'
+        'graph, or the checkpoint'
       )
 
   def constant(self, name):
@@ -133,8 +132,7 @@ def _parse(path):
   except Exception as error:  # protobuf's DecodeError; its home differs between versions.
     raise InputError(
       f'{path}: not a frozen graph, or a damaged one '
-      f'({" ".join(str(error).split()) or "cannot be parsed"}); '
-      'download it again'
+      f'({" ".join(str(error).split()) or "cannot be parsed"}); download it again'
     ) from error
   if not graph.node:
     raise InputError(

@@ -142,15 +142,13 @@ def _align_corners(graph, root):
   if any(node.attr['half_pixel_centers'].b for node in resizes):
     raise InputError(
       f'{graph.path}: the graph resizes with half-pixel centres, which this network does not; give '
-      'a graph of '
-      'the official export, or the checkpoint'
+      'a graph of the official export, or the checkpoint'
     )
   conventions = {node.attr['align_corners'].b for node in resizes}
   if len(conventions) > 1:
     raise InputError(
       f'{graph.path}: some resizes of the graph align corners and some do not; this network has '
-      'one '
-      'convention; give the checkpoint'
+      'one convention; give the checkpoint'
     )
   return conventions.pop() if conventions else None
 

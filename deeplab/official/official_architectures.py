@@ -10,7 +10,7 @@ from deeplab import checkpoints
 from deeplab.errors import InputError
 from deeplab.model.mobilenet_v2 import ROOT_DEPTH, scaled_depth
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
-from deeplab.official import official_names
+from deeplab.official import official_names, other_networks
 from deeplab.official.graph_facts import Facts
 from deeplab.official.official_names import CONCAT_WEIGHTS, IMAGE_POOLING, LAST_WEIGHTS
 from deeplab.options import DEPTH_MULTIPLIERS, ModelOptions
@@ -68,7 +68,7 @@ def recognize(source, *, name, given):
   """
   shapes, facts = source.shapes, getattr(source, 'facts', Facts())
   given = {option: value for option, value in given.items() if value not in (None, ())}
-  _refuse_other_networks(shapes, name)
+  other_networks.refuse(shapes, name)
   found = _from_names_and_shapes(shapes, name)
   for option in found.keys() & given.keys():
     if found[option] != given[option]:
@@ -78,16 +78,12 @@ def recognize(source, *, name, given):
   chosen, assumed = _choose_rest(found, facts, given, name)
   num_rates, image_level = found.pop('num_rates'), found['use_image_level_feature']
   options = ModelOptions(**{**found, **chosen})
-  order = facts.branch_order or official_names.branch_order(
-    num_rates, image_level=image_level, official=True
-  )
-  if sorted(order) != sorted(
-    official_names.branch_order(num_rates, image_level=image_level, official=True)
-  ):
+  usual_order = official_names.branch_order(num_rates, image_level=image_level, official=True)
+  order = facts.branch_order or usual_order
+  if sorted(order) != sorted(usual_order):
     raise InputError(
       f'{name}: the graph concatenates {", ".join(order)}; this network has other branches; give '
-      'the '
-      'checkpoint'
+      'the checkpoint'
     )
   return Recognized(
     options=options,
@@ -96,66 +92,6 @@ def recognize(source, *, name, given):
     order=order,
     **_account(shapes, options, name),
   )
-
-
-def _refuse_other_networks(shapes, name):
-  scopes = {each.split('/')[0] for each in shapes}
-  if any(each.endswith('.ATTRIBUTES/VARIABLE_VALUE') for each in shapes):
-    raise InputError(
-      f'{name}: is an object-based checkpoint of TensorFlow 2, not one of the official DeepLab'
-    )
-  if scopes & {
-    'FeatureExtractor',
-    'BoxPredictor',
-    'FirstStageFeatureExtractor',
-    'SecondStageBoxPredictor',
-  }:
-    raise InputError(
-      f'{name}: is an object detector, not DeepLab; give a segmentation model of the DeepLab model '
-      'zoo'
-    )
-  absent = next(
-    (
-      scope
-      for scope in sorted(scopes)
-      if re.match(
-        r'xception|MobilenetV3|pnasnet|nas_|mobilenet_v3|hnasnet|resnet_v1_(?!50$|101$)\d+', scope
-      )
-    ),
-    None,
-  )
-  if absent:
-    raise InputError(
-      f'{name}: its backbone is {absent}, which this toolkit does not have; it imports '
-      'mobilenet_v2, '
-      'resnet_v1_50 and resnet_v1_101'
-    )
-  beta = next((scope for scope in sorted(scopes) if f'{scope}/conv1_1/weights' in shapes), None)
-  if beta:
-    raise InputError(
-      f'{name}: its backbone is the beta variant of {beta} (a root of three 3x3 convolutions), '
-      'which this '
-      'toolkit does not have; it imports mobilenet_v2, resnet_v1_50 and resnet_v1_101'
-    )
-  backbones = sorted(scope for scope in scopes if re.match(r'MobilenetV2$|resnet_v[12]_', scope))
-  if not backbones:
-    shown = ', '.join(sorted(scopes)[:6]) or 'none'
-    raise InputError(
-      f'{name}: is not an official DeepLab model: no backbone among its scopes ({shown}); expected '
-      'MobilenetV2, resnet_v1_50 or resnet_v1_101'
-    )
-  if LAST_WEIGHTS not in shapes:
-    raise InputError(
-      f'{name}: has a backbone ({backbones[0]}) but no {LAST_WEIGHTS}: a classification model; '
-      'train from it '
-      'with run_trainer.py --load_ckpt_path'
-    )
-  if backbones[0].startswith('resnet_v2'):
-    raise InputError(
-      f'{name}: its backbone is {backbones[0]}, which the official DeepLab does not have; a '
-      'checkpoint of '
-      'this toolkit or of the 2019 program needs no import'
-    )
 
 
 def _from_names_and_shapes(shapes, name):
@@ -271,14 +207,12 @@ def _account(shapes, options, name):
     if theirs not in shapes:
       raise InputError(
         f'{name}: lacks {theirs}, which {options.model_variant} with this head has: an '
-        'architecture that '
-        'this toolkit does not have, or a damaged model'
+        'architecture that this toolkit does not have, or a damaged model'
       )
     if shapes[theirs] != shape:
       raise InputError(
         f'{name}: variable {theirs} has shape {shapes[theirs]}, this network needs {shape}: an '
-        'architecture '
-        'that this toolkit does not have'
+        'architecture that this toolkit does not have'
       )
     used[theirs] = ours
   rest = sorted(set(shapes) - set(used) - {checkpoints.GLOBAL_STEP})
@@ -296,8 +230,7 @@ def _account(shapes, options, name):
   if foreign:
     raise InputError(
       f'{name}: has {len(foreign)} variables that this network does not have, the first is '
-      f'{foreign[0]}: an '
-      'architecture that this toolkit does not have'
+      f'{foreign[0]}: an architecture that this toolkit does not have'
     )
   return {'used': tuple(used), 'optimizer_state': tuple(optimizer_state), 'unknown': tuple(unknown)}
 

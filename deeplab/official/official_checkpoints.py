@@ -58,8 +58,7 @@ def _open_file(path):
   if os.path.exists(saved_options.path_beside(prefix)):
     raise InputError(
       f'checkpoint {prefix}: {saved_options.FILE_NAME} beside it says that it is one of this '
-      'toolkit; it needs '
-      'no import'
+      'toolkit; it needs no import'
     )
   return checkpoints.Reader(prefix)
 
@@ -165,8 +164,7 @@ def check_output(output_path, source_path, *, overwrite):
   if prefixes and not overwrite:
     raise InputError(
       f'--output_path={output_path}: holds {checkpoints.FINAL_NAME} already; give another '
-      'directory, or '
-      '--overwrite'
+      'directory, or --overwrite'
     )
 
 
@@ -213,15 +211,14 @@ def differences(options):
   if not options.align_corners:
     lines.append(
       'the network was trained with --align_corners=False, the official program aligns corners: '
-      'its results will '
-      'be worse'
+      'its results will be worse'
     )
   official = PREPROCESSING[options.model_variant]
   if options.preprocess_images_option != official:
     lines.append(
       'the network was trained with '
-      f'--preprocess_images_option={options.preprocess_images_option}, the official '
-      f'program does {official} for {options.model_variant}: its results will be worse'
+      f'--preprocess_images_option={options.preprocess_images_option}, the official program does '
+      f'{official} for {options.model_variant}: its results will be worse'
     )
   return lines
 

@@ -7,6 +7,7 @@ library, construct them directly.
 
 from deeplab.options.checks import CheckedOptions, option
 from deeplab.options.data import (
+  DEFAULT_MAX_IMAGE_PIXELS,
   ConversionOptions,
   InspectionOptions,
   PreviewOptions,
@@ -24,7 +25,6 @@ from deeplab.options.model import (
 )
 from deeplab.options.official import ExportOptions, ImportOptions
 from deeplab.options.prediction import (
-  OUTPUT_TYPES,
   EvaluationOptions,
   InferenceOptions,
   PredictionOptions,

@@ -5,6 +5,8 @@ import dataclasses
 from deeplab.errors import InputError
 from deeplab.options.checks import CheckedOptions, option
 
+DEFAULT_MAX_IMAGE_PIXELS = 100_000_000  # 300 MB decoded.
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingInputOptions(CheckedOptions):
@@ -77,11 +79,10 @@ class TrainingInputOptions(CheckedOptions):
   skip_bad_records: bool = option(
     False,
     'Look through all records before training, list those that cannot be used, and go on without '
-    'them, '
-    'instead of stopping at the first.',
+    'them, instead of stopping at the first.',
   )
   max_image_pixels: int = option(
-    100_000_000,
+    DEFAULT_MAX_IMAGE_PIXELS,
     'A record with a larger image is refused, before it is decoded into three bytes a pixel.',
     minimum=1,
   )
@@ -134,8 +135,7 @@ class ConversionOptions(CheckedOptions):
   num_classes: int | None = option(
     None,
     'Refuse labels with a value that is neither below this nor --ignore_label. Left out: any value '
-    'is taken, and the '
-    'summary shows which.',
+    'is taken, and the summary shows which.',
     minimum=1,
     maximum=65535,
   )
@@ -145,18 +145,16 @@ class ConversionOptions(CheckedOptions):
   label_colormap: str | None = option(
     None,
     'Colours of the classes, for labels stored as colours: voc, cityscapes, ade20k or a file of '
-    'lines '
-    '"index r g b [name]".',
+    'lines "index r g b [name]".',
   )
   label_offset: int = option(
     0,
     'Add this to each label value but --ignore_label. Values that fall below 0 become '
-    '--ignore_label: -1 makes class 0 '
-    'of ADE20K ignored.',
+    '--ignore_label: -1 makes class 0 of ADE20K ignored.',
     minimum=-65535,
     maximum=65535,
   )
-  max_image_pixels: int = option(100_000_000, 'A larger image is refused.', minimum=1)
+  max_image_pixels: int = option(DEFAULT_MAX_IMAGE_PIXELS, 'A larger image is refused.', minimum=1)
 
   def __post_init__(self):
     super().__post_init__()
@@ -202,7 +200,7 @@ class InspectionOptions(CheckedOptions):
     16, 'Samples in the contact sheet, spread over the records.', minimum=1, maximum=400
   )
   max_image_pixels: int = option(
-    100_000_000, 'A record with a larger image is reported as bad.', minimum=1
+    DEFAULT_MAX_IMAGE_PIXELS, 'A record with a larger image is reported as bad.', minimum=1
   )
 
 

@@ -15,8 +15,7 @@ class ImportOptions(CheckedOptions):
   ckpt_path: str | None = option(
     None,
     'Official DeepLab weights: a checkpoint prefix, a directory, an archive of the model zoo '
-    '(.tar.gz), or a '
-    'frozen_inference_graph.pb.',
+    '(.tar.gz), or a frozen_inference_graph.pb.',
     required=True,
   )
   output_path: str | None = option(
@@ -32,8 +31,7 @@ class ImportOptions(CheckedOptions):
   atrous_rates: tuple[int, ...] = option(
     (),
     'Rates of the atrous branches at that stride. Default: those of the graph, or the official '
-    '6,12,18 at stride 16, '
-    '12,24,36 at 8.',
+    '6,12,18 at stride 16, 12,24,36 at 8.',
     minimum=1,
   )
   multi_grid: tuple[int, ...] = option(

@@ -6,9 +6,9 @@ import re
 
 from deeplab.errors import InputError
 from deeplab.options.checks import CheckedOptions, option
+from deeplab.prediction.output_types import OUTPUT_TYPES
 
 _MAX_PAD_SIZE = 16384
-OUTPUT_TYPES = ('color', 'ids', 'palette', 'overlay', 'probabilities', 'contact_sheet')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,18 +34,15 @@ class PredictionOptions(CheckedOptions):
   eval_pad: str = option(
     'none',
     'Padding at the bottom and right before the network, cropped off afterwards: none; stride (to '
-    'the next '
-    'multiple of the output stride plus 1); or HEIGHTxWIDTH such as 513x513, for smaller images. '
-    'Weights with '
-    '--align_corners want stride or a fixed size: official MobileNetV2 weights gave mIOU 0.796 on '
-    '8 PASCAL VOC images of '
-    'native size, 0.853 with stride, 0.859 with 513x513.',
+    'the next multiple of the output stride plus 1); or HEIGHTxWIDTH such as 513x513, for smaller '
+    'images. Weights with --align_corners want stride or a fixed size: official MobileNetV2 '
+    'weights gave mIOU 0.796 on 8 PASCAL VOC images of native size, 0.853 with stride, 0.859 with '
+    '513x513.',
   )
   tile_size: int | None = option(
     None,
     'Predict images larger than this in square tiles with this side, for images that do not fit in '
-    'memory; best is '
-    'a multiple of the output stride plus 1.',
+    'memory; best is a multiple of the output stride plus 1.',
     minimum=2,
   )
   tile_overlap: int | None = option(
@@ -87,8 +84,7 @@ class PredictionOptions(CheckedOptions):
     if max(size) > _MAX_PAD_SIZE:
       raise InputError(
         f'--eval_pad={self.eval_pad}: must be at most {_MAX_PAD_SIZE}x{_MAX_PAD_SIZE}; larger '
-        'images need '
-        '--tile_size'
+        'images need --tile_size'
       )
     return size
 
@@ -109,8 +105,7 @@ class PredictionOptions(CheckedOptions):
     if self.tile_size is not None and self.tile_size - self.overlap < model_options.output_stride:
       raise InputError(
         f'--tile_overlap={self.overlap}: must be smaller than --tile_size={self.tile_size} by at '
-        'least '
-        f'--output_stride={model_options.output_stride}'
+        f'least --output_stride={model_options.output_stride}'
       )
 
 
@@ -132,8 +127,7 @@ class EvaluationOptions(CheckedOptions):
   class_names: str | None = option(
     None,
     'Names of the classes: voc, cityscapes, ade20k, or a file with one name a line. Default: those '
-    'saved beside the '
-    'checkpoint, else their numbers.',
+    'saved beside the checkpoint, else their numbers.',
   )
   colormap: str = option(
     'voc',
@@ -183,19 +177,15 @@ class InferenceOptions(CheckedOptions):
   )
   output_type: tuple[str, ...] = option(
     ('color',),
-    'What to write for each image, repeated or comma-separated: color (RGB PNG); ids (grey PNG, '
-    'values = '
-    'classes, 16-bit above 256 classes); palette (a PNG that is both); overlay (colours over the '
-    'image); probabilities '
-    '(npz, float16 [height, width, num_classes]); contact_sheet (pages of image, prediction and '
-    'overlay).',
-    choices=OUTPUT_TYPES,
+    'What to write for each image, repeated or comma-separated: '
+    + '; '.join(f'{name} ({kind.description})' for name, kind in OUTPUT_TYPES.items())
+    + '.',
+    choices=tuple(OUTPUT_TYPES),
   )
   output_suffix: str | None = option(
     None,
     'Names: --output_suffix=_pred writes NAME_pred.png for NAME.jpg. Default: NAME.jpg.png, and '
-    'NAME.jpg_ids.png and '
-    'so on for the other types.',
+    'NAME.jpg_ids.png and so on for the other types.',
   )
   keep_structure: bool = option(
     False, 'Keep the sub-directories of the inputs below --output_path.'

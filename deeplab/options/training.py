@@ -16,14 +16,13 @@ class TrainingOptions(CheckedOptions):
   fine_tune_batch_norm: bool = option(
     True,
     'Normalize with the statistics of the batch and update the stored ones. Set it to False for '
-    'small batches: '
-    'the stored statistics are used, gamma and beta still train.',
+    'small batches: the stored statistics are used, gamma and beta still train.',
   )
   batch_norm_decay: float | None = option(
     None,
     'Decay of the stored batch norm statistics. Default: 0.9997, and 0.997 in the mobilenet_v2 '
-    'backbone. A run of '
-    'fewer than about 10000 steps needs less, such as 0.99, to evaluate sensibly.',
+    'backbone. A run of fewer than about 10000 steps needs less, such as 0.99, to evaluate '
+    'sensibly.',
     above=0.0,
     maximum=1.0,
   )
@@ -62,8 +61,7 @@ class TrainingOptions(CheckedOptions):
   optimizer: str = option(
     'momentum',
     'momentum is TF 1 momentum. adamw takes --weight_decay out of the gradient and shrinks the '
-    'weights by '
-    'rate * weight_decay instead.',
+    'weights by rate * weight_decay instead.',
     choices=('momentum', 'adam', 'adamw'),
   )
   clip_gradient_norm: float | None = option(
@@ -84,16 +82,14 @@ class TrainingOptions(CheckedOptions):
   ema_decay: float | None = option(
     None,
     'Keep an exponential moving average of the weights with this decay, such as 0.999; it is what '
-    'is validated, and '
-    'saved as best.ckpt and model_ema.ckpt.',
+    'is validated, and saved as best.ckpt and model_ema.ckpt.',
     above=0.0,
     maximum=0.999999,
   )
   accumulate_steps: int = option(
     1,
     'Add the gradients of this many batches before each update: the effect of a larger batch in '
-    'the memory of a small '
-    'one.',
+    'the memory of a small one.',
     minimum=1,
   )
   recompute_gradients: bool = option(
@@ -118,8 +114,7 @@ class TrainingOptions(CheckedOptions):
     if self.man_step_lr and self.learning_policy != 'poly':
       raise InputError(
         f'--learning_policy={self.learning_policy}: contradicts --man_step_lr, --boundaries and '
-        '--rates; '
-        'leave one out'
+        '--rates; leave one out'
       )
     if not self.man_step_lr:
       return
@@ -128,8 +123,7 @@ class TrainingOptions(CheckedOptions):
     if len(self.boundaries) != len(self.rates):
       raise InputError(
         f'--boundaries has {len(self.boundaries)} values ({_listed(self.boundaries)}) and --rates '
-        'has '
-        f'{len(self.rates)} values ({_listed(self.rates)}): give as many rates as boundaries'
+        f'has {len(self.rates)} values ({_listed(self.rates)}): give as many rates as boundaries'
       )
     if list(self.boundaries) != sorted(set(self.boundaries)):
       raise InputError(f'--boundaries={_listed(self.boundaries)}: must increase')
@@ -170,8 +164,7 @@ class LossOptions(CheckedOptions):
     if self.loss == 'dice' and self.top_k_percent_pixels < 1.0:
       raise InputError(
         f'--top_k_percent_pixels={self.top_k_percent_pixels}: the Dice loss has no loss per pixel '
-        'to choose '
-        'by; use cross_entropy, focal or cross_entropy_and_dice'
+        'to choose by; use cross_entropy, focal or cross_entropy_and_dice'
       )
     if self.class_weights not in (None, 'auto'):
       self.listed_class_weights()
@@ -187,8 +180,7 @@ class LossOptions(CheckedOptions):
     ):
       raise InputError(
         f'--class_weights={self.class_weights}: must be auto or numbers that are not negative, one '
-        'a class, '
-        'separated by commas'
+        'a class, separated by commas'
       )
     return weights
 
@@ -202,8 +194,7 @@ class RunOptions(CheckedOptions):
   load_ckpt_path: str | None = option(
     None,
     'Checkpoint to start from, classification or segmentation. Model flags that are not given are '
-    'those saved beside it. '
-    'Left out: training starts from scratch.',
+    'those saved beside it. Left out: training starts from scratch.',
   )
   restore_from_seg_model: bool = option(
     False, 'The checkpoint is a segmentation model: every variable of the network must be in it.'
@@ -271,8 +262,7 @@ class ValidationOptions(CheckedOptions):
     if (self.eval_per_steps or self.patience) and not self.eval_filenames:
       raise InputError(
         f'--{"eval_per_steps" if self.eval_per_steps else "patience"}: needs --eval_filenames, the '
-        'records to '
-        'validate on'
+        'records to validate on'
       )
 
 

@@ -1,7 +1,7 @@
 """Image files to predict: which ones are meant, and their pixels.
 
 Inputs are files, directories, globs or a list. Names may hold any byte the file system allows: they
-are Python's surrogate-escaped strings everywhere, and `shown` makes one printable line of them.
+are Python's surrogate-escaped strings everywhere, and `errors.shown` makes one line of them.
 """
 
 import codecs
@@ -14,7 +14,7 @@ import stat
 import numpy as np
 import PIL.Image
 
-from deeplab.errors import InputError
+from deeplab.errors import InputError, shown
 
 # In a directory these are taken and the rest is left alone; a file named by the user is tried
 # whatever its name.
@@ -41,16 +41,6 @@ class InputImage:
   relative_path: str
 
 
-def shown(path):
-  """`path` on one line: control characters such as newlines are escaped, undecodable bytes stay as
-  they are.
-  """
-  return ''.join(
-    character if character >= ' ' and character != '\x7f' else repr(character)[1:-1]
-    for character in path
-  )
-
-
 def listed_images(list_path):
   """The images of a text file with one path a line, relative to the working directory; blank lines
   do not matter.
@@ -69,8 +59,7 @@ def listed_images(list_path):
   if b'\0' in content:
     raise InputError(
       f'--input_file_list={shown(list_path)}: is no text file; write one image path a line, or '
-      'name an image '
-      'with --input'
+      'name an image with --input'
     )
   lines = content.split(b'\n')
   paths = [_listed_path(os.fsdecode(line.rstrip(b'\r'))) for line in lines if line.strip()]
@@ -164,8 +153,7 @@ def read_image(path):
   except Exception as error:  # Decoders raise almost anything on damaged files.
     raise InputError(
       f'{shown(path)}: is a damaged or truncated image ({len(data)} bytes); copy it again, or '
-      'remove it '
-      'from the inputs'
+      'remove it from the inputs'
     ) from error
   return np.ascontiguousarray(_upright(image, orientation))
 

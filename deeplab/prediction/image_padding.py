@@ -31,8 +31,7 @@ def advice(model_options, pad_size):
   if model_options.align_corners and pad_size is None:
     return [
       'the resizes of this network align corners, which costs several points of mIOU at sizes that '
-      'are not a multiple of '
-      f'{model_options.output_stride} plus 1; give --eval_pad=stride'
+      f'are not a multiple of {model_options.output_stride} plus 1; give --eval_pad=stride'
     ]
   return []
 
@@ -58,8 +57,7 @@ def padded_size(height, width, *, pad_size, output_stride):
   if height > pad_size[0] or width > pad_size[1]:
     raise InputError(
       f'height {height}, width {width} is larger than --eval_pad={pad_size[0]}x{pad_size[1]} '
-      '(height x width); '
-      'give a larger size, or --eval_pad=stride'
+      '(height x width); give a larger size, or --eval_pad=stride'
     )
   return pad_size
 

@@ -4,19 +4,11 @@ is read.
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
-from deeplab.errors import InputError
-from deeplab.prediction.image_files import InputImage, shown
-
-# The part of the name that tells the types apart, and the extension. Sheets have many images each
-# and names of their own.
-_ENDINGS = {
-  'color': ('', '.png'),
-  'ids': ('_ids', '.png'),
-  'palette': ('_palette', '.png'),
-  'overlay': ('_overlay', '.png'),
-  'probabilities': ('_probabilities', '.npz'),
-}
+from deeplab.errors import InputError, shown
+from deeplab.prediction import output_types
+from deeplab.prediction.image_files import InputImage
 
 LEGEND_NAME = 'legend.png'
 
@@ -26,15 +18,15 @@ class PlannedPrediction:
   """One image and the files its prediction goes to.
 
   Attributes:
-    image: InputImage.
-    paths: dict of output type -> path; no entry for contact_sheet.
+    image: to predict.
+    paths: output type -> path; types with pages of many images have no entry.
   """
 
   image: InputImage
-  paths: dict
+  paths: dict[str, str]
 
   @property
-  def exists(self):
+  def exists(self) -> bool:
     """Whether all files are there.
 
     They are renamed into place when they are whole, so a file that exists is whole.
@@ -42,35 +34,42 @@ class PlannedPrediction:
     return bool(self.paths) and all(os.path.exists(path) for path in self.paths.values())
 
 
-def plan(images, *, output_path, output_types, suffix=None, keep_structure=False):
+def plan(
+  images: Sequence[InputImage],
+  *,
+  output_path: str,
+  types: Sequence[str],
+  suffix: str | None = None,
+  keep_structure: bool = False,
+) -> list[PlannedPrediction]:
   """Names the files of every image.
 
   Args:
-    images: list of InputImage.
+    images: to predict.
     output_path: directory.
-    output_types: sequence of `options.OUTPUT_TYPES`.
+    types: names of output types.
     suffix: None names NAME.jpg's prediction NAME.jpg.png; otherwise NAME + suffix + .png.
     keep_structure: repeat the inputs' sub-directories below `output_path`.
 
   Returns:
-    list of PlannedPrediction in the order of `images`.
+    one for each image, in their order.
 
   Raises:
     InputError: two images would write one file, or an image would be overwritten.
   """
-  types = [kind for kind in output_types if kind in _ENDINGS]
-  plain_names = suffix is not None and len(types) == 1
+  file_types = output_types.file_types(types)
+  plain_names = suffix is not None and len(file_types) == 1
   planned = []
   for image in images:
-    directory, name = os.path.split(image.relative_path)
-    stem = name if suffix is None else os.path.splitext(name)[0] + suffix
+    directory, file_name = os.path.split(image.relative_path)
+    stem = file_name if suffix is None else os.path.splitext(file_name)[0] + suffix
     base = os.path.join(output_path, directory if keep_structure else '', stem)
     planned.append(
       PlannedPrediction(
         image=image,
         paths={
-          kind: base + ('' if plain_names else _ENDINGS[kind][0]) + _ENDINGS[kind][1]
-          for kind in types
+          name: base + ('' if plain_names else kind.name_part) + kind.extension
+          for name, kind in file_types.items()
         },
       )
     )
@@ -92,7 +91,6 @@ def _check_clashes(planned, output_path, *, keep_structure):
       if os.path.realpath(path) in inputs:
         raise InputError(
           f'the prediction of {shown(one.image.path)} would overwrite the image {shown(path)}; '
-          'choose '
-          'another --output_path or --output_suffix'
+          'choose another --output_path or --output_suffix'
         )
       writer[path] = one.image.path

@@ -2,8 +2,7 @@
 fit in memory.
 
 Tiles are computed row by row, and finished rows of pixels are handed on at once: besides the image
-  itself, memory holds
-the probabilities of one row of tiles, whatever the image's height.
+itself, memory holds the probabilities of one row of tiles, whatever the image's height.
 """
 
 import numpy as np

@@ -1,12 +1,15 @@
 """A network with the weights of a checkpoint, as evaluation and inference need it."""
 
 import dataclasses
+from collections.abc import Collection
 
 from deeplab import checkpoints, saved_options
 from deeplab.class_names import load_class_names
-from deeplab.errors import InputError
+from deeplab.errors import InputError, warn
 from deeplab.model import backbones
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
+from deeplab.options import ModelOptions, PredictionOptions
+from deeplab.prediction import image_padding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,21 +17,27 @@ class TrainedNetwork:
   """What `load` gives.
 
   Attributes:
-    model: DeepLabV3PredictionModel.
-    options: its ModelOptions.
+    model: with the values of the checkpoint.
+    options: the model's.
     prefix: the checkpoint.
-    class_names: a string for each class.
-    notes: lines to print.
+    class_names: one for each class.
+    notes: lines on where it comes from.
   """
 
   model: DeepLabV3PredictionModel
-  options: object
+  options: ModelOptions
   prefix: str
-  class_names: tuple
-  notes: tuple
+  class_names: tuple[str, ...]
+  notes: tuple[str, ...]
+
+  def announce(self, prediction_options: PredictionOptions) -> None:
+    """Prints the notes, and warns where the options do not suit the network."""
+    for note in self.notes:
+      print(note, flush=True)
+    warn(image_padding.advice(self.options, prediction_options.pad_size))
 
 
-def find_checkpoint(ckpt_path):
+def find_checkpoint(ckpt_path: str) -> str:
   """The prefix that --ckpt_path means, as `checkpoints.find`; its InputError names the flag."""
   try:
     return checkpoints.find(ckpt_path)
@@ -39,28 +48,32 @@ def find_checkpoint(ckpt_path):
     raise InputError(f'--ckpt_path={ckpt_path}: {reason}') from error
 
 
-def load(ckpt_path, model_options, *, given, compute_dtype='float32', class_names=None):
+def load(
+  ckpt_path: str,
+  model_options: ModelOptions,
+  *,
+  given: Collection[str],
+  compute_dtype: str = 'float32',
+  class_names: str | None = None,
+) -> TrainedNetwork:
   """Makes the network of a checkpoint and restores all its variables.
 
   Args:
     ckpt_path: checkpoint prefix or directory.
-    model_options: ModelOptions from the flags; what is saved beside the checkpoint wins over their
-      defaults.
-    given: names of the model options that the user gave.
+    model_options: from the flags; what is saved beside the checkpoint wins over their defaults.
+    given: names of the options that the user gave.
     compute_dtype: as in ComputeOptions.
     class_names: a data set's name or a file; None for those saved beside the checkpoint, else
       'class 0' and so on.
-
-  Returns:
-    TrainedNetwork.
 
   Raises:
     InputError: no such checkpoint, another network's, flags that contradict it, or another number
       of names.
   """
   prefix = find_checkpoint(ckpt_path)
-  options, notes = saved_options.resolve(model_options, given, prefix)
-  names, notes_on_names = _class_names(class_names, prefix, options.num_classes)
+  saved = saved_options.read(prefix)
+  options, notes = saved_options.for_prediction(saved, model_options, given)
+  names, notes_on_names = _class_names(class_names, saved, options.num_classes)
   model = DeepLabV3PredictionModel(options, compute_dtype=compute_dtype)
   restore(model, prefix)
   return TrainedNetwork(
@@ -68,7 +81,7 @@ def load(ckpt_path, model_options, *, given, compute_dtype='float32', class_name
   )
 
 
-def restore(model, prefix):
+def restore(model: DeepLabV3PredictionModel, prefix: str) -> None:
   """Gives `model` the values of a checkpoint, which must have all of its variables.
 
   Raises InputError.
@@ -81,16 +94,16 @@ def restore(model, prefix):
   )
 
 
-def _class_names(name_or_path, prefix, num_classes):
+def _class_names(name_or_path, saved, num_classes):
   """(names of the classes, lines to print)."""
   if name_or_path:
     return load_class_names(name_or_path, num_classes), []
-  saved = (saved_options.read(prefix) or {}).get('class_names') or ()
-  if len(saved) == num_classes:
-    return tuple(saved), []
-  names = tuple(f'class {index}' for index in range(num_classes))
-  return names, [
-    f'{saved_options.path_beside(prefix)}: {len(saved)} class names for {num_classes} classes are '
-    'not used; give '
-    '--class_names'
-  ] if saved else []
+  if saved is not None and len(saved.class_names) == num_classes:
+    return saved.class_names, []
+  notes = []
+  if saved is not None and saved.class_names:
+    notes = [
+      f'{saved.path}: {len(saved.class_names)} class names for {num_classes} classes are not used; '
+      'give --class_names'
+    ]
+  return tuple(f'class {index}' for index in range(num_classes)), notes

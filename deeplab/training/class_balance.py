@@ -1,12 +1,46 @@
-"""Class weights from the training records: median frequency balancing."""
+"""Class weights: as the options list them, or from the training records by median frequency
+balancing.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab.data import decoding, input_pipeline, record_files, tfrecord
+from deeplab.errors import InputError
+from deeplab.options import LossOptions
 
 
-def median_frequency_weights(pixels, pixels_of_images):
+def chosen_weights(
+  options: LossOptions, filenames: Sequence[str], *, num_classes: int, ignore_label: int
+) -> tuple[float, ...] | None:
+  """A factor for each class as the options say, or None where they say nothing.
+
+  Args:
+    options: of the loss.
+    filenames: the training records, which are counted for `auto`; then the weights are printed.
+    num_classes, ignore_label: the labels in them.
+
+  Raises:
+    InputError: the options list another number of weights; or see `weights_of_records`.
+  """
+  if options.class_weights is None:
+    return None
+  if options.class_weights == 'auto':
+    weights = weights_of_records(filenames, num_classes=num_classes, ignore_label=ignore_label)
+    print('class weights: ' + ','.join(f'{weight:.4g}' for weight in weights), flush=True)
+    return weights
+  weights = options.listed_class_weights()
+  if len(weights) != num_classes:
+    raise InputError(
+      f'--class_weights has {len(weights)} values and --num_classes is {num_classes}: give one a '
+      'class'
+    )
+  return weights
+
+
+def median_frequency_weights(pixels: np.ndarray, pixels_of_images: np.ndarray) -> np.ndarray:
   """Weights that balance rare and frequent classes (Eigen and Fergus, 2015).
 
   weight = median frequency / frequency, where the frequency of a class is its pixels / all pixels
@@ -32,8 +66,10 @@ def median_frequency_weights(pixels, pixels_of_images):
   return weights
 
 
-def weights_of_records(filenames, *, num_classes, ignore_label):
-  """`median_frequency_weights` of record files, as a tuple of floats. Only labels are decoded.
+def weights_of_records(
+  filenames: Sequence[str], *, num_classes: int, ignore_label: int
+) -> tuple[float, ...]:
+  """`median_frequency_weights` of record files. Only labels are decoded.
 
   Raises:
     InputError: a label is no label; names file and record.

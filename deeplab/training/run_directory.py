@@ -1,20 +1,21 @@
 """The directory of a training run: what it holds, whether a run may start there, and its
 checkpoints.
 
-flags.txt            every flag of the run; `--flagfile=DIR/flags.txt --resume` continues it
-model_options.json   the architecture, for evaluator and inferencer
-model.ckpt-STEP      checkpoints with everything a run needs to go on; model.ckpt is the one at the
-end best.ckpt best.json  the network with the best validation, and its score metrics.jsonl
-what was logged, one JSON object a line events.out.tfevents* the same for TensorBoard
+    flags.txt             every flag; `--flagfile=DIR/flags.txt --resume` continues the run
+    model_options.json    the architecture, for evaluator and inferencer
+    model.ckpt-STEP       checkpoints with everything a run needs to go on
+    model.ckpt            the one at the end
+    best.ckpt, best.json  the network with the best validation, and its score
+    metrics.jsonl         what was logged, one JSON object a line
+    events.out.tfevents*  the same for TensorBoard
 """
 
 import contextlib
-import dataclasses
 import glob
 import json
 import os
 import shutil
-import uuid
+from collections.abc import Collection
 
 try:
   import fcntl
@@ -23,35 +24,17 @@ except ImportError:  # Not on Windows.
 
 import numpy as np
 
-from deeplab import checkpoints, saved_options
+from deeplab import checkpoints, output_places, saved_options
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError
+from deeplab.options import CheckedOptions
+from deeplab.training import run_flags
 
 FLAGS_NAME = 'flags.txt'
 BEST_NAME = 'best.ckpt'
 BEST_SCORE_NAME = 'best.json'
 AVERAGED_NAME = 'model_ema.ckpt'
 METRICS_NAME = 'metrics.jsonl'
-
-# A run may be continued with other values of these,
-_MAY_CHANGE = frozenset(
-  {
-    'log_per_steps',
-    'persist_per_steps',
-    'max_to_keep',
-    'eval_filenames',
-    'eval_per_steps',
-    'patience',
-    'class_names',
-    'num_input_threads',
-    'output_path',
-    'resume',
-    'overwrite',
-  }
-)
-# and without these, which only matter before the first checkpoint.
-_START_FLAGS = frozenset({'load_ckpt_path', 'restore_from_seg_model', 'exclude_scopes'})
-_NOT_OF_THE_RUN = ('resume', 'overwrite')
 
 
 class RunDirectory:
@@ -66,18 +49,9 @@ class RunDirectory:
 
   # === Starting and continuing ===
 
-  def create(self):
+  def create(self) -> None:
     """Makes the directory and checks that it can be written. Raises InputError."""
-    try:
-      os.makedirs(self.path, exist_ok=True)
-      probe = self.file(f'.unfinished-{uuid.uuid4().hex}')
-      with open(probe, 'w', encoding='utf-8'):
-        pass
-      os.remove(probe)
-    except OSError as error:
-      raise InputError(
-        f'--output_path={self.path}: cannot be written ({error.strerror}); choose another'
-      ) from error
+    output_places.make_directory(self.path, flag='output_path')
 
   @contextlib.contextmanager
   def locked(self):
@@ -95,8 +69,7 @@ class RunDirectory:
       os.close(directory)
       raise InputError(
         f'--output_path={self.path}: another process is training there; wait for it, stop it, or '
-        'choose '
-        'another path'
+        'choose another path'
       ) from error
     except OSError:
       pass  # A file system without locks.
@@ -111,8 +84,7 @@ class RunDirectory:
     if found:
       raise InputError(
         f'--output_path={self.path}: holds a run already ({os.path.basename(found[-1])}); give '
-        '--resume to '
-        'continue it, --overwrite to replace it, or another path'
+        '--resume to continue it, --overwrite to replace it, or another path'
       )
 
   def remove_run(self):
@@ -161,8 +133,7 @@ class RunDirectory:
     if not readable and warnings:  # Going on from nothing would write over them.
       raise InputError(
         f'--resume: of {len(warnings)} checkpoints in {self.path} none can be read; {warnings[0]}; '
-        'restore one or '
-        'make it readable, or give --overwrite instead of --resume to begin anew'
+        'restore one or make it readable, or give --overwrite instead of --resume to begin anew'
       )
     if not readable:
       return None, warnings
@@ -190,43 +161,32 @@ class RunDirectory:
 
   # === Flags ===
 
-  def write_flags(self, *options):
+  def write_flags(self, *options: CheckedOptions) -> None:
     """Writes every flag of the run as a flagfile."""
-    self._write_text(FLAGS_NAME, ''.join(line + '\n' for line in flag_lines(*options)))
+    self._write_text(FLAGS_NAME, ''.join(line + '\n' for line in run_flags.lines(*options)))
 
-  def saved_flags(self):
-    """{name: list of values as text} of the run's flagfile, or None where there is none."""
+  def saved_flags(self) -> dict[str, list[str]] | None:
+    """name -> values as text of the run's flagfile, or None where there is none."""
     if not os.path.exists(self.file(FLAGS_NAME)):
       return None
     with open(self.file(FLAGS_NAME), encoding='utf-8') as file:
-      return _by_name(file.read().splitlines())
+      return run_flags.by_name(file.read().splitlines())
 
-  def check_flags(self, *options, given):
+  def check_flags(self, *options: CheckedOptions, given: Collection[str]) -> None:
     """Raises InputError where a flag of a run to be continued differs from what the run was started
     with.
 
     Args:
       *options: the options of the command that continues.
-      given: names of the flags the user gave.
+      given: names of the options that the user gave.
     """
-    saved, now = self.saved_flags(), _by_name(flag_lines(*options))
-    if saved is None:
-      return
-    different = []
-    for name in sorted(set(saved) | set(now)):
-      was, wanted = saved.get(name), now.get(name)
-      if was == wanted or name in _MAY_CHANGE or (name in _START_FLAGS and name not in given):
-        continue
-      if name == 'num_steps' and int(wanted[0]) > int(was[0]):
-        continue
-      different.append(f'--{name}={_shown(wanted)} (the run has {_shown(was)})')
+    saved = self.saved_flags()
+    different = [] if saved is None else run_flags.differences(saved, *options, given=given)
     if different:
       raise InputError(
         f'--resume: {", ".join(different)}: not the flags of the run in {self.path}; continue it '
-        'with '
-        f'--flagfile={self.file(FLAGS_NAME)} --resume, or choose another --output_path. Only a '
-        'larger '
-        '--num_steps and the flags of logging, saving and validation may change'
+        f'with --flagfile={self.file(FLAGS_NAME)} --resume, or choose another --output_path. Only '
+        'a larger --num_steps and the flags of logging, saving and validation may change'
       )
 
   # === Checkpoints ===
@@ -299,31 +259,3 @@ class RunDirectory:
         f'{self.file(name)}: cannot be written ({error.strerror}); free space or choose another '
         '--output_path'
       ) from error
-
-
-def flag_lines(*options):
-  """The lines of a flagfile with every option that has a value; absl reads them back to the same
-  options.
-  """
-  lines = []
-  for each in options:
-    for field in dataclasses.fields(each):
-      value = getattr(each, field.name)
-      if value is None or field.name in _NOT_OF_THE_RUN:
-        continue
-      for element in value if isinstance(value, tuple) else (value,):
-        lines.append(f'--{field.name}={element}')
-  return lines
-
-
-def _by_name(lines):
-  values = {}
-  for line in lines:
-    name, separator, value = line.strip().removeprefix('--').partition('=')
-    if separator:
-      values.setdefault(name, []).append(value)
-  return values
-
-
-def _shown(values):
-  return 'none' if values is None else ','.join(values)

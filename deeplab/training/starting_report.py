@@ -73,16 +73,14 @@ def warnings(model_options, input_options, training_options, *, from_scratch):
   if training_options.fine_tune_batch_norm and input_options.batch_size < _SMALL_BATCH:
     lines.append(
       f'--batch_size={input_options.batch_size} is small for live batch norm: statistics of few '
-      'images are poor; '
-      f'use at least {_SMALL_BATCH}, or --nofine_tune_batch_norm with a checkpoint'
+      f'images are poor; use at least {_SMALL_BATCH}, or --nofine_tune_batch_norm with a checkpoint'
     )
   if training_options.fine_tune_batch_norm:
     lines += _statistics_warning(model_options, training_options)
   elif from_scratch:
     lines.append(
       '--nofine_tune_batch_norm without --load_ckpt_path: the stored statistics are those of no '
-      'data; the network '
-      'is not normalized'
+      'data; the network is not normalized'
     )
   if model_options.num_classes == 1:
     lines.append(
@@ -94,15 +92,13 @@ def warnings(model_options, input_options, training_options, *, from_scratch):
     if size <= 2 * stride:
       lines.append(
         f'--{name}={size} is tiny: at --output_stride={stride} the network sees '
-        f'{-(-size // stride)} features '
-        'across, too few for statistics and for context'
+        f'{-(-size // stride)} features across, too few for statistics and for context'
       )
     if size % stride != 1:
       nearest = max(1, round((size - 1) / stride)) * stride + 1
       lines.append(
         f'--{name}={size} is not a multiple of --output_stride={stride} plus 1, so features and '
-        'pixels do not line '
-        f'up; {nearest} is'
+        f'pixels do not line up; {nearest} is'
       )
   lines += _normalization_warnings(model_options, input_options, from_scratch=from_scratch)
   if model_options.atrous_rates:
@@ -110,9 +106,9 @@ def warnings(model_options, input_options, training_options, *, from_scratch):
     for stride, rates in usual.items():
       if stride != model_options.output_stride and model_options.atrous_rates == rates:
         lines.append(
-          f'--atrous_rates={_list(rates)} are those of stride {stride}; at --output_stride='
-          f'{model_options.output_stride} {_list(usual[model_options.output_stride])} see the same '
-          'context'
+          f'--atrous_rates={_list(rates)} are those of stride {stride}; at '
+          f'--output_stride={model_options.output_stride} '
+          f'{_list(usual[model_options.output_stride])} see the same context'
         )
   if (
     training_options.optimizer != 'momentum'
@@ -120,8 +116,7 @@ def warnings(model_options, input_options, training_options, *, from_scratch):
   ):
     lines.append(
       '--last_layer_gradient_multiplier does next to nothing with '
-      f'--optimizer={training_options.optimizer}, which '
-      'divides by the size of the gradient'
+      f'--optimizer={training_options.optimizer}, which divides by the size of the gradient'
     )
   return lines
 
@@ -134,10 +129,8 @@ def _statistics_warning(model_options, training_options):
     return []
   return [
     f'--num_steps={training_options.num_steps} is short for a batch norm decay of {decay}: '
-    f'{left:.0%} of the stored '
-    'statistics will be what they were at the start, and evaluation uses those; give '
-    '--batch_norm_decay='
-    f'{_suggested_decay(training_options.num_steps)}'
+    f'{left:.0%} of the stored statistics will be what they were at the start, and evaluation uses '
+    f'those; give --batch_norm_decay={_suggested_decay(training_options.num_steps)}'
   ]
 
 
@@ -155,8 +148,7 @@ def _normalization_warnings(model_options, input_options, *, from_scratch):
     usual = 'zero_mean_unit_range' if wants_unit_range else 'subtract_imagenet_mean'
     lines.append(
       f'--preprocess_images_option={option}: published {variant} weights expect {usual}; keep it '
-      'only if the '
-      'checkpoint was trained so'
+      'only if the checkpoint was trained so'
     )
   if (
     input_options.pad_imagenet_mean != (option != 'zero_mean_unit_range')
@@ -164,8 +156,7 @@ def _normalization_warnings(model_options, input_options, *, from_scratch):
   ):
     lines.append(
       '--pad_imagenet_mean with --preprocess_images_option=zero_mean_unit_range: padding is not 0 '
-      'after '
-      'normalization; leave it out'
+      'after normalization; leave it out'
     )
   return lines
 

@@ -76,7 +76,7 @@ class TrainingLog:
     self._losses.append(result.total_loss)
     for name, value in result.parts.items():
       self._parts.setdefault(name, []).append(value)
-    if not result.gave_up:
+    if not result.overflowed:
       self._norms.append(result.gradient_norm)
     self._num_images += num_images
     self._waited += waited
@@ -84,8 +84,7 @@ class TrainingLog:
     if self._bar is not None:
       self._bar.set_postfix_str(
         f'loss {result.total_loss:.4f}, rate {learning_rate:.2e}, {self._num_images / seconds:.1f} '
-        'images/s, '
-        f'waiting for input {self._waited / seconds:.0%}',
+        f'images/s, waiting for input {self._waited / seconds:.0%}',
         refresh=False,
       )
       self._bar.update()
@@ -114,8 +113,7 @@ class TrainingLog:
     summary = result.summary
     self.line(
       f'validation at step {step}: mIOU {summary.mean_iou:.4f}, loss {result.loss:.4f}, '
-      f'{result.num_images} images; '
-      f'best {best["mean_iou"]:.4f} at step {best["step"]}'
+      f'{result.num_images} images; best {best["mean_iou"]:.4f} at step {best["step"]}'
     )
     names = class_names or tuple(str(index) for index in range(len(summary.iou)))
     self.line(

@@ -2,72 +2,58 @@
 strategy.
 """
 
-import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab import losses, optimizer
 from deeplab.errors import InputError
+from deeplab.options import TrainingOptions
+from deeplab.training import label_facts
+from deeplab.training.accumulators import Accumulators
+from deeplab.training.loss_scale import LossScale
+from deeplab.training.step_result import StepResult
+
+if TYPE_CHECKING:
+  from deeplab.model.prediction_model import DeepLabV3PredictionModel
 
 _NUM_SHOWN = 3  # Images of a batch whose predictions come along for the picture panel.
-_FIRST_LOSS_SCALE = 2.0**15
-_STEPS_TO_RAISE_SCALE = 2000
-
-
-@dataclasses.dataclass(frozen=True)
-class StepResult:
-  """What one update did, numbers only; they are means over the whole batch, on all replicas and
-  micro-batches.
-
-  A log keeps hundreds of these, so nothing here may hold on to images, labels or logits.
-
-  Attributes:
-    total_loss: loss with the L2 term, float.
-    parts: dict of the loss's parts, with 'l2'.
-    gradient_norm: norm over all gradients together, before multipliers and clipping.
-    label_range: (smallest, largest) label that is not ignored, ints, or None where all are.
-    wrong_labels: number of pixels whose label is neither below num_classes nor ignored.
-    gave_up: the float16 gradient overflowed: nothing was updated, and the loss scale was halved.
-  """
-
-  total_loss: float
-  parts: dict
-  gradient_norm: float
-  label_range: tuple | None
-  wrong_labels: int
-  gave_up: bool
 
 
 class TrainingStep:
   """Updates a model by batches.
 
   Attributes:
-    slots: dict checkpoint name -> tf.Variable, all state beside the model's variables.
-    average: the optimizer.MovingAverage of the weights, or None.
+    slots: checkpoint name -> tf.Variable, all state beside the model's variables.
+    average: moving average of the weights, or None.
   """
 
   def __init__(
-    self, model, options, *, loss, strategy, seed=0, jit_compile=False, scale_loss=False
+    self,
+    model: 'DeepLabV3PredictionModel',
+    options: TrainingOptions,
+    *,
+    loss: losses.SegmentationLoss,
+    strategy: tf.distribute.Strategy,
+    seed: int = 0,
+    jit_compile: bool = False,
+    scale_loss: bool = False,
   ):
     """Makes the optimizer's variables and traces nothing yet.
 
     Args:
-      model: DeepLabV3PredictionModel, made in the scope of `strategy`.
-      options: TrainingOptions.
-      loss: losses.SegmentationLoss.
-      strategy: tf.distribute.Strategy.
+      model: made in the scope of `strategy`.
+      options: optimizer and what goes with it.
+      loss: what is minimized.
+      strategy: on one device or several.
       seed: of dropout, which is a function of seed, step and replica.
       jit_compile: compile forward and backward pass with XLA.
       scale_loss: dynamic loss scaling, for float16.
     """
-    self._model, self._options, self._loss, self._strategy, self._seed = (
-      model,
-      options,
-      loss,
-      strategy,
-      seed,
-    )
+    self._model, self._options, self._loss = model, options, loss
+    self._strategy, self._seed = strategy, seed
     trainable = model.trainable
     if options.backbone_learning_rate_multiplier == 0.0:
       trainable = {
@@ -84,28 +70,28 @@ class TrainingStep:
         if options.ema_decay is not None
         else None
       )
-      self._loss_scale = tf.Variable(_FIRST_LOSS_SCALE, trainable=False) if scale_loss else None
-      self._steps_at_scale = tf.Variable(0, trainable=False) if scale_loss else None
-      self._accumulators = self._make_accumulators() if options.accumulate_steps > 1 else None
+      self._loss_scale = LossScale() if scale_loss else None
+      self._accumulators = None
+      if options.accumulate_steps > 1:
+        self._accumulators = Accumulators(trainable, self._part_names())
     self.slots = {**self._optimizer.slots, **(self.average.slots if self.average else {})}
-    if scale_loss:
-      self.slots.update(loss_scale=self._loss_scale, loss_scale_steps=self._steps_at_scale)
+    if self._loss_scale is not None:
+      self.slots.update(self._loss_scale.slots)
     if jit_compile:
       self._gradients = tf.function(self._gradients, autograph=False, jit_compile=True)
     self._names = None
     self._last_batch = None
 
-  def __call__(self, batches, *, learning_rate, step):
+  def __call__(self, batches: Sequence[dict], *, learning_rate: float, step: int) -> StepResult:
     """Makes one update.
 
     Args:
-      batches: list of accumulate_steps dicts with images float32 [B, h, w, 3] and labels int32 [B,
-        h, w].
-      learning_rate: float.
+      batches: accumulate_steps dicts with images float32 [B, h, w, 3] and labels int32 [B, h, w].
+      learning_rate: of this update.
       step: number of updates made so far.
 
-    Returns:
-      StepResult.
+    Raises:
+      InputError: the batch does not divide among the devices.
     """
     self._last_batch = None  # Before anything is allocated for this update.
     images = [self._split(batch['images']) for batch in batches]
@@ -123,7 +109,7 @@ class TrainingStep:
     self._last_batch = images[-1], labels[-1], logits
     return self._result(vector.numpy())
 
-  def pictures(self):
+  def pictures(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A few images of the last update's (last) batch, for people.
 
     Returns:
@@ -148,7 +134,7 @@ class TrainingStep:
       gradient_norm=values['gradient_norm'],
       label_range=(smallest, largest) if smallest <= largest else None,
       wrong_labels=int(values['wrong_labels']),
-      gave_up=self._loss_scale is not None and not np.isfinite(values['gradient_norm']),
+      overflowed=self._loss_scale is not None and not np.isfinite(values['gradient_norm']),
     )
 
   # === Distribution of a batch ===
@@ -185,9 +171,7 @@ class TrainingStep:
       counts = context.all_reduce('SUM', self._loss.counts(labels))
       seed = self._dropout_seed(context, step, tf.constant(0, tf.int64))
       gradients, sums, logits = self._gradients(images, labels, counts, seed, step)
-      return self._apply(
-        context, gradients, sums, _label_facts(labels, self._loss, self._model), rate
-      ), logits
+      return self._apply(context, gradients, sums, self._label_facts(labels), rate), logits
 
     vector, logits = self._strategy.run(on_replica, args=(images, labels))
     return self._after_update(self._local(vector), step), self._local(logits)
@@ -213,16 +197,7 @@ class TrainingStep:
       gradients, sums, logits = self._gradients(
         images, labels, counts, self._dropout_seed(context, step, micro), step
       )
-      facts = _label_facts(labels, self._loss, self._model)
-      for name, value in {**gradients, **sums}.items():
-        self._accumulators[name].assign_add(value)
-      for name, value in facts.items():
-        combine = {
-          'smallest_label': tf.minimum,
-          'largest_label': tf.maximum,
-          'wrong_labels': tf.add,
-        }[name]
-        self._accumulators[name].assign(combine(self._accumulators[name], value))
+      self._accumulators.add(gradients, sums, self._label_facts(labels))
       return logits
 
     return self._local(self._strategy.run(on_replica, args=(images, labels)))
@@ -230,39 +205,21 @@ class TrainingStep:
   @tf.function(autograph=False)
   def _finish(self, rate, step):
     def on_replica():
-      read = {name: tf.identity(variable) for name, variable in self._accumulators.items()}
-      with tf.control_dependencies(list(read.values())):
-        for name, variable in self._accumulators.items():
-          variable.assign(tf.fill(variable.shape, tf.cast(_START.get(name, 0.0), variable.dtype)))
-      gradients = {name: read[name] for name in self._trainable}
-      sums = {name: read[name] for name in self._part_names()}
-      facts = {name: read[name] for name in _START}
-      return self._apply(tf.distribute.get_replica_context(), gradients, sums, facts, rate)
+      return self._apply(tf.distribute.get_replica_context(), *self._accumulators.take(), rate)
 
     return self._after_update(self._local(self._strategy.run(on_replica)), step)
-
-  def _make_accumulators(self):
-    """Sums over micro-batches, kept by each replica for itself; zero between updates, so no part of
-    a checkpoint.
-    """
-    starts = {name: tf.zeros(variable.shape) for name, variable in self._trainable.items()}
-    starts.update(
-      {name: tf.constant(_START.get(name, 0.0)) for name in (*self._part_names(), *_START)}
-    )
-    return {
-      name: tf.Variable(
-        start,
-        trainable=False,
-        synchronization=tf.VariableSynchronization.ON_READ,
-        aggregation=tf.VariableAggregation.SUM,
-      )
-      for name, start in starts.items()
-    }
 
   # === What both share ===
 
   def _part_names(self):
     return (*self._loss.parts, 'l2')
+
+  def _label_facts(self, labels):
+    return label_facts.of(
+      labels,
+      num_classes=self._model.options.num_classes,
+      ignore_label=self._loss.ignore_label,
+    )
 
   def _dropout_seed(self, context, step, micro):
     replicas = self._strategy.num_replicas_in_sync
@@ -294,12 +251,12 @@ class TrainingStep:
       l2 = self._model.l2_loss() / shares
       minimized = tf.add_n([*sums.values(), l2] if self._decay_in_loss else list(sums.values()))
       if self._loss_scale is not None:
-        minimized *= self._loss_scale
+        minimized *= self._loss_scale.value
     gradients = tape.gradient(
       minimized, list(self._trainable.values()), unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
     if self._loss_scale is not None:
-      gradients = [gradient / self._loss_scale for gradient in gradients]
+      gradients = [gradient / self._loss_scale.value for gradient in gradients]
     return dict(zip(self._trainable, gradients)), {**sums, 'l2': l2}, logits[:_NUM_SHOWN]
 
   def _apply(self, context, gradients, sums, facts, rate):
@@ -332,25 +289,5 @@ class TrainingStep:
       if self.average is not None:
         self.average.update(step)
       if self._loss_scale is not None:
-        finite = tf.math.is_finite(vector[self._names.index('gradient_norm')])
-        steps = tf.where(finite, self._steps_at_scale + 1, 0)
-        raised = tf.where(steps >= _STEPS_TO_RAISE_SCALE, self._loss_scale * 2.0, self._loss_scale)
-        self._loss_scale.assign(tf.where(finite, raised, self._loss_scale / 2.0))
-        self._steps_at_scale.assign(tf.where(steps >= _STEPS_TO_RAISE_SCALE, 0, steps))
+        self._loss_scale.update(tf.math.is_finite(vector[self._names.index('gradient_norm')]))
       return tf.identity(vector)
-
-
-# What the label facts start from before any pixel is seen. Labels are below 65536, exact in
-# float32.
-_START = {'smallest_label': 65536.0, 'largest_label': -1.0, 'wrong_labels': 0.0}
-
-
-def _label_facts(labels, loss, model):
-  """float32 scalars of `_START`'s names for int32 labels [B, h, w]."""
-  counted = tf.not_equal(labels, loss.ignore_label)
-  wrong = tf.logical_and(counted, tf.logical_or(labels < 0, labels >= model.options.num_classes))
-  return {
-    'smallest_label': tf.cast(tf.reduce_min(tf.where(counted, labels, 65536)), tf.float32),
-    'largest_label': tf.cast(tf.reduce_max(tf.where(counted, labels, -1)), tf.float32),
-    'wrong_labels': tf.reduce_sum(tf.cast(wrong, tf.float32)),
-  }

@@ -5,9 +5,9 @@ import contextlib
 import tensorflow as tf
 
 from deeplab.data import input_pipeline
-from deeplab.data.bad_records import DEFAULT_MAX_IMAGE_PIXELS
 from deeplab.errors import InputError
 from deeplab.evaluator import DeepLabV3Evaluator
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
 _NUM_SHOWN = 4
 
@@ -69,7 +69,7 @@ class Validation:
       line['step'] != step for line in self._log.validations
     )
 
-  def give_up(self):
+  def is_out_of_patience(self):
     """Whether `patience` validations in a row have not raised the best mIOU."""
     if not self._options.patience or self.best is None:
       return False
@@ -98,8 +98,8 @@ class Validation:
       except tf.errors.ResourceExhaustedError as error:
         raise InputError(
           f'out of memory in the validation at step {step}: {self._options.eval_filenames[0]} and '
-          'others hold '
-          'images that are too large to be predicted as a whole; leave them out of --eval_filenames'
+          'others hold images that are too large to be predicted as a whole; leave them out of '
+          '--eval_filenames'
         ) from error
       mean_iou = result.summary.mean_iou
       if self.best is None or mean_iou > self.best['mean_iou']:

@@ -5,13 +5,18 @@ import concurrent.futures
 import dataclasses
 import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from deeplab.errors import InputError
-from deeplab.prediction.image_files import read_image, shown
+from deeplab.errors import InputError, shown
+from deeplab.inferencer import DeepLabV3Inferencer
+from deeplab.prediction.contact_sheets import ContactSheets
+from deeplab.prediction.image_files import read_image
+from deeplab.prediction.prediction_files import PredictionWriter
+from deeplab.prediction.prediction_paths import PlannedPrediction
 from deeplab.prediction.same_size_batches import same_size_batches
 
 _READERS = 3
@@ -22,13 +27,13 @@ _LOOK_AHEAD = 6
 
 @dataclasses.dataclass(frozen=True)
 class _Decoded:
-  planned: object
+  planned: PlannedPrediction
   image: np.ndarray
   batch_key: tuple
 
 
 @dataclasses.dataclass
-class RunSummary:
+class PredictionSummary:
   """What became of the images.
 
   Attributes:
@@ -45,39 +50,41 @@ class RunSummary:
   seconds: float = 0.0
 
 
-class PredictionRun:
+class PredictionPipeline:
   """Predicts planned images batch by batch, with decoding ahead and writing behind in threads."""
 
-  def __init__(self, inferencer, writer, *, batch_size=1, sheets=None, look_ahead=None):
+  def __init__(
+    self,
+    inferencer: DeepLabV3Inferencer,
+    writer: PredictionWriter,
+    *,
+    batch_size: int = 1,
+    pages: Sequence[ContactSheets] = (),
+    look_ahead: int | None = None,
+  ):
     """Prepares it.
 
     Args:
-      inferencer: DeepLabV3Inferencer.
-      writer: PredictionWriter.
+      inferencer: what predicts.
+      writer: of the files that each image has.
       batch_size: the most images in a batch.
-      sheets: ContactSheets or None.
+      pages: what writes pages of many images.
       look_ahead: the most images decoded but not yet computed, and computed but not yet written;
         None for a default.
     """
     self._inferencer = inferencer
     self._writer = writer
     self._batch_size = batch_size
-    self._sheets = sheets
+    self._pages = pages
     self._look_ahead = look_ahead or _LOOK_AHEAD
-    self._summary = RunSummary()
+    self._summary = PredictionSummary()
     self._start = None
     self._progress = None
 
-  def run(self, planned):
+  def run(self, planned: Sequence[PlannedPrediction]) -> PredictionSummary:
     """Predicts the images and prints a line for every file written.
 
     A bad image is named on standard error and counted; the others go on.
-
-    Args:
-      planned: list of PlannedPrediction.
-
-    Returns:
-      RunSummary.
 
     Raises:
       InputError: a file cannot be written. Nothing half-written remains.
@@ -109,16 +116,14 @@ class PredictionRun:
               ),
             )
           )
-          if self._sheets is not None:
-            self._say_written(
-              self._sheets.add(decoded.planned.image.relative_path, decoded.image, labels)
-            )
+          for pages in self._pages:
+            self._say_written(pages.add(decoded.planned.image.relative_path, decoded.image, labels))
         while unwritten and (unwritten[0][1].done() or len(unwritten) > self._look_ahead):
           self._finish(*unwritten.popleft())
       while unwritten:
         self._finish(*unwritten.popleft())
-      if self._sheets is not None:
-        self._say_written(self._sheets.finish())
+      for pages in self._pages:
+        self._say_written(pages.finish())
     finally:
       # After an error or an interrupt nothing waiting is begun; files being written are finished or
       # removed.
@@ -139,8 +144,7 @@ class PredictionRun:
         height, width = one.image.shape[:2]
         self._leave_out(
           f'{shown(one.planned.image.path)}: out of memory for height {height}, width {width}; '
-          'give --tile_size, a '
-          'smaller --batch_size or smaller --eval_scales'
+          'give --tile_size, a smaller --batch_size or smaller --eval_scales'
         )
       return []
 

@@ -12,7 +12,8 @@ from deeplab.errors import InputError
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.options import PredictionOptions
 from deeplab.prediction import image_files, prediction_files, prediction_paths
-from deeplab.prediction.prediction_run import PredictionRun
+from deeplab.prediction.contact_sheets import ContactSheets
+from deeplab.prediction.prediction_pipeline import PredictionPipeline
 
 
 @pytest.fixture
@@ -26,14 +27,14 @@ def photos(tmp_path):
   return directory
 
 
-def _run(photos, output_path, *, types=('ids',), batch_size=1, sheets=None, **options):
+def _run(photos, output_path, *, types=('ids',), batch_size=1, pages=(), **options):
   images, _ = image_files.find_images([str(photos)])
-  planned = prediction_paths.plan(images, output_path=str(output_path), output_types=types)
+  planned = prediction_paths.plan(images, output_path=str(output_path), types=types)
   predictor = DeepLabV3Inferencer(
     PixelModel(), options=PredictionOptions(batch_size=batch_size, **options)
   )
   writer = prediction_files.PredictionWriter(color_map=pascal_voc_color_map(), num_classes=3)
-  return PredictionRun(predictor, writer, batch_size=batch_size, sheets=sheets).run(planned)
+  return PredictionPipeline(predictor, writer, batch_size=batch_size, pages=pages).run(planned)
 
 
 @pytest.mark.parametrize('batch_size', [1, 2, 4])
@@ -114,7 +115,7 @@ def test_a_full_disk_ends_the_run(photos, tmp_path, monkeypatch):
 def test_contact_sheet_alone(photos, tmp_path, capsys):
   out = tmp_path / 'out'
   out.mkdir()
-  sheets = prediction_files.ContactSheets(str(out), color_map=pascal_voc_color_map())
-  assert _run(photos, out, types=('contact_sheet',), sheets=sheets).num_predicted == 9
+  sheets = ContactSheets(str(out), color_map=pascal_voc_color_map())
+  assert _run(photos, out, types=('contact_sheet',), pages=[sheets]).num_predicted == 9
   assert os.listdir(out) == ['contact_sheet-001.png']
   assert capsys.readouterr().out == f'Prediction written to {out}/contact_sheet-001.png\n'

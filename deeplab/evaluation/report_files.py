@@ -1,0 +1,163 @@
+"""The report of an evaluation as a directory of files."""
+
+import csv
+import dataclasses
+import json
+import math
+import os
+
+import numpy as np
+from PIL import Image
+
+from deeplab import pictures
+from deeplab.atomic_files import replacing
+from deeplab.evaluation import confusion_picture, evaluation_report, report_page
+from deeplab.evaluation.evaluation_report import Report
+from deeplab.evaluation.worst_images import WorstImages
+
+_WRONG = (214, 39, 40)
+_IGNORED = (158, 202, 225)
+
+
+def write(
+  directory: str,
+  report: Report,
+  worst_images: WorstImages,
+  color_map: np.ndarray,
+  *,
+  ignore_label: int,
+) -> None:
+  """Writes report.html, report.json, per_class.csv, per_image.csv, confusion.csv, confusion.png and
+  pictures/.
+
+  Args:
+    directory: made if it is missing.
+    report: what was found.
+    worst_images: that have seen all images.
+    color_map: uint8 [num_colors, 3] with a colour for every class.
+    ignore_label: label value that did not count.
+
+  Raises:
+    OSError: a file cannot be written. Each file is whole or as it was; report.html comes last.
+  """
+  os.makedirs(os.path.join(directory, 'pictures'), exist_ok=True)
+  confusion = report.result.confusion
+  _write_csv(
+    os.path.join(directory, 'per_class.csv'),
+    [list(report.rows[0])] + [[_blank_nan(value) for value in row.values()] for row in report.rows],
+  )
+  _write_csv(
+    os.path.join(directory, 'confusion.csv'),
+    [['truth \\ prediction', *report.class_names]]
+    + [[name, *row] for name, row in zip(report.class_names, confusion.tolist())],
+  )
+  fields = ['name', 'mean_iou', 'pixel_accuracy', 'cross_entropy']
+  _write_csv(
+    os.path.join(directory, 'per_image.csv'),
+    [fields]
+    + [[_blank_nan(getattr(score, field)) for field in fields] for score in worst_images.scores],
+  )
+  _write_picture(
+    os.path.join(directory, 'confusion.png'), confusion_picture.draw(confusion, report.class_names)
+  )
+  worst = [
+    _write_worst(directory, rank, each, color_map, ignore_label=ignore_label)
+    for rank, each in enumerate(worst_images.worst, start=1)
+  ]
+  _write_text(
+    os.path.join(directory, 'report.json'), json.dumps(_as_json(report, worst), indent=2) + '\n'
+  )
+  _write_text(
+    os.path.join(directory, 'report.html'), report_page.html_page(report, worst, color_map)
+  )
+
+
+def error_map(
+  image: np.ndarray, label: np.ndarray, prediction: np.ndarray, *, ignore_label: int
+) -> np.ndarray:
+  """Red where the prediction is wrong, light blue where it does not count, the image in faint grey
+  elsewhere.
+
+  Args:
+    image: uint8 [H, W, 3].
+    label, prediction: integer [H, W].
+    ignore_label: label value that does not count.
+
+  Returns:
+    uint8 [H, W, 3].
+  """
+  grey = 128 + image.mean(axis=-1, keepdims=True) / 2
+  picture = np.repeat(grey, 3, axis=-1).astype(np.uint8)
+  picture[label != prediction] = _WRONG
+  picture[label == ignore_label] = _IGNORED
+  return picture
+
+
+def _write_worst(directory, rank, shown, color_map, *, ignore_label):
+  """Writes the four pictures of one image; returns a dict of its scores and their paths."""
+  # White is spared for what is ignored; black is a class in most maps.
+  label = np.where(shown.label == ignore_label, len(color_map), shown.label)
+  truth_color_map = np.concatenate([color_map, [[255, 255, 255]]])
+  drawn = {
+    'image': shown.image,
+    'truth': pictures.overlay(shown.image, label, truth_color_map, alpha=0.75),
+    'prediction': pictures.overlay(shown.image, shown.prediction, color_map, alpha=0.75),
+    'errors': error_map(shown.image, shown.label, shown.prediction, ignore_label=ignore_label),
+  }
+  paths = {}
+  for kind, pixels in drawn.items():
+    # Numbered, because record names may hold anything.
+    paths[kind] = f'pictures/worst-{rank:03d}-{kind}.png'
+    _write_picture(os.path.join(directory, paths[kind]), Image.fromarray(pixels))
+  return {**dataclasses.asdict(shown.score), 'pictures': paths}
+
+
+def _as_json(report, worst):
+  return _without_nan(
+    {
+      'checkpoint': report.checkpoint,
+      'global_step': report.global_step,
+      **report.totals,
+      'absent_class_policy': evaluation_report.ABSENT_CLASS_POLICY,
+      'classes': report.rows,
+      'confusion': report.result.confusion.tolist(),
+      'worst_images': worst,
+      'settings': report.settings,
+    }
+  )
+
+
+def _without_nan(value):
+  """JSON has no NaN: it becomes null. Bytes of names that are no text become question marks."""
+  if isinstance(value, dict):
+    return {key: _without_nan(each) for key, each in value.items()}
+  if isinstance(value, (list, tuple)):
+    return [_without_nan(each) for each in value]
+  if isinstance(value, str):
+    return value.encode('utf-8', 'replace').decode('utf-8')
+  return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _blank_nan(value):
+  return '' if isinstance(value, float) and math.isnan(value) else value
+
+
+def _write_csv(path, rows):
+  with (
+    replacing(path) as temporary,
+    open(temporary, 'w', encoding='utf-8', errors='replace', newline='') as file,
+  ):
+    csv.writer(file).writerows(rows)
+
+
+def _write_text(path, text):
+  with (
+    replacing(path) as temporary,
+    open(temporary, 'w', encoding='utf-8', errors='replace') as file,
+  ):
+    file.write(text)
+
+
+def _write_picture(path, picture):
+  with replacing(path) as temporary:
+    picture.save(temporary, format='PNG')

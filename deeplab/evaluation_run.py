@@ -1,0 +1,195 @@
+"""An evaluation, from options to results on stdout and a report: what run_evaluator.py does."""
+
+import os
+import sys
+import time
+from collections.abc import Collection
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from deeplab import checkpoints, color_map, devices, output_places
+from deeplab.data import input_pipeline
+from deeplab.errors import InputError, warn
+from deeplab.evaluation import evaluation_report, measures, report_files
+from deeplab.evaluation.checkpoint_sequence import checkpoint_sequence
+from deeplab.evaluation.evaluation_report import Report
+from deeplab.evaluation.worst_images import WorstImages
+from deeplab.evaluator import DeepLabV3Evaluator
+from deeplab.options import ComputeOptions, EvaluationOptions, ModelOptions, PredictionOptions
+from deeplab.prediction import trained_network
+from deeplab.prediction.trained_network import TrainedNetwork
+
+
+def run(
+  model_options: ModelOptions,
+  prediction_options: PredictionOptions,
+  evaluation_options: EvaluationOptions,
+  compute_options: ComputeOptions,
+  *,
+  given: Collection[str] = (),
+) -> list[Report]:
+  """Evaluates one checkpoint or several, prints the results and writes the reports asked for.
+
+  Args:
+    given: names of the options that the user gave; the other model options are those saved beside
+      the checkpoint.
+
+  Returns:
+    a report for each checkpoint, in the order in which they were evaluated.
+
+  Raises:
+    InputError: the options do not fit each other, the checkpoint or the records, or a report cannot
+      be written.
+  """
+  colors = color_map.load_color_map(evaluation_options.colormap, flag='colormap')
+  devices.prepare(compute_options)
+  strategy = devices.make_strategy()
+  several = _several(evaluation_options)
+  network, reports = None, []
+  for prefix in checkpoint_sequence(
+    evaluation_options.ckpt_path,
+    all_checkpoints=evaluation_options.all_checkpoints,
+    watch=evaluation_options.watch,
+    timeout=evaluation_options.watch_timeout,
+    say=lambda line: print(line, flush=True),
+  ):
+    if network is None:
+      with strategy.scope():
+        network = trained_network.load(
+          prefix,
+          model_options,
+          given=given,
+          compute_dtype=compute_options.compute_dtype,
+          class_names=evaluation_options.class_names,
+        )
+      network.announce(prediction_options)
+      evaluation = _Evaluation(
+        network, strategy, prediction_options, evaluation_options, compute_options, colors
+      )
+    else:
+      trained_network.restore(network.model, prefix)
+    if several:
+      print(f'\n{prefix}', flush=True)
+    reports.append(evaluation.run(prefix, directory=_report_directory(evaluation_options, prefix)))
+  if not reports:
+    raise InputError(f'--ckpt_path={evaluation_options.ckpt_path}: no checkpoint appeared')
+  if several:
+    print('', *evaluation_report.comparison_lines(reports), sep='\n', flush=True)
+  return reports
+
+
+def _several(options):
+  """Whether more than one checkpoint may be evaluated."""
+  return options.all_checkpoints or options.watch
+
+
+def _report_directory(options, prefix):
+  """Where the report of a checkpoint goes, or None; each of several has a directory of its own."""
+  if options.report_path and _several(options):
+    return os.path.join(options.report_path, os.path.basename(prefix))
+  return options.report_path
+
+
+class _Evaluation:
+  """One network and one set of records, evaluated with the weights of one checkpoint after the
+  other.
+  """
+
+  def __init__(
+    self,
+    network: TrainedNetwork,
+    strategy: tf.distribute.Strategy,
+    prediction_options: PredictionOptions,
+    evaluation_options: EvaluationOptions,
+    compute_options: ComputeOptions,
+    colors: np.ndarray,
+  ):
+    num_classes = network.options.num_classes
+    if evaluation_options.report_path:
+      if len(colors) < num_classes:
+        raise InputError(
+          f'--colormap={evaluation_options.colormap}: {len(colors)} colours for {num_classes} '
+          'classes; choose another or add lines to it'
+        )
+      output_places.make_directory(evaluation_options.report_path, flag='report_path')
+    self._network = network
+    self._options = evaluation_options
+    self._colors = colors
+    self._settings = {
+      'filenames': list(evaluation_options.filenames),
+      **vars(prediction_options),
+      **vars(compute_options),
+      **vars(network.options),
+    }
+    self._labels = {'num_classes': num_classes, 'ignore_label': evaluation_options.ignore_label}
+    self._evaluator = DeepLabV3Evaluator(
+      network.model,
+      options=prediction_options,
+      strategy=strategy,
+      jit_compile=compute_options.jit_compile,
+      frozen=not _several(evaluation_options) and strategy.num_replicas_in_sync == 1,
+      **self._labels,
+    )
+    self._dataset = input_pipeline.evaluation_examples(evaluation_options.filenames, **self._labels)
+
+  def run(self, prefix: str, *, directory: str | None) -> Report:
+    """Evaluates the present weights, which are those of checkpoint `prefix`; prints the results and
+    writes the report to `directory`, unless that is None.
+    """
+    ignore_label = self._options.ignore_label
+    # Now: a training may remove the checkpoint while it is evaluated.
+    global_step = checkpoints.Reader(prefix).global_step
+    worst = WorstImages(self._options.num_worst_images) if directory else None
+    measured = measures.chosen(self._options, **self._labels)
+    start = time.monotonic()
+    result = self._evaluate([*measured, *([worst] if worst else [])])
+    seconds = time.monotonic() - start
+    if not result.confusion.any():
+      raise InputError(
+        f'no pixel counts in {result.num_images} records: every label is '
+        f'--ignore_label={ignore_label}; check --filenames, or convert the data again '
+        '(--label_offset, --label_colormap)'
+      )
+    report = Report(
+      result=result,
+      class_names=self._network.class_names,
+      checkpoint=prefix,
+      global_step=global_step,
+      measures=measured,
+      settings=self._settings,
+    )
+    print(*evaluation_report.score_lines(result), sep='\n', flush=True)
+    print(*evaluation_report.table_lines(report), sep='\n', flush=True)
+    print(f'{result.num_images / seconds:.2f} images/s', flush=True)
+    warn(evaluation_report.warnings(report))
+    if directory:
+      with output_places.explaining(directory, flag='report_path'):
+        report_files.write(directory, report, worst, self._colors, ignore_label=ignore_label)
+      print(f'Report written to {os.path.join(directory, "report.html")}', flush=True)
+    return report
+
+  def _evaluate(self, onlookers):
+    """The evaluator.EvaluationResult, after each of `onlookers` has seen every image; a bad record
+    is an InputError that names it.
+    """
+    progress = tqdm(
+      total=int(self._dataset.cardinality()),
+      unit='image',
+      disable=not sys.stderr.isatty(),
+      leave=False,
+    )
+
+    def on_image(evaluated):
+      for onlooker in onlookers:
+        onlooker.add(evaluated)
+      progress.update()
+
+    try:
+      with progress:
+        return self._evaluator.evaluate(self._dataset, on_image=on_image)
+    except tf.errors.OpError as error:
+      raise input_pipeline.explain_failure(
+        error, self._options.filenames, **self._labels
+      ) from error

@@ -1,0 +1,68 @@
+"""Weights that are not of an official DeepLab this toolkit has: the names of their variables tell
+what they are, so that the error can.
+"""
+
+import re
+from collections.abc import Mapping
+
+from deeplab.errors import InputError
+from deeplab.official.official_names import LAST_WEIGHTS
+
+_DETECTOR_SCOPES = {
+  'FeatureExtractor',
+  'BoxPredictor',
+  'FirstStageFeatureExtractor',
+  'SecondStageBoxPredictor',
+}
+_ABSENT_BACKBONES = (
+  r'xception|MobilenetV3|pnasnet|nas_|mobilenet_v3|hnasnet|resnet_v1_(?!50$|101$)\d+'
+)
+
+
+def refuse(shapes: Mapping[str, list[int]], name: str) -> None:
+  """Raises InputError, which says what they are, where weights are not of an official DeepLab with
+  a backbone that this toolkit has.
+
+  Args:
+    shapes: of the variables, by name.
+    name: of the weights, for messages.
+  """
+  scopes = {each.split('/')[0] for each in shapes}
+  if any(each.endswith('.ATTRIBUTES/VARIABLE_VALUE') for each in shapes):
+    raise InputError(
+      f'{name}: is an object-based checkpoint of TensorFlow 2, not one of the official DeepLab'
+    )
+  if scopes & _DETECTOR_SCOPES:
+    raise InputError(
+      f'{name}: is an object detector, not DeepLab; give a segmentation model of the DeepLab model '
+      'zoo'
+    )
+  absent = next((scope for scope in sorted(scopes) if re.match(_ABSENT_BACKBONES, scope)), None)
+  if absent:
+    raise InputError(
+      f'{name}: its backbone is {absent}, which this toolkit does not have; it imports '
+      'mobilenet_v2, resnet_v1_50 and resnet_v1_101'
+    )
+  beta = next((scope for scope in sorted(scopes) if f'{scope}/conv1_1/weights' in shapes), None)
+  if beta:
+    raise InputError(
+      f'{name}: its backbone is the beta variant of {beta} (a root of three 3x3 convolutions), '
+      'which this toolkit does not have; it imports mobilenet_v2, resnet_v1_50 and resnet_v1_101'
+    )
+  backbones = sorted(scope for scope in scopes if re.match(r'MobilenetV2$|resnet_v[12]_', scope))
+  if not backbones:
+    shown = ', '.join(sorted(scopes)[:6]) or 'none'
+    raise InputError(
+      f'{name}: is not an official DeepLab model: no backbone among its scopes ({shown}); expected '
+      'MobilenetV2, resnet_v1_50 or resnet_v1_101'
+    )
+  if LAST_WEIGHTS not in shapes:
+    raise InputError(
+      f'{name}: has a backbone ({backbones[0]}) but no {LAST_WEIGHTS}: a classification model; '
+      'train from it with run_trainer.py --load_ckpt_path'
+    )
+  if backbones[0].startswith('resnet_v2'):
+    raise InputError(
+      f'{name}: its backbone is {backbones[0]}, which the official DeepLab does not have; a '
+      'checkpoint of this toolkit or of the 2019 program needs no import'
+    )

@@ -1,0 +1,79 @@
+"""The flags of a run as its flagfile holds them, and whether a run may go on with others."""
+
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping
+
+from deeplab.options import CheckedOptions
+
+# A run may be continued with other values of these,
+_MAY_CHANGE = frozenset(
+  {
+    'log_per_steps',
+    'persist_per_steps',
+    'max_to_keep',
+    'eval_filenames',
+    'eval_per_steps',
+    'patience',
+    'class_names',
+    'num_input_threads',
+    'output_path',
+    'resume',
+    'overwrite',
+  }
+)
+# and without these, which only matter before the first checkpoint.
+_START_FLAGS = frozenset({'load_ckpt_path', 'restore_from_seg_model', 'exclude_scopes'})
+_NOT_OF_THE_RUN = ('resume', 'overwrite')
+
+
+def lines(*options: CheckedOptions) -> list[str]:
+  """The lines of a flagfile with every option that has a value; absl reads them back to the same
+  options.
+  """
+  made = []
+  for each in options:
+    for field in dataclasses.fields(each):
+      value = getattr(each, field.name)
+      if value is None or field.name in _NOT_OF_THE_RUN:
+        continue
+      for element in value if isinstance(value, tuple) else (value,):
+        made.append(f'--{field.name}={element}')
+  return made
+
+
+def by_name(flagfile_lines: Iterable[str]) -> dict[str, list[str]]:
+  """name -> values as text, of the lines of a flagfile."""
+  values = {}
+  for line in flagfile_lines:
+    name, separator, value = line.strip().removeprefix('--').partition('=')
+    if separator:
+      values.setdefault(name, []).append(value)
+  return values
+
+
+def differences(
+  saved: Mapping[str, list[str]], *options: CheckedOptions, given: Collection[str]
+) -> list[str]:
+  """Which flags a run cannot go on with.
+
+  Args:
+    saved: the run's flags, see `by_name`.
+    *options: of the command that continues it.
+    given: names of the options that the user gave.
+
+  Returns:
+    a phrase for each flag, with both values.
+  """
+  now, different = by_name(lines(*options)), []
+  for name in sorted(set(saved) | set(now)):
+    was, wanted = saved.get(name), now.get(name)
+    if was == wanted or name in _MAY_CHANGE or (name in _START_FLAGS and name not in given):
+      continue
+    if name == 'num_steps' and int(wanted[0]) > int(was[0]):
+      continue
+    different.append(f'--{name}={_shown(wanted)} (the run has {_shown(was)})')
+  return different
+
+
+def _shown(values):
+  return 'none' if values is None else ','.join(values)

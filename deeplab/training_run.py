@@ -1,0 +1,296 @@
+"""A training run, from options to the last checkpoint: what run_trainer.py does."""
+
+import dataclasses
+import itertools
+import shlex
+from collections.abc import Collection, Iterator
+
+import tensorflow as tf
+
+from deeplab import checkpoints, devices, losses, quiet_start, saved_options
+from deeplab.data import input_pipeline, record_files
+from deeplab.errors import InputError, warn
+from deeplab.model.prediction_model import DeepLabV3PredictionModel
+from deeplab.options import (
+  ComputeOptions,
+  LossOptions,
+  ModelOptions,
+  RunOptions,
+  TrainingInputOptions,
+  TrainingOptions,
+  ValidationOptions,
+)
+from deeplab.trainer import MEMORY_REMEDIES, DeepLabV3Trainer
+from deeplab.training import class_balance, run_start, starting_report
+from deeplab.training.run_directory import BEST_NAME, FLAGS_NAME, METRICS_NAME, RunDirectory
+from deeplab.training.run_start import AllOptions, RunStart
+from deeplab.training.stop_signals import StopSignals
+from deeplab.training.training_log import TrainingLog
+from deeplab.training.validation import Validation
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingResult:
+  """How a run ended.
+
+  Attributes:
+    outcome: as `DeepLabV3Trainer.train` returns it, or 'nothing to do' where the run was finished
+      before.
+    global_step: updates made, those before it was continued included.
+    checkpoint: prefix of the newest checkpoint, or None where a signal came before the first.
+    best_checkpoint: prefix of the network with the best validation so far, or None.
+    best_mean_iou: its mIOU, or None.
+  """
+
+  outcome: str
+  global_step: int
+  checkpoint: str | None
+  best_checkpoint: str | None = None
+  best_mean_iou: float | None = None
+
+
+def run(
+  model_options: ModelOptions,
+  compute_options: ComputeOptions,
+  input_options: TrainingInputOptions,
+  training_options: TrainingOptions,
+  loss_options: LossOptions,
+  validation_options: ValidationOptions,
+  run_options: RunOptions,
+  *,
+  given: Collection[str] = (),
+) -> TrainingResult:
+  """Trains as the options say, and prints how it goes.
+
+  Args:
+    given: names of the options that the user gave; the others give way to what is saved beside the
+      checkpoint that the run starts from, or with the run that goes on.
+
+  Raises:
+    InputError: the options do not fit each other, the data or what is in the output directory; or
+      see `DeepLabV3Trainer.train`.
+  """
+  if validation_options.eval_filenames and validation_options.eval_per_steps is None:
+    validation_options = validation_options.replace(eval_per_steps=run_options.persist_per_steps)
+  directory = RunDirectory(run_options.output_path)
+  options = AllOptions(
+    model=model_options,
+    compute=compute_options,
+    input=input_options,
+    training=training_options,
+    loss=loss_options,
+    validation=validation_options,
+    run=run_options,
+  )
+  start = run_start.find(directory, options, given=given)
+  num_steps = training_options.num_steps
+  if start.newest and start.step >= num_steps and directory.is_finished(start.step):
+    _say(f'nothing to do: step {start.step} >= num_steps {num_steps} in {directory.path}')
+    return _result('nothing to do', start.step, directory, best=directory.best_score())
+  class_names = start.class_names()
+  files, eval_files = _find_records(start.options)
+  directory.create()
+  with directory.locked():
+    return _train(directory, start, class_names=class_names, files=files, eval_files=eval_files)
+
+
+def _train(directory, start, *, class_names, files, eval_files):
+  """Builds the parts, trains, and says how it ended; see `run`."""
+  options = start.options
+  strategy = _prepare_tensorflow(start, files=files, eval_files=eval_files)
+  model, trainer = _build(options, strategy=strategy)
+  _warn(start, eval_files)
+  # The first batch comes before the old run goes: most of what can be wrong with the data shows by
+  # then.
+  batches = _first_drawn(_batches(start))
+  run_start.restore(start, trainer, model, directory)
+  directory.remove_unfinished()
+  directory.write_flags(*options.groups())
+  saved_options.write(
+    directory.path, options.model, step=trainer.global_step, class_names=class_names
+  )
+  with (
+    StopSignals() as stop,
+    TrainingLog(
+      directory.path,
+      metrics_name=METRICS_NAME,
+      log_per_steps=options.run.log_per_steps,
+      num_steps=options.training.num_steps,
+      start_step=trainer.global_step,
+    ) as log,
+  ):
+    validation = None
+    if eval_files:
+      validation = Validation(
+        model,
+        directory,
+        log,
+        options=options.validation,
+        ignore_label=options.input.ignore_label,
+        average=trainer.average,
+        class_names=class_names,
+        strategy=strategy,
+        max_image_pixels=options.input.max_image_pixels,
+      )
+    outcome = trainer.train(
+      batches,
+      run=directory,
+      log=log,
+      run_options=options.run,
+      stop=stop,
+      validation=validation,
+      class_names=class_names,
+    )
+  best = validation.best if validation is not None else None
+  result = _result(outcome, trainer.global_step, directory, best=best)
+  _say(_last_line(result, directory, best=best, signal=stop.requested))
+  return result
+
+
+def _prepare_tensorflow(start, *, files, eval_files):
+  """Sets seed, determinism and devices, and prints what the run begins with; returns the
+  tf.distribute.Strategy.
+  """
+  options = start.options
+  quiet_start.hide_advice()
+  # Never 0 (also modulo 2 ** 31 - 1): with that, tf.data's shuffle takes no seed that is a tensor,
+  # as the input pipeline's is.
+  tf.random.set_seed(options.input.seed % (2**31 - 2) + 1)
+  if options.training.deterministic:
+    tf.config.experimental.enable_op_determinism()
+  gpus = devices.prepare(options.compute)
+  strategy = devices.make_strategy()
+  _say(starting_report.device_line(strategy, gpus))
+  _say(starting_report.data_line('training data', files))
+  if eval_files:
+    _say(starting_report.data_line('validation data', eval_files))
+  _say(starting_report.changed_flags_line(*options.groups()))
+  for note in start.notes:
+    _say(note)
+  return strategy
+
+
+def _build(options, *, strategy):
+  """(DeepLabV3PredictionModel, DeepLabV3Trainer), with initial values."""
+  ignore_label = options.input.ignore_label
+  class_weights = class_balance.chosen_weights(
+    options.loss,
+    options.input.filenames,
+    num_classes=options.model.num_classes,
+    ignore_label=ignore_label,
+  )
+  loss = losses.SegmentationLoss(options.loss, ignore_label, class_weights)
+  with strategy.scope():
+    model = DeepLabV3PredictionModel(
+      options.model,
+      batch_norm_decay=options.training.batch_norm_decay,
+      compute_dtype=options.compute.compute_dtype,
+      recompute_gradients=options.training.recompute_gradients,
+    )
+  _say(starting_report.parameter_line(model))
+  trainer = DeepLabV3Trainer(
+    model,
+    options.training,
+    loss=loss,
+    strategy=strategy,
+    seed=options.input.seed,
+    jit_compile=options.compute.jit_compile,
+    scale_loss=options.compute.compute_dtype == 'float16',
+  )
+  return model, trainer
+
+
+def _warn(start: RunStart, eval_files: list) -> None:
+  options = start.options
+  warn(
+    starting_report.warnings(
+      options.model,
+      options.input,
+      options.training,
+      from_scratch=not options.run.load_ckpt_path,
+    )
+  )
+  if eval_files and options.validation.eval_per_steps > options.training.num_steps:
+    warn(
+      [
+        f'--eval_per_steps={options.validation.eval_per_steps} is more than '
+        f'--num_steps={options.training.num_steps}: nothing is validated'
+      ]
+    )
+
+
+def _find_records(options):
+  """(training files, validation files) as lists of RecordFile; raises InputError for what cannot be
+  read.
+  """
+  files = record_files.index_files(
+    record_files.expand_filenames(options.input.filenames),
+    allow_problems=options.input.skip_bad_records,
+  )
+  eval_files = []
+  if options.validation.eval_filenames:
+    eval_files = record_files.index_files(
+      record_files.expand_filenames(options.validation.eval_filenames)
+    )
+  return files, eval_files
+
+
+def _batches(start: RunStart) -> Iterator[dict]:
+  """The batches after the updates made before; a bad record is an InputError that names it."""
+  options = start.options
+  num_classes = options.model.num_classes
+  batches = input_pipeline.training_batches(
+    options.input,
+    num_classes=num_classes,
+    start_step=start.step * options.training.accumulate_steps,
+  )
+  try:
+    yield from batches
+  except tf.errors.ResourceExhaustedError as error:
+    raise InputError(f'out of memory while the batches were made: {MEMORY_REMEDIES}') from error
+  except tf.errors.OpError as error:
+    raise input_pipeline.explain_failure(
+      error,
+      options.input.filenames,
+      num_classes=num_classes,
+      ignore_label=options.input.ignore_label,
+      max_image_pixels=options.input.max_image_pixels,
+    ) from error
+
+
+def _first_drawn(batches):
+  """The same batches, the first of them drawn already."""
+  return itertools.chain([next(batches)], batches)
+
+
+def _result(outcome, global_step, directory, *, best):
+  """The TrainingResult; `best` as `Validation.best`."""
+  written = directory.checkpoints_of_run()
+  return TrainingResult(
+    outcome=outcome,
+    global_step=global_step,
+    checkpoint=written[-1] if written else None,
+    best_checkpoint=directory.file(BEST_NAME) if best else None,
+    best_mean_iou=best['mean_iou'] if best else None,
+  )
+
+
+def _last_line(result, directory, *, best, signal):
+  if result.outcome == 'stopped':
+    flagfile = shlex.quote(directory.file(FLAGS_NAME))
+    return (
+      f'stopped by {signal} at step {result.global_step}; continue with: run_trainer.py '
+      f'--flagfile={flagfile} --resume'
+    )
+  shown = ''
+  if best:
+    shown = f'; best mIOU {best["mean_iou"]:.4f} at step {best["step"]}: {result.best_checkpoint}'
+  reason = ''
+  if result.outcome == 'out of patience':
+    reason = ' early: the mIOU has not risen for --patience validations'
+  final = directory.file(checkpoints.FINAL_NAME)
+  return f'finished{reason} at step {result.global_step}: {final}{shown}'
+
+
+def _say(line):
+  print(line, flush=True)
