@@ -62,6 +62,7 @@ def run(
           model_options,
           given=given,
           compute_dtype=compute_options.compute_dtype,
+          operations=compute_options.operations,
           class_names=evaluation_options.class_names,
         )
       network.announce(prediction_options)
@@ -129,7 +130,7 @@ class _Evaluation:
       options=prediction_options,
       strategy=strategy,
       jit_compile=compute_options.jit_compile,
-      frozen=not _several(evaluation_options) and strategy.num_replicas_in_sync == 1,
+      constant_weights=not _several(evaluation_options) and strategy.num_replicas_in_sync == 1,
       **self._labels,
     )
     self._dataset = input_pipeline.evaluation_examples(evaluation_options.filenames, **self._labels)

@@ -53,6 +53,7 @@ def run(
     model_options,
     given=given,
     compute_dtype=compute_options.compute_dtype,
+    operations=compute_options.operations,
     class_names=inference_options.class_names,
   )
   network.announce(prediction_options)

@@ -6,7 +6,8 @@ Slots are ordinary variables in a dictionary keyed by their name in checkpoints,
 
 import tensorflow as tf
 
-BACKBONE_SCOPES = ('resnet_v', 'MobilenetV2/')
+from deeplab.model.backbones import is_of_backbone
+
 LAST_LAYER_SCOPE = 'logits/semantic/'
 
 _ADAM_BETA1, _ADAM_BETA2, _ADAM_EPSILON = 0.9, 0.999, 1e-8
@@ -76,9 +77,7 @@ class _Optimizer:
     )
 
   def _rate_multiplier(self, name):
-    return (
-      self._options.backbone_learning_rate_multiplier if name.startswith(BACKBONE_SCOPES) else 1.0
-    )
+    return self._options.backbone_learning_rate_multiplier if is_of_backbone(name) else 1.0
 
   def _update_all(self, strategy, names, gradients, learning_rate, finite):
     raise NotImplementedError

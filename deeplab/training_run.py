@@ -186,6 +186,7 @@ def _build(options, *, strategy):
       batch_norm_decay=options.training.batch_norm_decay,
       compute_dtype=options.compute.compute_dtype,
       recompute_gradients=options.training.recompute_gradients,
+      operations=options.compute.operations,
     )
   _say(starting_report.parameter_line(model))
   trainer = DeepLabV3Trainer(

@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from deeplab import flags, output_places, quiet_start
 from deeplab.class_names import load_class_names
 from deeplab.errors import warn
+from deeplab.model.backbones import BACKBONES
 from deeplab.options import ImportOptions
 
 # What the user may say about the network.
@@ -71,7 +72,7 @@ def report(recognized):
   """Prints what was recognized and what became of every variable."""
   network = recognized.options
   parts = [network.model_variant]
-  if network.model_variant == 'mobilenet_v2':
+  if 'depth_multiplier' in BACKBONES[network.model_variant].own_options:
     parts.append(f'depth multiplier {network.depth_multiplier}')
   parts += [f'{network.num_classes} classes', f'output stride {network.output_stride}']
   if network.atrous_rates:

@@ -8,6 +8,7 @@ import record_makers
 import tensorflow as tf
 from PIL import Image
 
+from deeplab import pixel_means
 from deeplab.data import augmentation
 from deeplab.options import TrainingInputOptions
 
@@ -111,7 +112,7 @@ def test_window_equals_scaling_the_whole_image(scale, row, column):
 
 
 @pytest.mark.parametrize(
-  'pad_imagenet_mean, value', [(False, [127.5] * 3), (True, augmentation.RGB_MEAN)]
+  'pad_imagenet_mean, value', [(False, [127.5] * 3), (True, pixel_means.IMAGENET)]
 )
 @pytest.mark.parametrize('horizontal_flip, left', [(0.9, 9), (0.1, 10)])
 def test_small_image_is_padded_in_the_centre(pad_imagenet_mean, value, horizontal_flip, left):

@@ -15,10 +15,8 @@ import typing
 
 import tensorflow as tf
 
+from deeplab import pixel_means
 from deeplab.data import decoding
-
-RGB_MEAN = (122.67891434, 116.66876762, 104.00698793)
-MEAN_GREY = 127.5
 
 # The columns of a row of random numbers.
 SCALE, ROW, COLUMN, HORIZONTAL_FLIP, VERTICAL_FLIP, ANGLE, BRIGHTNESS, CONTRAST, SATURATION = range(
@@ -120,7 +118,7 @@ def augment(encoded_image, label, draws, options):
     angle = (2 * draws[ANGLE] - 1) * math.radians(options.max_rotation_degrees)
     cut_size = _size_to_rotate(crop_size, angle)
   window = choose_window(tf.shape(label), draws, options, crop_size=cut_size)
-  pad_value = tf.constant(RGB_MEAN if options.pad_imagenet_mean else (MEAN_GREY,) * 3)
+  pad_value = tf.constant(pixel_means.IMAGENET if options.pad_imagenet_mean else pixel_means.GREY)
   # Padding with zeros around the difference to the pad value allows another value for each channel.
   difference = options.pad_imagenet_mean or angle is not None
   image = _cut_image(encoded_image, window, draws, options, shift=pad_value if difference else None)
@@ -149,7 +147,7 @@ def _cut_image(encoded_image, window, draws, options, *, shift):
   # TensorFlow 1's resize_images, as in the reference: source = target * (source size / target
   # size), no half pixels.
   image = tf.raw_ops.ResizeBilinear(images=image[tf.newaxis], size=window.scaled_size)[0]
-  return _pad(image, window, value=MEAN_GREY if shift is None else 0.0)
+  return _pad(image, window, value=pixel_means.GREY[0] if shift is None else 0.0)
 
 
 def _cut_label(label, window, *, ignore_label):

@@ -6,6 +6,7 @@ head on any backbone.
 
 import tensorflow as tf
 
+from deeplab.model.backbones import HEAD_BATCH_NORM_DECAY, HEAD_BATCH_NORM_EPSILON
 from deeplab.model.layers import (
   batch_norm,
   concat_conv2d,
@@ -14,10 +15,6 @@ from deeplab.model.layers import (
   normalization,
 )
 from deeplab.model.slim_bridge import slim
-
-# ASPP, decoder and logits, on every backbone.
-HEAD_BATCH_NORM_DECAY = 0.9997
-HEAD_BATCH_NORM_EPSILON = 1e-5
 
 _CONVOLUTIONS = [conv2d, concat_conv2d, depthwise_conv2d]
 

@@ -7,6 +7,10 @@ network file in this directory and one record here.
 import dataclasses
 import types
 
+# Batch norm of ASPP, decoder and logits, on every backbone.
+HEAD_BATCH_NORM_DECAY = 0.9997
+HEAD_BATCH_NORM_EPSILON = 1e-5
+
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
@@ -53,8 +57,8 @@ def _resnet(version: int, num_layers: int) -> Backbone:
     classifier_scopes=('logits',),
     preprocess_images_option='subtract_imagenet_mean' if version == 1 else 'zero_mean_unit_range',
     official_preprocess_images_option='subtract_official_mean' if version == 1 else None,
-    batch_norm_decay=0.9997,
-    batch_norm_epsilon=1e-5,
+    batch_norm_decay=HEAD_BATCH_NORM_DECAY,
+    batch_norm_epsilon=HEAD_BATCH_NORM_EPSILON,
     settings=types.MappingProxyType({'version': version, 'num_layers': num_layers}),
     own_options=('multi_grid',),
   )
@@ -91,3 +95,8 @@ def variants_with(option: str) -> tuple[str, ...]:
 def variant_of_scope(scope: str) -> str | None:
   """The model variant whose variables are in that scope, or None."""
   return next((name for name, each in BACKBONES.items() if each.scope == scope), None)
+
+
+def is_of_backbone(variable_name: str) -> bool:
+  """Whether a variable of that name belongs to a backbone, not to what is above it."""
+  return variant_of_scope(variable_name.split('/')[0]) is not None

@@ -2,10 +2,7 @@
 
 import tensorflow as tf
 
-# Channel means of ImageNet, RGB: the 2019 program's, and those of the official resnet_v1_50 and
-# resnet_v1_101.
-IMAGENET_MEAN = (122.67891434, 116.66876762, 104.00698793)
-OFFICIAL_MEAN = (123.15, 115.90, 103.06)
+from deeplab import pixel_means
 
 
 def normalize(images, option):
@@ -21,6 +18,4 @@ def normalize(images, option):
   images = tf.cast(images, tf.float32)
   if option == 'zero_mean_unit_range':
     return images * 2.0 / 255.0 - 1.0
-  return images - tf.constant(
-    {'subtract_imagenet_mean': IMAGENET_MEAN, 'subtract_official_mean': OFFICIAL_MEAN}[option]
-  )
+  return images - tf.constant(pixel_means.OF_OPTION[option])

@@ -8,8 +8,8 @@ import re
 
 import numpy as np
 
+from deeplab import pixel_means
 from deeplab.errors import InputError
-from deeplab.model.normalization import IMAGENET_MEAN, OFFICIAL_MEAN
 from deeplab.official.graph_definitions import CONVOLUTIONS, PASS_THROUGH, data_inputs
 from deeplab.official.official_names import root_convolution
 
@@ -128,10 +128,8 @@ def _normalization_named(scale, offset):
   """The preprocess_images_option that maps x to scale * x + offset, or None."""
   if np.allclose(scale, 2 / 255, rtol=1e-4) and np.allclose(offset, -1.0, atol=1e-4):
     return 'zero_mean_unit_range'
-  for option, mean in (
-    ('subtract_imagenet_mean', IMAGENET_MEAN),
-    ('subtract_official_mean', OFFICIAL_MEAN),
-  ):
+  for option in ('subtract_imagenet_mean', 'subtract_official_mean'):
+    mean = pixel_means.OF_OPTION[option]
     if np.allclose(scale, 1.0) and np.allclose(offset, np.negative(mean), atol=1e-3):
       return option
   return None

@@ -8,25 +8,27 @@ import re
 
 from deeplab import checkpoints
 from deeplab.errors import InputError
+from deeplab.model.backbones import BACKBONES, variant_of_scope
 from deeplab.model.mobilenet_v2 import ROOT_DEPTH, scaled_depth
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.official import official_names, other_networks
 from deeplab.official.graph_facts import Facts
 from deeplab.official.official_names import CONCAT_WEIGHTS, IMAGE_POOLING, LAST_WEIGHTS
-from deeplab.options import DEPTH_MULTIPLIERS, ModelOptions
+from deeplab.options import DEPTH_MULTIPLIERS, USUAL_RATES, ModelOptions
 
-# The official defaults: rates in features of that stride, so that the context is the same at each.
+# The official default.
 OFFICIAL_STRIDE = 16
-OFFICIAL_RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
 # The official networks this toolkit has, and their normalization.
 PREPROCESSING = {
-  'mobilenet_v2': 'zero_mean_unit_range',
-  'resnet_v1_50': 'subtract_official_mean',
-  'resnet_v1_101': 'subtract_official_mean',
+  name: backbone.official_preprocess_images_option
+  for name, backbone in BACKBONES.items()
+  if backbone.official_preprocess_images_option
 }
 _HEAD_SCOPES = r'(aspp\d+(_depthwise|_pointwise)?|image_pooling|concat_projection|decoder|logits)/'
 # What a classification network has after the features that DeepLab reads.
-_CLASSIFIER = r'MobilenetV2/(Conv_1|Logits|Predictions)/|resnet_v1_\d+/logits/'
+_CLASSIFIER = '|'.join(
+  f'{backbone.scope}/({"|".join(backbone.classifier_scopes)})/' for backbone in BACKBONES.values()
+)
 _QUANTIZATION = r'.*_quant/'
 
 
@@ -108,8 +110,8 @@ def _from_names_and_shapes(shapes, name):
       f'{name}: has no {what}: an architecture that this toolkit does not have, or a damaged model'
     )
   scope = root.split('/')[0]
-  found['model_variant'] = 'mobilenet_v2' if scope == 'MobilenetV2' else scope
-  if found['model_variant'] == 'mobilenet_v2':
+  found['model_variant'] = variant_of_scope(scope)
+  if 'depth_multiplier' in BACKBONES[found['model_variant']].own_options:
     found['depth_multiplier'] = _depth_multiplier(shapes[root + '/weights'][-1], name)
   plain = {each for each in shapes if re.fullmatch(r'aspp[1-9]\d*/weights', each)}
   separable = {
@@ -166,7 +168,7 @@ def _choose_rest(found, facts, given, name):
       chosen[option] = read
     else:
       chosen[option] = default
-      if default != () or found['model_variant'] != 'mobilenet_v2':
+      if default != () or 'multi_grid' in BACKBONES[found['model_variant']].own_options:
         assumed.append(f'{option}={_shown(default)}')
   chosen['atrous_rates'], rates_assumed = _choose_rates(
     found['num_rates'], chosen['output_stride'], facts, given, name
@@ -194,7 +196,7 @@ def _choose_rates(number, stride, facts, given, name):
       f'{name}: has {number} atrous branches, whose rates are not in a checkpoint; give them with '
       '--atrous_rates, such as 6,12 for two'
     )
-  return (OFFICIAL_RATES[stride] if number else ()), bool(number)
+  return (USUAL_RATES[stride] if number else ()), bool(number)
 
 
 def _account(shapes, options, name):

@@ -11,6 +11,7 @@ import re
 import numpy as np
 
 from deeplab.model.aspp import DEPTH
+from deeplab.model.backbones import BACKBONES, HEAD_BATCH_NORM_EPSILON, variant_of_scope
 
 LAST_WEIGHTS = 'logits/semantic/weights'
 CONCAT_WEIGHTS = 'concat_projection/weights'
@@ -77,12 +78,11 @@ def is_optimizer_state(name):
 
 def batch_norm_epsilon(scope):
   """The epsilon of the batch norm in a scope, which is part of what the stored variance means."""
-  return 1e-3 if scope.startswith('MobilenetV2/') else 1e-5
+  variant = variant_of_scope(scope.split('/')[0])
+  return BACKBONES[variant].batch_norm_epsilon if variant else HEAD_BATCH_NORM_EPSILON
 
 
 def root_convolution(scopes):
   """The one of `scopes` that is the backbone's first convolution, or None."""
-  return next(
-    (scope for scope in scopes if re.fullmatch(r'MobilenetV2/Conv|resnet_v1_\d+/conv1', scope)),
-    None,
-  )
+  roots = {f'{backbone.scope}/{backbone.root}' for backbone in BACKBONES.values()}
+  return next((scope for scope in scopes if scope in roots), None)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from deeplab.errors import InputError
+from deeplab.model.backbones import BACKBONES, variant_of_scope
 from deeplab.official.official_names import LAST_WEIGHTS
 
 _DETECTOR_SCOPES = {
@@ -14,9 +15,12 @@ _DETECTOR_SCOPES = {
   'FirstStageFeatureExtractor',
   'SecondStageBoxPredictor',
 }
-_ABSENT_BACKBONES = (
-  r'xception|MobilenetV3|pnasnet|nas_|mobilenet_v3|hnasnet|resnet_v1_(?!50$|101$)\d+'
-)
+_ABSENT_BACKBONES = r'xception|MobilenetV3|pnasnet|nas_|mobilenet_v3|hnasnet|resnet_v1_\d+'
+_IMPORTED = {
+  name: backbone
+  for name, backbone in BACKBONES.items()
+  if backbone.official_preprocess_images_option
+}
 
 
 def refuse(shapes: Mapping[str, list[int]], name: str) -> None:
@@ -37,31 +41,32 @@ def refuse(shapes: Mapping[str, list[int]], name: str) -> None:
       f'{name}: is an object detector, not DeepLab; give a segmentation model of the DeepLab model '
       'zoo'
     )
-  absent = next((scope for scope in sorted(scopes) if re.match(_ABSENT_BACKBONES, scope)), None)
+  foreign = sorted(scope for scope in scopes if variant_of_scope(scope) is None)
+  absent = next((scope for scope in foreign if re.match(_ABSENT_BACKBONES, scope)), None)
   if absent:
     raise InputError(
       f'{name}: its backbone is {absent}, which this toolkit does not have; it imports '
-      'mobilenet_v2, resnet_v1_50 and resnet_v1_101'
+      f'{", ".join(_IMPORTED)}'
     )
   beta = next((scope for scope in sorted(scopes) if f'{scope}/conv1_1/weights' in shapes), None)
   if beta:
     raise InputError(
       f'{name}: its backbone is the beta variant of {beta} (a root of three 3x3 convolutions), '
-      'which this toolkit does not have; it imports mobilenet_v2, resnet_v1_50 and resnet_v1_101'
+      f'which this toolkit does not have; it imports {", ".join(_IMPORTED)}'
     )
-  backbones = sorted(scope for scope in scopes if re.match(r'MobilenetV2$|resnet_v[12]_', scope))
+  backbones = sorted(scope for scope in scopes if variant_of_scope(scope))
   if not backbones:
     shown = ', '.join(sorted(scopes)[:6]) or 'none'
     raise InputError(
       f'{name}: is not an official DeepLab model: no backbone among its scopes ({shown}); expected '
-      'MobilenetV2, resnet_v1_50 or resnet_v1_101'
+      f'{" or ".join(backbone.scope for backbone in _IMPORTED.values())}'
     )
   if LAST_WEIGHTS not in shapes:
     raise InputError(
       f'{name}: has a backbone ({backbones[0]}) but no {LAST_WEIGHTS}: a classification model; '
       'train from it with run_trainer.py --load_ckpt_path'
     )
-  if backbones[0].startswith('resnet_v2'):
+  if variant_of_scope(backbones[0]) not in _IMPORTED:
     raise InputError(
       f'{name}: its backbone is {backbones[0]}, which the official DeepLab does not have; a '
       'checkpoint of this toolkit or of the 2019 program needs no import'

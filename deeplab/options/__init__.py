@@ -20,6 +20,7 @@ from deeplab.options.model import (
   OPERATIONS,
   OUTPUT_STRIDES,
   PREPROCESS_IMAGES_OPTIONS,
+  USUAL_RATES,
   ComputeOptions,
   ModelOptions,
 )

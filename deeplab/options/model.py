@@ -7,7 +7,9 @@ from deeplab.model.backbones import BACKBONES, variants_with
 from deeplab.options.checks import CheckedOptions, option
 
 MODEL_VARIANTS = tuple(BACKBONES)
-OUTPUT_STRIDES = (8, 16, 32)
+# Output stride -> the rates whose branches see the same context there: a rate counts in features.
+USUAL_RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
+OUTPUT_STRIDES = tuple(USUAL_RATES)
 PREPROCESS_IMAGES_OPTIONS = (
   'subtract_imagenet_mean',
   'zero_mean_unit_range',
@@ -49,8 +51,7 @@ class ModelOptions(CheckedOptions):
   atrous_rates: tuple[int, ...] = option(
     (),
     'Rates of the 3x3 ASPP branches, repeated or comma-separated: 6,12,18 at stride 16, 12,24,36 '
-    'at stride 8. '
-    'None: no such branches.',
+    'at stride 8. None: no such branches.',
     minimum=1,
   )
   aspp_with_separable_conv: bool = option(

@@ -8,14 +8,8 @@ resizes lose accuracy on other sizes, so those are padded.
 import numpy as np
 import tensorflow as tf
 
+from deeplab import pixel_means
 from deeplab.errors import InputError
-from deeplab.model.normalization import IMAGENET_MEAN, OFFICIAL_MEAN
-
-_ZERO_PIXELS = {
-  'zero_mean_unit_range': (127.5, 127.5, 127.5),
-  'subtract_imagenet_mean': IMAGENET_MEAN,
-  'subtract_official_mean': OFFICIAL_MEAN,
-}
 
 
 def next_stride_size(size, output_stride):
@@ -103,7 +97,7 @@ def fill_padding(images, sizes, preprocess_images_option):
   return tf.where(
     inside,
     tf.cast(images, tf.float32),
-    tf.constant(_ZERO_PIXELS[preprocess_images_option], tf.float32),
+    tf.constant(pixel_means.OF_OPTION[preprocess_images_option], tf.float32),
   )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from deeplab import checkpoints, saved_options
 from deeplab.class_names import load_class_names
 from deeplab.errors import InputError, warn
-from deeplab.model import backbones
+from deeplab.model.backbones import BACKBONES
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions, PredictionOptions
 from deeplab.prediction import image_padding
@@ -54,6 +54,7 @@ def load(
   *,
   given: Collection[str],
   compute_dtype: str = 'float32',
+  operations: str = 'auto',
   class_names: str | None = None,
 ) -> TrainedNetwork:
   """Makes the network of a checkpoint and restores all its variables.
@@ -62,7 +63,7 @@ def load(
     ckpt_path: checkpoint prefix or directory.
     model_options: from the flags; what is saved beside the checkpoint wins over their defaults.
     given: names of the options that the user gave.
-    compute_dtype: as in ComputeOptions.
+    compute_dtype, operations: as in ComputeOptions.
     class_names: a data set's name or a file; None for those saved beside the checkpoint, else
       'class 0' and so on.
 
@@ -74,7 +75,7 @@ def load(
   saved = saved_options.read(prefix)
   options, notes = saved_options.for_prediction(saved, model_options, given)
   names, notes_on_names = _class_names(class_names, saved, options.num_classes)
-  model = DeepLabV3PredictionModel(options, compute_dtype=compute_dtype)
+  model = DeepLabV3PredictionModel(options, compute_dtype=compute_dtype, operations=operations)
   restore(model, prefix)
   return TrainedNetwork(
     model=model, options=options, prefix=prefix, class_names=names, notes=(*notes, *notes_on_names)
@@ -90,7 +91,7 @@ def restore(model: DeepLabV3PredictionModel, prefix: str) -> None:
     model.named_variables,
     prefix,
     require_all=True,
-    backbone_scope=backbones.scope_name(model.options.model_variant),
+    backbone_scope=BACKBONES[model.options.model_variant].scope,
   )
 
 

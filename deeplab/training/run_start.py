@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from deeplab import checkpoints, saved_options
 from deeplab.class_names import load_class_names
 from deeplab.errors import InputError, warn
-from deeplab.model import backbones
+from deeplab.model.backbones import BACKBONES
 from deeplab.options import (
   ComputeOptions,
   LossOptions,
@@ -202,7 +202,7 @@ def _load(start, model):
     model.named_variables,
     prefix,
     exclude_scopes=run_options.exclude_scopes,
-    backbone_scope=backbones.scope_name(model.options.model_variant),
+    backbone_scope=BACKBONES[model.options.model_variant].scope,
     new_head_for_other_classes=True,
   )
   missing = [name for name, reason in report.new if reason == 'not in the checkpoint']

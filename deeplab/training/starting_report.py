@@ -7,8 +7,10 @@ import os
 
 import numpy as np
 
+from deeplab.model.backbones import BACKBONES, HEAD_BATCH_NORM_DECAY
+from deeplab.options import USUAL_RATES
+
 _SMALL_BATCH = 8
-_RESNET_V2_AND_MOBILENET = ('resnet_v2', 'mobilenet_v2')
 
 
 def device_line(strategy, gpus):
@@ -102,13 +104,12 @@ def warnings(model_options, input_options, training_options, *, from_scratch):
       )
   lines += _normalization_warnings(model_options, input_options, from_scratch=from_scratch)
   if model_options.atrous_rates:
-    usual = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
-    for stride, rates in usual.items():
+    for stride, rates in USUAL_RATES.items():
       if stride != model_options.output_stride and model_options.atrous_rates == rates:
         lines.append(
           f'--atrous_rates={_list(rates)} are those of stride {stride}; at '
           f'--output_stride={model_options.output_stride} '
-          f'{_list(usual[model_options.output_stride])} see the same context'
+          f'{_list(USUAL_RATES[model_options.output_stride])} see the same context'
         )
   if (
     training_options.optimizer != 'momentum'
@@ -123,7 +124,7 @@ def warnings(model_options, input_options, training_options, *, from_scratch):
 
 def _statistics_warning(model_options, training_options):
   """Whether the statistics stored at the end still hold much of their initial values."""
-  decay = training_options.batch_norm_decay or 0.9997
+  decay = training_options.batch_norm_decay or HEAD_BATCH_NORM_DECAY
   left = decay ** (training_options.num_steps * training_options.accumulate_steps)
   if left < 0.05:
     return []
@@ -143,9 +144,10 @@ def _normalization_warnings(model_options, input_options, *, from_scratch):
   """Whether pixels are normalized otherwise than the published weights of the backbone expect."""
   lines = []
   variant, option = model_options.model_variant, model_options.preprocess_images_option
-  wants_unit_range = variant.startswith(_RESNET_V2_AND_MOBILENET)
-  if not from_scratch and wants_unit_range != (option == 'zero_mean_unit_range'):
-    usual = 'zero_mean_unit_range' if wants_unit_range else 'subtract_imagenet_mean'
+  usual = BACKBONES[variant].preprocess_images_option
+  # The means that some subtract are next to equal; a mean and a range are not.
+  unit_range = 'zero_mean_unit_range'
+  if not from_scratch and (usual == unit_range) != (option == unit_range):
     lines.append(
       f'--preprocess_images_option={option}: published {variant} weights expect {usual}; keep it '
       'only if the checkpoint was trained so'

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from deeplab import losses, optimizer
 from deeplab.errors import InputError
+from deeplab.model.backbones import is_of_backbone
 from deeplab.options import TrainingOptions
 from deeplab.training import label_facts
 from deeplab.training.accumulators import Accumulators
@@ -57,9 +58,7 @@ class TrainingStep:
     trainable = model.trainable
     if options.backbone_learning_rate_multiplier == 0.0:
       trainable = {
-        name: variable
-        for name, variable in trainable.items()
-        if not name.startswith(optimizer.BACKBONE_SCOPES)
+        name: variable for name, variable in trainable.items() if not is_of_backbone(name)
       }
     self._trainable = trainable
     self._decay_in_loss = options.optimizer != 'adamw'
