@@ -27,7 +27,7 @@ PAGES = [
 COMMANDS = [*sorted(CHECKOUT.glob('run_*.py')), *sorted((CHECKOUT / 'scripts').glob('*.py'))]
 BENCHMARKS = sorted((CHECKOUT / 'benchmarks').glob('*.py'))
 # Those that every command has, of absl.
-FLAGS_OF_ALL = {'help', 'flagfile'}
+FLAGS_OF_ALL = {'version', 'help', 'flagfile'}
 
 # allowed: the values that an enumeration has, else None.
 Flag = collections.namedtuple('Flag', ['name', 'allowed'])

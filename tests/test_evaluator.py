@@ -76,9 +76,9 @@ def test_padded_images_of_different_sizes_share_a_batch():
   seen = []
 
   class Recorder(NeighbourModel):
-    def predict(self, images):
+    def predict(self, images, **settings):
       tf.py_function(lambda shape: seen.append(shape.numpy().tolist()), [tf.shape(images)], [])
-      return super().predict(images)
+      return super().predict(images, **settings)
 
   expected = _evaluator(eval_pad='stride').evaluate(examples)
   batched = _evaluator(Recorder(), eval_pad='stride', batch_size=2).evaluate(examples)
@@ -102,8 +102,8 @@ def test_new_weights_need_no_new_evaluator():
       super().__init__()
       self.weight = tf.Variable(1.0)
 
-    def predict(self, images):
-      return super().predict(images) * self.weight
+    def predict(self, images, **settings):
+      return super().predict(images, **settings) * self.weight
 
   model = Weighted()
   evaluator = _evaluator(model)

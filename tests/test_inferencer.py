@@ -90,7 +90,7 @@ class _PaddingModel(PixelModel):
   1.
   """
 
-  def predict(self, images):
+  def predict(self, images, **_):
     is_filled = tf.reduce_all(tf.equal(tf.cast(images[:, -1], tf.float32), 127.5))
     return tf.one_hot(tf.fill(tf.shape(images)[:3], 1 + tf.cast(is_filled, tf.int32)), 3)
 

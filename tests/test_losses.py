@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from deeplab import losses
 from deeplab.errors import InputError
+from deeplab.operations.dispatch import Operations
 from deeplab.options import LossOptions
 
 IGNORE = 255
@@ -27,7 +28,12 @@ CE = np.array(
 def loss_of(options, class_weights=None, step=0, logits=LOGITS, labels=LABELS):
   """{part: mean} of a SegmentationLoss."""
   loss = losses.SegmentationLoss(options, IGNORE, class_weights)
-  sums = loss.sums(tf.constant(logits), tf.constant(labels), step=tf.constant(step, tf.int64))
+  sums = loss.sums(
+    tf.constant(logits),
+    tf.constant(labels),
+    step=tf.constant(step, tf.int64),
+    operations=Operations(),
+  )
   counts = loss.counts(tf.constant(labels))
   assert set(sums) == set(counts) == set(loss.parts)
   return {part: float(losses.mean(sums[part], counts[part])) for part in sums}
@@ -106,7 +112,7 @@ def test_focal_gradient_is_finite_for_a_certain_pixel(gamma):
   loss = losses.SegmentationLoss(LossOptions(loss='focal', focal_gamma=gamma), IGNORE)
   logits = tf.Variable([[[[200.0, 0.0]]]])
   with tf.GradientTape() as tape:
-    total = loss.sums(logits, tf.constant([[[0]]]), step=0)['focal']
+    total = loss.sums(logits, tf.constant([[[0]]]), step=0, operations=Operations())['focal']
   assert np.isfinite(tape.gradient(total, logits)).all()
 
 

@@ -91,9 +91,9 @@ def test_scaled_images_are_padded_to_the_stride_too():
   seen = []
 
   class Recorder(NeighbourModel):
-    def predict(self, images):
+    def predict(self, images, **settings):
       seen.append(tuple(images.shape[1:3]))
-      return super().predict(images)
+      return super().predict(images, **settings)
 
   images = _images(33, 49)
   logits = _logits(Recorder(), images, eval_scales=(0.75, 1.0), eval_pad='stride')

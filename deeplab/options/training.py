@@ -22,8 +22,8 @@ class TrainingOptions(CheckedOptions):
   batch_norm_decay: float | None = option(
     None,
     f'Decay of the stored batch norm statistics. Default: {HEAD_BATCH_NORM_DECAY}, and '
-    f'{BACKBONES["mobilenet_v2"].batch_norm_decay} in the mobilenet_v2 backbone. A run of fewer than about 10000 steps needs less, such as 0.99, to evaluate '
-    'sensibly.',
+    f'{BACKBONES["mobilenet_v2"].batch_norm_decay} in the mobilenet_v2 backbone. A run of fewer '
+    'than about 10000 steps needs less, such as 0.99, to evaluate sensibly.',
     above=0.0,
     maximum=1.0,
   )
