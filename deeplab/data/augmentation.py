@@ -16,6 +16,7 @@ import typing
 import tensorflow as tf
 
 from deeplab.data import decoding
+from deeplab.options import TrainingInputOptions
 
 RGB_MEAN = (122.67891434, 116.66876762, 104.00698793)
 MEAN_GREY = 127.5
@@ -48,7 +49,7 @@ class Window(typing.NamedTuple):
   flip: tf.Tensor
 
 
-def draw_scale(draw, options):
+def draw_scale(draw: tf.Tensor, options: TrainingInputOptions) -> tf.Tensor:
   """The scale factor of a uniform number in [0, 1): uniform between the two factors, or one of
   equal steps.
   """
@@ -61,7 +62,9 @@ def draw_scale(draw, options):
   return smallest + step * ((largest - smallest) / max(num_steps - 1, 1))
 
 
-def choose_window(image_size, draws, options, *, crop_size):
+def choose_window(
+  image_size: tf.Tensor, draws: tf.Tensor, options: TrainingInputOptions, *, crop_size: tf.Tensor
+) -> Window:
   """Chooses the window of one example.
 
   Of the scaled image, padded to at least the crop, every place of the crop is equally likely. The
@@ -101,7 +104,9 @@ def choose_window(image_size, draws, options, *, crop_size):
   )
 
 
-def augment(encoded_image, label, draws, options):
+def augment(
+  encoded_image: tf.Tensor, label: tf.Tensor, draws: tf.Tensor, options: TrainingInputOptions
+) -> tuple[tf.Tensor, tf.Tensor]:
   """One training example.
 
   Args:
@@ -186,7 +191,7 @@ def _pad(tensor, window, *, value):
   )
 
 
-def jitter_colors(image, draws, *, strength):
+def jitter_colors(image: tf.Tensor, draws: tf.Tensor, *, strength: float) -> tf.Tensor:
   """Multiplies brightness, contrast (around the mean brightness) and saturation (around grey) by
   factors 1 +- strength.
 
