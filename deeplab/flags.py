@@ -10,6 +10,8 @@ import sys
 import textwrap
 import types
 import typing
+from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 from absl import flags as absl_flags
 
@@ -40,7 +42,12 @@ class _CommaOrRepeated(absl_flags.MultiFlag):
       raise absl_flags.IllegalFlagValueError(f'flag --{self.name}={text}: {error}') from error
 
 
-def run(main, *option_classes, description, uses_tensorflow=True):
+def run(
+  main: Callable[..., int | None],
+  *option_classes: type[CheckedOptions],
+  description: str,
+  uses_tensorflow: bool = True,
+) -> NoReturn:
   """Parses the flags, runs `main` with one options object per class, and turns a user's mistake
   into one line.
 
@@ -94,7 +101,7 @@ def run(main, *option_classes, description, uses_tensorflow=True):
     _fail(command, 'interrupted', status=130)
 
 
-def define(option_class):
+def define(option_class: type[CheckedOptions]) -> None:
   """Defines one flag per field of `option_class`."""
   for field in dataclasses.fields(option_class):
     metadata, name = field.metadata, field.name
@@ -126,7 +133,7 @@ def define(option_class):
       )
 
 
-def read(option_class):
+def read(option_class: type[CheckedOptions]) -> CheckedOptions:
   """The `option_class` instance that the parsed flags describe. Raises InputError."""
   values = {}
   for field in dataclasses.fields(option_class):
@@ -148,7 +155,9 @@ def given(*option_classes: type[CheckedOptions]) -> frozenset[str]:
   )
 
 
-def help_text(command, description, option_classes):
+def help_text(
+  command: str, description: str, option_classes: Iterable[type[CheckedOptions]]
+) -> str:
   """The text of `--help`: flags under the headings of their groups."""
   lines = [f'usage: {command} --flag=value ...', '', description.strip(), '']
   for option_class in option_classes:

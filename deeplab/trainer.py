@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -11,17 +10,15 @@ import tensorflow as tf
 from deeplab import checkpoints
 from deeplab.errors import InputError
 from deeplab.learning_rate import learning_rate
+from deeplab.losses import SegmentationLoss
+from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions, RunOptions, TrainingOptions
+from deeplab.training.run_directory import RunDirectory
 from deeplab.training.step_result import StepResult
+from deeplab.training.stop_signals import StopSignals
+from deeplab.training.training_log import TrainingLog
 from deeplab.training.training_step import TrainingStep
 from deeplab.training.validation import Interrupted, Validation
-
-if TYPE_CHECKING:
-  from deeplab.losses import SegmentationLoss
-  from deeplab.model.prediction_model import DeepLabV3PredictionModel
-  from deeplab.training.run_directory import RunDirectory
-  from deeplab.training.stop_signals import StopSignals
-  from deeplab.training.training_log import TrainingLog
 
 MEMORY_REMEDIES = (
   'use less memory, in this order: a smaller --batch_size with --accumulate_steps, a smaller '
@@ -42,10 +39,10 @@ class DeepLabV3Trainer:
 
   def __init__(
     self,
-    model: 'DeepLabV3PredictionModel',
+    model: DeepLabV3PredictionModel,
     options: TrainingOptions,
     *,
-    loss: 'SegmentationLoss',
+    loss: SegmentationLoss,
     strategy: tf.distribute.Strategy | None = None,
     seed: int = 0,
     jit_compile: bool = False,
@@ -124,10 +121,10 @@ class DeepLabV3Trainer:
     self,
     batches: Iterable[dict],
     *,
-    run: 'RunDirectory',
-    log: 'TrainingLog',
+    run: RunDirectory,
+    log: TrainingLog,
     run_options: RunOptions,
-    stop: 'StopSignals',
+    stop: StopSignals,
     validation: Validation | None = None,
     class_names: Sequence[str] | None = None,
   ) -> str:

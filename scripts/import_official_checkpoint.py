@@ -47,7 +47,7 @@ def main(options):
   )
 
 
-def convert(options):
+def convert(options: ImportOptions) -> str:
   """Writes the checkpoint, prints what was recognized, and returns the prefix."""
   from deeplab.official import official_checkpoints
   from deeplab.official.official_architectures import recognize

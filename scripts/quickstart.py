@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -88,7 +89,7 @@ def main(options):
   print(f'This took {time.monotonic() - start:.0f} seconds.')
 
 
-def command_lines(options):
+def command_lines(options: QuickstartOptions) -> Iterator[tuple[str, list[str]]]:
   """(command, its arguments) of the four steps, to be run in the directory of the data set."""
   for split in ('train', 'val'):
     yield (
@@ -147,7 +148,7 @@ def command_lines(options):
   )
 
 
-def contact_sheet(directory, names, predictions):
+def contact_sheet(directory: str, names: Sequence[str], predictions: Sequence[str]) -> Image.Image:
   """Scenes as image, truth and prediction.
 
   Args:

@@ -33,7 +33,7 @@ def main(options):
     warn([warning])
 
 
-def describe(summary, *, num_classes):
+def describe(summary: dict, *, num_classes: int | None) -> str:
   """The lines that tell a person what went into the records; `summary` as conversion.convert
   returns it.
   """
@@ -64,7 +64,7 @@ def describe(summary, *, num_classes):
   return '\n'.join(lines)
 
 
-def suspicious_values(summary):
+def suspicious_values(summary: dict) -> str | None:
   """None, or a line about label values that do not look like class indices."""
   values = [int(value) for value in summary['labels'] if int(value) != summary['ignore_label']]
   if not values or len(values) > (max(values) + 1) / 4 or max(values) < 10:

@@ -38,7 +38,8 @@ def _run(evaluation=(), *, model=(), prediction=(), compute=()):
   )
 
 
-def test_what_is_returned_is_what_is_printed_and_written(work, capsys):
+def test_what_is_returned_is_what_is_printed_and_written(work, capsys, monkeypatch):
+  reads = trained_work.count_reads(monkeypatch)
   (report,) = _run(dict(report_path='report', boundary_iou=True), prediction=dict(batch_size=2))
   result = report.result
   captured = capsys.readouterr()
@@ -57,6 +58,7 @@ def test_what_is_returned_is_what_is_printed_and_written(work, capsys):
   assert written['loss'] == pytest.approx(result.loss)
   assert [each['name'] for each in written['classes']] == list(report.class_names)
   assert report.class_names == trained_work.CLASS_NAMES
+  assert reads == ['model/model.ckpt']  # Once for a command.
   assert (report.checkpoint, report.global_step) == ('model/model.ckpt', None)
   assert written['settings']['batch_size'] == 2
   assert written['settings']['depth_multiplier'] == 0.35

@@ -42,12 +42,14 @@ def _run(inference=(), *, model=(), prediction=(), compute=(), started=None):
   )
 
 
-def test_files_lines_and_summary(work, capsys):
+def test_files_lines_and_summary(work, capsys, monkeypatch):
+  reads = trained_work.count_reads(monkeypatch)
   summary = _run(
     dict(output_path='out', output_type=['ids', 'probabilities', 'contact_sheet'], legend=True),
     started=time.monotonic() - 1000.0,
   )
   assert (summary.num_predicted, summary.num_bad) == (2, 0)
+  assert reads == ['model/model.ckpt']  # Once for a command.
   assert 0 < summary.seconds_to_first <= summary.seconds
   lines = capsys.readouterr().out.splitlines()
   assert lines[:2] == [

@@ -10,6 +10,7 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
+import trained_work
 from PIL import Image
 
 from deeplab import checkpoints, saved_options, training_run
@@ -175,7 +176,7 @@ def test_21_classes_into_5_all_but_the_head(tmp_path, records, network, capsys):
 
 
 def test_architecture_and_names_beside_the_checkpoint_are_taken_over(
-  tmp_path, records, network, capsys
+  tmp_path, records, network, capsys, monkeypatch
 ):
   """From a directory and from a prefix alike, but for what the flags say."""
   (tmp_path / 'voc').mkdir()
@@ -186,6 +187,7 @@ def test_architecture_and_names_beside_the_checkpoint_are_taken_over(
     str(tmp_path / 'voc'), ModelOptions(**{**MODEL, 'num_classes': 21}), class_names=names
   )
   for path, load_ckpt_path in (('from directory', os.path.dirname(start)), ('from prefix', start)):
+    reads = trained_work.count_reads(monkeypatch)
     training_run.run(
       ModelOptions(preprocess_images_option='zero_mean_unit_range'),
       ComputeOptions(),
@@ -198,6 +200,8 @@ def test_architecture_and_names_beside_the_checkpoint_are_taken_over(
       RunOptions(output_path=str(tmp_path / path), load_ckpt_path=load_ckpt_path),
       given={'preprocess_images_option', 'batch_size', 'load_ckpt_path'},
     )
+    monkeypatch.undo()
+    assert reads == [start]  # Once for a command.
     captured = capsys.readouterr()
     assert 'mobilenet_v2, 21 classes, but --preprocess_images_option=zero' in captured.out
     assert (

@@ -15,6 +15,15 @@ from deeplab.options import ModelOptions
 CLASS_NAMES = ('sky', 'tree', 'road', 'car')
 
 
+def count_reads(monkeypatch):
+  """From now on the list returned gets the prefix of each checkpoint whose saved options are
+  read.
+  """
+  prefixes, read = [], saved_options.read
+  monkeypatch.setattr(saved_options, 'read', lambda prefix: prefixes.append(prefix) or read(prefix))
+  return prefixes
+
+
 def make(work):
   """Fills the directory `work`, a pathlib.Path, and returns it: model/, photos/ with deep/ in it,
   val.tfrecord and label0.png to label2.png. No pixel is a car.

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from deeplab import pixel_means
 from deeplab.data import decoding
+from deeplab.options import TrainingInputOptions
 
 # The columns of a row of random numbers.
 SCALE, ROW, COLUMN, HORIZONTAL_FLIP, VERTICAL_FLIP, ANGLE, BRIGHTNESS, CONTRAST, SATURATION = range(
@@ -46,7 +47,7 @@ class Window(typing.NamedTuple):
   flip: tf.Tensor
 
 
-def draw_scale(draw, options):
+def draw_scale(draw: tf.Tensor, options: TrainingInputOptions) -> tf.Tensor:
   """The scale factor of a uniform number in [0, 1): uniform between the two factors, or one of
   equal steps.
   """
@@ -59,7 +60,9 @@ def draw_scale(draw, options):
   return smallest + step * ((largest - smallest) / max(num_steps - 1, 1))
 
 
-def choose_window(image_size, draws, options, *, crop_size):
+def choose_window(
+  image_size: tf.Tensor, draws: tf.Tensor, options: TrainingInputOptions, *, crop_size: tf.Tensor
+) -> Window:
   """Chooses the window of one example.
 
   Of the scaled image, padded to at least the crop, every place of the crop is equally likely. The
@@ -99,7 +102,9 @@ def choose_window(image_size, draws, options, *, crop_size):
   )
 
 
-def augment(encoded_image, label, draws, options):
+def augment(
+  encoded_image: tf.Tensor, label: tf.Tensor, draws: tf.Tensor, options: TrainingInputOptions
+) -> tuple[tf.Tensor, tf.Tensor]:
   """One training example.
 
   Args:
@@ -184,7 +189,7 @@ def _pad(tensor, window, *, value):
   )
 
 
-def jitter_colors(image, draws, *, strength):
+def jitter_colors(image: tf.Tensor, draws: tf.Tensor, *, strength: float) -> tf.Tensor:
   """Multiplies brightness, contrast (around the mean brightness) and saturation (around grey) by
   factors 1 +- strength.
 

@@ -4,12 +4,14 @@ import collections
 import concurrent.futures
 import dataclasses
 import os
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab.data import decoding, labels, record_files, tfrecord
 from deeplab.data.encoded_pictures import open_picture
+from deeplab.data.record_files import RecordFile
 from deeplab.errors import InputError
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
@@ -38,7 +40,7 @@ class BadRecord:
   unreadable: bool = False
 
   @property
-  def name(self):
+  def name(self) -> str | None:
     """FILE:INDEX, or None for a file."""
     return None if self.index is None else f'{self.path}:{self.index}'
 
@@ -50,8 +52,13 @@ class BadRecord:
 
 
 def explain_failure(
-  error, filenames, *, num_classes, ignore_label, max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS
-):
+  error: tf.errors.OpError,
+  filenames: Iterable[str],
+  *,
+  num_classes: int,
+  ignore_label: int,
+  max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+) -> InputError:
   """Why reading failed. Looks through the files for the first bad record.
 
   Args:
@@ -89,8 +96,13 @@ def _remedy(reason):
 
 
 def find(
-  files, *, num_classes, ignore_label, max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS, num_threads=None
-):
+  files: Iterable[RecordFile],
+  *,
+  num_classes: int,
+  ignore_label: int,
+  max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+  num_threads: int | None = None,
+) -> Iterator[BadRecord]:
   """Looks through all records, decoding them wholly.
 
   Args:
@@ -126,7 +138,9 @@ def find(
     )
 
 
-def examine_file(file, examine, *, num_threads=None):
+def examine_file(
+  file: RecordFile, examine: Callable, *, num_threads: int | None = None
+) -> Iterator:
   """Results of a function over the records of a file, in their order, made in threads.
 
   Args:
@@ -194,7 +208,13 @@ def _quick_check(*, num_classes, ignore_label, max_image_pixels):
   return check
 
 
-def diagnose(serialized, *, num_classes, ignore_label, max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS):
+def diagnose(
+  serialized: bytes,
+  *,
+  num_classes: int,
+  ignore_label: int,
+  max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+) -> tuple[str | None, str]:
   """What is wrong with the bytes of a record.
 
   Returns:

@@ -20,12 +20,13 @@ from deeplab import output_places, quiet_start
 from deeplab.atomic_files import replacing
 from deeplab.data import source_files
 from deeplab.errors import InputError
+from deeplab.options import ConversionOptions
 
 _MOST_LISTED = 20
 _SHARD_NUMBERS = re.compile(r'-\d{5}-of-\d{5}\.tfrecord$')
 
 
-def convert(options):
+def convert(options: ConversionOptions) -> dict:
   """Writes the records of a split.
 
   Args:
@@ -71,7 +72,7 @@ def convert(options):
   return result
 
 
-def summary_path(shard):
+def summary_path(shard: str) -> str:
   """Where the summary of the shards goes: beside them, SPLIT-summary.json."""
   return _SHARD_NUMBERS.sub('-summary.json', shard)
 

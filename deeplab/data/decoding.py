@@ -37,12 +37,12 @@ _GREY_CHECKSUM_CHANGE = _grey_checksum_change()
 _ONE_BYTE_STRINGS = [bytes([value]) for value in range(256)]
 
 
-def is_png(encoded):
+def is_png(encoded: tf.Tensor) -> tf.Tensor:
   """Whether a string scalar holds a PNG, as a bool scalar."""
   return tf.equal(tf.strings.substr(encoded, 0, len(PNG_SIGNATURE)), PNG_SIGNATURE)
 
 
-def image_size(encoded):
+def image_size(encoded: tf.Tensor) -> tf.Tensor:
   """int32 [2], height and width, of a JPEG or PNG, read from its header alone."""
 
   def jpeg_size():
@@ -57,7 +57,7 @@ def image_size(encoded):
   return tf.cond(is_png(encoded), lambda: _png_size(_png_header(encoded)), jpeg_size)
 
 
-def decode_image(encoded):
+def decode_image(encoded: tf.Tensor) -> tf.Tensor:
   """uint8 [height, width, 3] of a JPEG or PNG."""
   image = tf.cond(
     is_png(encoded),
@@ -67,7 +67,7 @@ def decode_image(encoded):
   return tf.ensure_shape(image, [None, None, 3])
 
 
-def decode_image_window(encoded, *, begin, size):
+def decode_image_window(encoded: tf.Tensor, *, begin: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
   """A window of a JPEG or PNG; of a JPEG, little more than the window is decoded.
 
   It equals the same part of the whole image, but for the colours of a JPEG's last row and column:
@@ -91,12 +91,12 @@ def decode_image_window(encoded, *, begin, size):
   return tf.ensure_shape(image, [None, None, 3])
 
 
-def label_dtype(*, num_classes, ignore_label):
+def label_dtype(*, num_classes: int, ignore_label: int) -> tf.DType:
   """The smallest type that holds every allowed label value: tf.uint8, or tf.uint16."""
   return tf.uint8 if max(num_classes - 1, ignore_label) < 256 else tf.uint16
 
 
-def decode_label(encoded, *, num_classes, ignore_label):
+def decode_label(encoded: tf.Tensor, *, num_classes: int, ignore_label: int) -> tf.Tensor:
   """A label PNG as class indices, checked.
 
   Args:
@@ -144,7 +144,7 @@ def decode_label(encoded, *, num_classes, ignore_label):
   return tf.ensure_shape(label, [None, None])
 
 
-def label_size(encoded):
+def label_size(encoded: tf.Tensor) -> tf.Tensor:
   """int32 [2], height and width, of a label PNG, read from its header alone."""
   return _png_size(_png_header(encoded))
 
@@ -204,6 +204,6 @@ def _png_size(header):
   return tf.reduce_sum(tf.cast(digits, tf.int32) * places, axis=1)
 
 
-def check(condition, message):
+def check(condition: tf.Tensor, message: str) -> tf.Operation:
   """An operation that raises InvalidArgumentError unless the bool scalar holds."""
   return tf.raw_ops.Assert(condition=condition, data=[tf.constant(message)], summarize=1)

@@ -7,7 +7,7 @@ from PIL import Image
 from deeplab.errors import InputError
 
 
-def open_picture(encoded, *, name, max_pixels):
+def open_picture(encoded: bytes, *, name: str, max_pixels: int) -> Image.Image:
   """Opens a JPEG or PNG without decoding it.
 
   Args:

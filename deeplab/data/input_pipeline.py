@@ -11,6 +11,7 @@ shuffled then, which mixes epochs: some records come twice before others come on
 import dataclasses
 import os
 import random
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +19,7 @@ import tensorflow as tf
 from deeplab.data import augmentation, bad_records, decoding, record_files, tfrecord
 from deeplab.data.bad_records import explain_failure  # noqa: F401
 from deeplab.errors import InputError, warn
-from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS, TrainingInputOptions
 
 # Rows of random numbers made in one go; a single row costs nearly as much as all.
 _ROWS_AT_ONCE = 64
@@ -29,7 +30,9 @@ _FOREVER = np.iinfo(np.int64).max
 _as_written = tf.autograph.experimental.do_not_convert
 
 
-def training_batches(options, *, num_classes, start_step=0):
+def training_batches(
+  options: TrainingInputOptions, *, num_classes: int, start_step: int = 0
+) -> tf.data.Dataset:
   """Endless training batches.
 
   Args:
@@ -77,13 +80,13 @@ def training_batches(options, *, num_classes, start_step=0):
 
 
 def evaluation_examples(
-  filenames,
+  filenames: Iterable[str],
   *,
-  num_classes,
-  ignore_label,
-  max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS,
-  num_threads=None,
-):
+  num_classes: int,
+  ignore_label: int,
+  max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+  num_threads: int | None = None,
+) -> tf.data.Dataset:
   """Each record once, in the order of the files, at its native size.
 
   Args:

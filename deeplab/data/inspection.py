@@ -9,6 +9,7 @@ from PIL import Image
 
 from deeplab import pictures
 from deeplab.data import bad_records, decoding, record_files, tfrecord
+from deeplab.options import InspectionOptions
 
 _ANY_CLASS = 65535
 _SAMPLE_SIDE = 512
@@ -36,7 +37,7 @@ class Inspection:
   bad: list = dataclasses.field(default_factory=list)
 
 
-def inspect(options, *, color_map, num_samples):
+def inspect(options: InspectionOptions, *, color_map: np.ndarray, num_samples: int) -> Inspection:
   """Looks at all records, decoding them wholly.
 
   Args:

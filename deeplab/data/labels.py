@@ -4,6 +4,7 @@ Without TensorFlow, for workers.
 """
 
 import io
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from PIL import Image
@@ -14,7 +15,9 @@ AMBIGUOUS = -1  # In place of an index: the colour stands for several classes.
 _MOST_LISTED = 8  # Values or colours named in an error.
 
 
-def read_png(data, *, color_map=None, max_pixels=None):
+def read_png(
+  data: bytes, *, color_map: Mapping[tuple, int] | None = None, max_pixels: int | None = None
+) -> tuple[np.ndarray, bool]:
   """The class indices of a label PNG.
 
   Args:
@@ -60,7 +63,7 @@ def read_png(data, *, color_map=None, max_pixels=None):
   return indices.astype(np.uint16 if indices.dtype.itemsize > 1 else np.uint8), True
 
 
-def read_mat(data):
+def read_mat(data: bytes) -> np.ndarray:
   """The class indices of an SBD label (.mat with GTcls.Segmentation or GTinst.Segmentation), uint8
   [height, width].
   """
@@ -81,7 +84,7 @@ def read_mat(data):
   return indices.astype(np.uint16 if indices.max(initial=0) > 255 else np.uint8)
 
 
-def shift(indices, *, offset, ignore_label):
+def shift(indices: np.ndarray, *, offset: int, ignore_label: int) -> np.ndarray:
   """Adds `offset` to all indices but `ignore_label`; what falls below 0 becomes `ignore_label`.
 
   uint8 or uint16.
@@ -93,14 +96,14 @@ def shift(indices, *, offset, ignore_label):
   return shifted.astype(np.uint16 if shifted.max(initial=0) > 255 else np.uint8)
 
 
-def write_png(indices):
+def write_png(indices: np.ndarray) -> bytes:
   """The bytes of a grey PNG of 8 or 16 bits that holds uint8 or uint16 [height, width]."""
   file = io.BytesIO()
   Image.fromarray(indices).save(file, format='PNG')
   return file.getvalue()
 
 
-def explain_values(present, *, num_classes, ignore_label):
+def explain_values(present: Iterable[int], *, num_classes: int, ignore_label: int) -> str | None:
   """None, or a phrase that names the label values that are neither below num_classes nor
   ignore_label.
 

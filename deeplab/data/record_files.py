@@ -9,6 +9,7 @@ import dataclasses
 import glob
 import os
 import struct
+from collections.abc import Iterable
 
 from deeplab.errors import InputError
 
@@ -34,7 +35,7 @@ class RecordFile:
   problem: str | None = None
 
 
-def expand_filenames(patterns):
+def expand_filenames(patterns: Iterable[str]) -> list[str]:
   """The files that paths, globs and directories stand for.
 
   Args:
@@ -91,7 +92,7 @@ def _is_record_name(name):
   return not name.startswith('.') and ('.tfrecord' in name or name.endswith('.record'))
 
 
-def index_file(path):
+def index_file(path: str) -> RecordFile:
   """Walks over the records of a file without reading them: a RecordFile.
 
   InputError if the file cannot be opened.
@@ -133,7 +134,7 @@ def index_file(path):
   return RecordFile(path=path, num_records=num_records, num_bytes=num_bytes, problem=problem)
 
 
-def index_files(paths, *, allow_problems=False):
+def index_files(paths: Iterable[str], *, allow_problems: bool = False) -> list[RecordFile]:
   """A RecordFile for each path.
 
   Raises:
@@ -152,7 +153,7 @@ def index_files(paths, *, allow_problems=False):
   return files
 
 
-def masked_crc32c(data):
+def masked_crc32c(data: bytes) -> int:
   """The check sum of TFRecord framing (Castagnoli CRC, rotated and shifted), for the few bytes of a
   length.
   """

@@ -17,6 +17,7 @@ from deeplab import color_map as color_maps
 from deeplab.data import labels
 from deeplab.data.encoded_pictures import open_picture
 from deeplab.errors import InputError
+from deeplab.options import ConversionOptions
 
 _EXIF_ORIENTATION = 0x0112
 
@@ -55,7 +56,7 @@ class Converted:
   label_encoded_again: bool = False
 
 
-def list_pairs(options):
+def list_pairs(options: ConversionOptions) -> tuple[list[Pair], list[str]]:
   """The pairs of files to convert.
 
   Returns:
@@ -130,7 +131,7 @@ def _names_in_directories(options):
   return names['labels']
 
 
-def color_indices(name_or_path):
+def color_indices(name_or_path: str) -> dict[tuple, int]:
   """dict from (r, g, b) to the class index of a colour map; labels.AMBIGUOUS for a colour that
   stands for several.
   """
@@ -150,7 +151,9 @@ def color_indices(name_or_path):
   return indices
 
 
-def convert_pair(pair, options, colors):
+def convert_pair(
+  pair: Pair, options: ConversionOptions, colors: dict[tuple, int] | None
+) -> Converted:
   """Reads and checks a pair of files.
 
   Never raises for what is wrong with them. Returns Converted.

@@ -24,7 +24,7 @@ _FEATURES = {
 }
 
 
-def parse(serialized):
+def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   """Splits a record of either layout into its parts, in a graph.
 
   Args:
@@ -45,7 +45,14 @@ def parse(serialized):
   )
 
 
-def parse_checked(serialized, fallback_name, *, num_classes, ignore_label, max_image_pixels):
+def parse_checked(
+  serialized: tf.Tensor,
+  fallback_name: tf.Tensor,
+  *,
+  num_classes: int,
+  ignore_label: int,
+  max_image_pixels: int,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   """Parses a record and checks its sizes and label values; only the label is decoded.
 
   Args:
@@ -81,7 +88,9 @@ def _first_filled(basic, official):
   return tf.where(tf.equal(tf.strings.length(basic), 0), official, basic)
 
 
-def serialize(*, record_format, image, label, name, height, width):
+def serialize(
+  *, record_format: str, image: bytes, label: bytes, name: str, height: int, width: int
+) -> bytes:
   """The serialized tf.train.Example of one image and its label.
 
   Args:
@@ -116,7 +125,7 @@ def _feature(value):
   return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
 
-def layout_of(serialized):
+def layout_of(serialized: bytes) -> str | None:
   """'basic', 'official' or None (neither) for the bytes of a record.
 
   Raises:
@@ -129,7 +138,7 @@ def layout_of(serialized):
   return None
 
 
-def parts_of(serialized):
+def parts_of(serialized: bytes) -> dict[str, bytes]:
   """dict of the bytes 'image', 'label' and 'name' of a record of either layout, b'' where missing;
   for messages.
   """

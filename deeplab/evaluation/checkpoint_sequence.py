@@ -4,6 +4,7 @@ write.
 
 import os
 import time
+from collections.abc import Callable, Iterator
 
 from deeplab import checkpoints
 from deeplab.errors import InputError
@@ -13,8 +14,14 @@ _SECONDS_BETWEEN_LOOKS = 5.0
 
 
 def checkpoint_sequence(
-  path, *, all_checkpoints=False, watch=False, timeout=3600.0, wait=time.sleep, say=print
-):
+  path: str,
+  *,
+  all_checkpoints: bool = False,
+  watch: bool = False,
+  timeout: float = 3600.0,
+  wait: Callable[[float], None] = time.sleep,
+  say: Callable[[str], None] = print,
+) -> Iterator[str]:
   """Yields checkpoint prefixes.
 
   Args:

@@ -1,5 +1,7 @@
 """A confusion matrix as a picture."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -11,7 +13,7 @@ _MOST_CLASSES_WITH_NUMBERS = 40
 _GAP = 8
 
 
-def draw(confusion, class_names):
+def draw(confusion: np.ndarray, class_names: Sequence[str]) -> Image.Image:
   """Draws where the pixels of each true class went.
 
   Args:

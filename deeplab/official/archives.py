@@ -7,6 +7,7 @@ import re
 import tarfile
 import tempfile
 import zlib
+from collections.abc import Iterator
 
 from deeplab.errors import InputError
 
@@ -15,13 +16,13 @@ _CHECKPOINT_FILE = re.compile(r'(.+)\.(index|data-\d{5}-of-\d{5})$')
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error)  # gzip's own error is an OSError.
 
 
-def is_archive(path):
+def is_archive(path: str) -> bool:
   """Whether the file is a tar, by content, or claims to be one by name."""
   return path.lower().endswith(_SUFFIXES) or tarfile.is_tarfile(path)
 
 
 @contextlib.contextmanager
-def extracted_model(path):
+def extracted_model(path: str) -> Iterator[tuple[str, str]]:
   """Takes the model out of a tar archive, compressed or not; nothing else in it is touched.
 
   Args:

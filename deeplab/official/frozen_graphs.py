@@ -31,7 +31,7 @@ class FrozenGraph:
 
   global_step = None
 
-  def __init__(self, path):
+  def __init__(self, path: str):
     """Parses the file. Raises InputError where it is no graph, or not one to infer with."""
     self.prefix = path
     self._graph = GraphDefinition(path)
@@ -45,7 +45,7 @@ class FrozenGraph:
     self.shapes = {name: list(value.shape) for name, value in self._values.items()}
     self.facts = gather_facts(self._graph, notes=self._notes)
 
-  def get(self, name):
+  def get(self, name: str) -> np.ndarray:
     """The value of variable `name` as ndarray."""
     return self._values[name]
 

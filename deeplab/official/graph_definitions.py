@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import re
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab.errors import InputError
@@ -18,13 +19,13 @@ PASS_THROUGH = ('Identity', 'FakeQuantWithMinMaxVars', 'FakeQuantWithMinMaxArgs'
 class Convolution:
   """A convolution node, the name of its weights, and its stride and atrous rate."""
 
-  node: object
+  node: tf.compat.v1.NodeDef
   weights_name: str
   stride: int
   rate: int
 
   @property
-  def scope(self):
+  def scope(self) -> str:
     """The scope of its variables."""
     return self.weights_name.rsplit('/', 1)[0]
 
@@ -40,7 +41,7 @@ class GraphDefinition:
       scope, because with several scales they share their weights.
   """
 
-  def __init__(self, path):
+  def __init__(self, path: str):
     """Parses the file. Raises InputError where it is no graph, or one without such convolutions."""
     self.path = path
     self.nodes = {node.name: node for node in _parse(path).node}
@@ -56,7 +57,7 @@ class GraphDefinition:
         'graph, or the checkpoint'
       )
 
-  def constant(self, name):
+  def constant(self, name: str) -> np.ndarray | None:
     """The value of a constant, through operations that hand it on, as ndarray; None for other
     nodes.
     """
@@ -65,7 +66,7 @@ class GraphDefinition:
       self._constants[name] = None if node is None else tf.make_ndarray(node.attr['value'].tensor)
     return self._constants[name]
 
-  def descendants(self, node):
+  def descendants(self, node: tf.compat.v1.NodeDef) -> list[tf.compat.v1.NodeDef]:
     """List of the nodes that depend on `node`."""
     seen, waiting = {}, [node]
     while waiting:
@@ -75,7 +76,7 @@ class GraphDefinition:
           waiting.append(other)
     return list(seen.values())
 
-  def before(self, node):
+  def before(self, node: tf.compat.v1.NodeDef) -> tf.compat.v1.NodeDef | None:
     """The node that gives `node` its first input that is not constant, or None."""
     return self.nodes.get(
       next((name for name in data_inputs(node) if self.constant(name) is None), None)
@@ -103,7 +104,7 @@ class GraphDefinition:
     dilations = node.attr['dilations'].list.i
     return int(dilations[1]) if dilations else 1
 
-  def source_constant(self, name):
+  def source_constant(self, name: str) -> tf.compat.v1.NodeDef | None:
     """The Const node that `name` reads, through operations that hand it on, or None."""
     node = self.nodes.get(name)
     while node is not None and node.op != 'Const':
@@ -113,12 +114,12 @@ class GraphDefinition:
     return node
 
 
-def data_inputs(node):
+def data_inputs(node: tf.compat.v1.NodeDef) -> list[str]:
   """Names of the nodes whose outputs a node takes."""
   return [name.split(':')[0] for name in node.input if not name.startswith('^')]
 
 
-def variable_name(constant_name):
+def variable_name(constant_name: str) -> str:
   """The name of the variable that a constant was."""
   return re.sub(r'/(read|ReadVariableOp|Read/ReadVariableOp)$', '', constant_name)
 

@@ -10,7 +10,12 @@ import numpy as np
 
 from deeplab import pixel_means
 from deeplab.errors import InputError
-from deeplab.official.graph_definitions import CONVOLUTIONS, PASS_THROUGH, data_inputs
+from deeplab.official.graph_definitions import (
+  CONVOLUTIONS,
+  PASS_THROUGH,
+  GraphDefinition,
+  data_inputs,
+)
 from deeplab.official.official_names import root_convolution
 
 
@@ -37,7 +42,7 @@ class Facts:
   notes: tuple = ()
 
 
-def gather_facts(graph, *, notes=()):
+def gather_facts(graph: GraphDefinition, *, notes: tuple[str, ...] = ()) -> Facts:
   """Facts of a GraphDefinition; `notes` are handed on.
 
   Raises:

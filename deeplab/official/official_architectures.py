@@ -5,6 +5,7 @@ variable.
 import dataclasses
 import functools
 import re
+from collections.abc import Mapping
 
 from deeplab import checkpoints
 from deeplab.errors import InputError
@@ -12,6 +13,7 @@ from deeplab.model.backbones import BACKBONES, variant_of_scope
 from deeplab.model.mobilenet_v2 import ROOT_DEPTH, scaled_depth
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.official import official_names, other_networks
+from deeplab.official.frozen_graphs import FrozenGraph
 from deeplab.official.graph_facts import Facts
 from deeplab.official.official_names import CONCAT_WEIGHTS, IMAGE_POOLING, LAST_WEIGHTS
 from deeplab.options import DEPTH_MULTIPLIERS, USUAL_RATES, ModelOptions
@@ -53,7 +55,7 @@ class Recognized:
   unknown: tuple
 
 
-def recognize(source, *, name, given):
+def recognize(source: checkpoints.Reader | FrozenGraph, *, name: str, given: Mapping) -> Recognized:
   """Finds out which network official weights are of, and accounts for every variable.
 
   Args:
@@ -238,7 +240,7 @@ def _account(shapes, options, name):
 
 
 @functools.lru_cache(maxsize=2)
-def variable_shapes(options):
+def variable_shapes(options: ModelOptions) -> dict[str, list[int]]:
   """dict of name -> list of ints, the variables of the network that `options` describe."""
   return {
     name: variable.shape.as_list()

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -16,15 +17,16 @@ from deeplab import checkpoints, saved_options
 from deeplab.errors import InputError
 from deeplab.official import archives, official_names
 from deeplab.official.frozen_graphs import FrozenGraph
-from deeplab.official.official_architectures import PREPROCESSING, variable_shapes
+from deeplab.official.official_architectures import PREPROCESSING, Recognized, variable_shapes
 from deeplab.official.official_names import CONCAT_WEIGHTS
+from deeplab.options import ModelOptions
 from deeplab.prediction.trained_network import find_checkpoint
 
 _FROZEN_GRAPH = 'frozen_inference_graph.pb'
 
 
 @contextlib.contextmanager
-def opened(path):
+def opened(path: str) -> Iterator[tuple[checkpoints.Reader | FrozenGraph, str]]:
   """Opens official weights.
 
   Args:
@@ -63,7 +65,9 @@ def _open_file(path):
   return checkpoints.Reader(prefix)
 
 
-def to_ours(source, recognized):
+def to_ours(
+  source: checkpoints.Reader | FrozenGraph, recognized: Recognized
+) -> dict[str, np.ndarray]:
   """Our tensors of official weights: dict of name -> ndarray, global_step included.
 
   Raises:
@@ -88,7 +92,9 @@ def to_ours(source, recognized):
   return tensors
 
 
-def to_official(reader, options):
+def to_official(
+  reader: checkpoints.Reader, options: ModelOptions
+) -> tuple[dict[str, np.ndarray], list[str]]:
   """The official tensors of one of our checkpoints, and the names of what is left out.
 
   Args:
@@ -134,7 +140,7 @@ def _our_order(options):
   )
 
 
-def check_output(output_path, source_path, *, overwrite):
+def check_output(output_path: str, source_path: str, *, overwrite: bool) -> None:
   """Refuses an output directory where a checkpoint would be lost, or where its architecture would
   be taken for another's.
 
@@ -168,7 +174,13 @@ def check_output(output_path, source_path, *, overwrite):
     )
 
 
-def write_directory(output_path, tensors, *, model_options=None, class_names=None):
+def write_directory(
+  output_path: str,
+  tensors: Mapping[str, np.ndarray],
+  *,
+  model_options: ModelOptions | None = None,
+  class_names: Sequence[str] | None = None,
+) -> str:
   """Writes `model.ckpt`, the state file and, if given, the architecture; a kill leaves no
   checkpoint or the whole.
 
@@ -205,7 +217,7 @@ def write_directory(output_path, tensors, *, model_options=None, class_names=Non
   return prefix
 
 
-def differences(options):
+def differences(options: ModelOptions) -> list[str]:
   """Lines on what the official program does otherwise than a network with these ModelOptions."""
   lines = []
   if not options.align_corners:
@@ -223,7 +235,7 @@ def differences(options):
   return lines
 
 
-def official_flags(options):
+def official_flags(options: ModelOptions) -> str:
   """The command-line flags that make the official program build this network."""
   flags = [f'--model_variant={options.model_variant}', f'--output_stride={options.output_stride}']
   flags += [f'--atrous_rates={rate}' for rate in options.atrous_rates]

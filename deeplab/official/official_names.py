@@ -7,6 +7,7 @@ channels in another order. The decoder's plain convolutions have other names. Al
 """
 
 import re
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -33,7 +34,7 @@ _SLOT = re.compile(
 _OPTIMIZER_SCALARS = ('beta1_power', 'beta2_power', 'learning_rate')
 
 
-def official_name(name, there=None):
+def official_name(name: str, there: Collection[str] | None = None) -> str:
   """The official name of our variable `name`; `there`, the names a checkpoint has, decides between
   two forms.
   """
@@ -48,14 +49,16 @@ def official_name(name, there=None):
   return _PLAIN_DECODER[scope] + separator + rest
 
 
-def branch_order(num_rates, *, image_level, official):
+def branch_order(num_rates: int, *, image_level: bool, official: bool) -> tuple[str, ...]:
   """The scopes of ASPP's branches in the order of their concatenation: the official or ours."""
   convolutions = [f'aspp{index}' for index in range(num_rates + 1)]
   pooling = [IMAGE_POOLING] if image_level else []
   return tuple(pooling + convolutions if official else convolutions + pooling)
 
 
-def reorder_concatenation(weights, *, before, after):
+def reorder_concatenation(
+  weights: np.ndarray, *, before: Sequence[str], after: Sequence[str]
+) -> np.ndarray:
   """Moves the blocks of input channels of `concat_projection/weights`.
 
   Args:
@@ -69,20 +72,20 @@ def reorder_concatenation(weights, *, before, after):
   return np.ascontiguousarray(np.concatenate([blocks[scope] for scope in after], axis=2))
 
 
-def is_optimizer_state(name):
+def is_optimizer_state(name: str) -> bool:
   """Whether a checkpoint's variable is a slot of an optimizer (or a moving average), or one of its
   scalars.
   """
   return bool(_SLOT.match(name)) or name.split('/')[-1] in _OPTIMIZER_SCALARS
 
 
-def batch_norm_epsilon(scope):
+def batch_norm_epsilon(scope: str) -> float:
   """The epsilon of the batch norm in a scope, which is part of what the stored variance means."""
   variant = variant_of_scope(scope.split('/')[0])
   return BACKBONES[variant].batch_norm_epsilon if variant else HEAD_BATCH_NORM_EPSILON
 
 
-def root_convolution(scopes):
+def root_convolution(scopes: Iterable[str]) -> str | None:
   """The one of `scopes` that is the backbone's first convolution, or None."""
   roots = {f'{backbone.scope}/{backbone.root}' for backbone in BACKBONES.values()}
   return next((scope for scope in scopes if scope in roots), None)

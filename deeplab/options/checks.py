@@ -3,21 +3,23 @@ is imported.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from deeplab.errors import InputError
 
 
 def option(
-  default,
-  help,
+  default: Any,
+  help: str,
   *,
-  choices=None,
-  minimum=None,
-  above=None,
-  maximum=None,
-  required=False,
-  not_empty=None,
-):
+  choices: Sequence | None = None,
+  minimum: float | None = None,
+  above: float | None = None,
+  maximum: float | None = None,
+  required: bool = False,
+  not_empty: str | None = None,
+) -> Any:
   """A dataclass field with what a flag needs to know.
 
   Args:
@@ -60,7 +62,7 @@ class CheckedOptions:
       for element in value if isinstance(value, tuple) else (value,):
         _check_value(field, element)
 
-  def replace(self, **changes):
+  def replace(self, **changes) -> 'CheckedOptions':
     """A copy with other values, checked again."""
     return dataclasses.replace(self, **changes)
 

@@ -6,6 +6,7 @@ import re
 
 from deeplab.errors import InputError
 from deeplab.options.checks import CheckedOptions, option
+from deeplab.options.model import ModelOptions
 from deeplab.prediction.output_types import OUTPUT_TYPES
 
 _MAX_PAD_SIZE = 16384
@@ -71,7 +72,7 @@ class PredictionOptions(CheckedOptions):
       raise InputError(f'--eval_pad={self.eval_pad}: with --tile_size it must be none or stride')
 
   @property
-  def pad_size(self):
+  def pad_size(self) -> str | tuple[int, int] | None:
     """None without padding, 'stride', or (height, width)."""
     if self.eval_pad in ('none', 'stride'):
       return None if self.eval_pad == 'none' else 'stride'
@@ -89,13 +90,13 @@ class PredictionOptions(CheckedOptions):
     return size
 
   @property
-  def overlap(self):
+  def overlap(self) -> int | None:
     """Pixels that neighbouring tiles share at least, or None without tiles."""
     return (
       self.tile_size // 4 if self.tile_size and self.tile_overlap is None else self.tile_overlap
     )
 
-  def check_against(self, model_options):
+  def check_against(self, model_options: ModelOptions) -> None:
     """Raises InputError where the tiles are too small for the network."""
     if self.tile_size is not None and self.tile_size <= model_options.output_stride:
       raise InputError(

@@ -170,7 +170,7 @@ class LossOptions(CheckedOptions):
     if self.class_weights not in (None, 'auto'):
       self.listed_class_weights()
 
-  def listed_class_weights(self):
+  def listed_class_weights(self) -> tuple[float, ...]:
     """The factors of a listed --class_weights as a tuple of floats."""
     try:
       weights = tuple(float(weight) for weight in self.class_weights.split(','))

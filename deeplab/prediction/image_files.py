@@ -10,6 +10,7 @@ import glob
 import io
 import os
 import stat
+from collections.abc import Sequence
 
 import numpy as np
 import PIL.Image
@@ -41,7 +42,7 @@ class InputImage:
   relative_path: str
 
 
-def listed_images(list_path):
+def listed_images(list_path: str) -> list[InputImage]:
   """The images of a text file with one path a line, relative to the working directory; blank lines
   do not matter.
 
@@ -75,7 +76,9 @@ def listed_images(list_path):
   ]
 
 
-def find_images(patterns, *, recursive=False, excluded_directory=None):
+def find_images(
+  patterns: Sequence[str], *, recursive: bool = False, excluded_directory: str | None = None
+) -> tuple[list[InputImage], list[str]]:
   """The images that files, directories and globs mean.
 
   A directory gives its image files by extension, in the order of their names, those below it too if
@@ -103,7 +106,7 @@ def find_images(patterns, *, recursive=False, excluded_directory=None):
   return finder.images, finder.notes
 
 
-def without_duplicates(images):
+def without_duplicates(images: Sequence[InputImage]) -> tuple[list[InputImage], int]:
   """(`images` with each file once, number left out): what two inputs name is predicted once."""
   first = {}
   for image in images:
@@ -111,7 +114,7 @@ def without_duplicates(images):
   return list(first.values()), len(images) - len(first)
 
 
-def read_image(path):
+def read_image(path: str) -> np.ndarray:
   """The pixels of an image file, as they are meant to be looked at.
 
   Ordinary jpegs are decoded by TensorFlow, with the values the reference saw; CMYK jpegs and all

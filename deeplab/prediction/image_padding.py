@@ -5,19 +5,22 @@ feature on the first and on the last pixel. Weights trained on such crops with c
 resizes lose accuracy on other sizes, so those are padded.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
 from deeplab import pixel_means
 from deeplab.errors import InputError
+from deeplab.options import ModelOptions
 
 
-def next_stride_size(size, output_stride):
+def next_stride_size(size: int | tf.Tensor, output_stride: int) -> int | tf.Tensor:
   """The smallest k * output_stride + 1 that is at least `size`; for ints and integer tensors."""
   return (size + output_stride - 2) // output_stride * output_stride + 1
 
 
-def advice(model_options, pad_size):
+def advice(model_options: ModelOptions, pad_size: str | tuple[int, int] | None) -> list[str]:
   """Lines of warning where this padding does not suit the network.
 
   Arguments: ModelOptions, PredictionOptions.pad_size.
@@ -30,7 +33,9 @@ def advice(model_options, pad_size):
   return []
 
 
-def padded_size(height, width, *, pad_size, output_stride):
+def padded_size(
+  height: int, width: int, *, pad_size: str | tuple[int, int] | None, output_stride: int
+) -> tuple[int, int]:
   """The size an image is padded to.
 
   Args:
@@ -56,7 +61,7 @@ def padded_size(height, width, *, pad_size, output_stride):
   return pad_size
 
 
-def stack_padded(arrays, *, size, value):
+def stack_padded(arrays: Sequence[np.ndarray], *, size: tuple[int, int], value: int) -> np.ndarray:
   """Stacks arrays of different sizes, each at the top left.
 
   Args:
@@ -75,7 +80,7 @@ def stack_padded(arrays, *, size, value):
   return stacked
 
 
-def fill_padding(images, sizes, preprocess_images_option):
+def fill_padding(images: tf.Tensor, sizes: tf.Tensor, preprocess_images_option: str) -> tf.Tensor:
   """Gives the padding of stacked images the value that normalizes to zero, which is what
   convolutions pad with.
 
@@ -101,7 +106,9 @@ def fill_padding(images, sizes, preprocess_images_option):
   )
 
 
-def pad_to_stride(images, output_stride, preprocess_images_option):
+def pad_to_stride(
+  images: tf.Tensor, output_stride: int, preprocess_images_option: str
+) -> tf.Tensor:
   """Pads float32 images [B, H, W, 3] at the bottom and right to the next multiple of the stride
   plus one.
   """

@@ -1,7 +1,11 @@
 """Batches of items of one size, from a stream of items of many sizes."""
 
+from collections.abc import Callable, Iterable, Iterator
 
-def same_size_batches(items, size_of, *, batch_size, look_ahead=None):
+
+def same_size_batches(
+  items: Iterable, size_of: Callable, *, batch_size: int, look_ahead: int | None = None
+) -> Iterator[list]:
   """Groups items by size, so that no batch needs padding that the network would see.
 
   Args:

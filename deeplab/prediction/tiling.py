@@ -5,17 +5,19 @@ Tiles are computed row by row, and finished rows of pixels are handed on at once
 itself, memory holds the probabilities of one row of tiles, whatever the image's height.
 """
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 
 from deeplab.prediction.same_size_batches import same_size_batches
 
 
-def needs_tiles(height, width, tile_size):
+def needs_tiles(height: int, width: int, tile_size: int | None) -> bool:
   """Whether an image is larger than one tile; `tile_size` is None for no tiles."""
   return tile_size is not None and max(height, width) > tile_size
 
 
-def tile_starts(size, *, tile_size, overlap, alignment=1):
+def tile_starts(size: int, *, tile_size: int, overlap: int, alignment: int = 1) -> list[int]:
   """First pixels of the tiles along one side: each shares at least `overlap` pixels with the next,
   the last ends at `size`.
 
@@ -37,7 +39,7 @@ def tile_starts(size, *, tile_size, overlap, alignment=1):
   return list(range(0, last, step)) + [last]
 
 
-def edge_weights(start, end, *, size, overlap):
+def edge_weights(start: int, end: int, *, size: int, overlap: int) -> np.ndarray:
   """Blending weights of a tile's pixels along one side: 1 inside, a ramp towards each neighbour, no
   ramp at the image's border.
 
@@ -59,8 +61,14 @@ def edge_weights(start, end, *, size, overlap):
 
 
 def predict_in_tiles(
-  image, predict_probabilities, *, tile_size, overlap, alignment=1, batch_size=1
-):
+  image: np.ndarray,
+  predict_probabilities: Callable[[np.ndarray], np.ndarray],
+  *,
+  tile_size: int,
+  overlap: int,
+  alignment: int = 1,
+  batch_size: int = 1,
+) -> Iterator[tuple[int, np.ndarray]]:
   """Predicts an image by tiles, as a generator of finished bands from top to bottom.
 
   Args:

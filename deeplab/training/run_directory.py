@@ -15,7 +15,9 @@ import glob
 import json
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from deeplab.options import CheckedOptions, ModelOptions
 
 try:
   import fcntl
@@ -27,7 +29,6 @@ import numpy as np
 from deeplab import checkpoints, output_places, saved_options
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError
-from deeplab.options import CheckedOptions
 from deeplab.training import run_flags
 
 FLAGS_NAME = 'flags.txt'
@@ -40,10 +41,10 @@ METRICS_NAME = 'metrics.jsonl'
 class RunDirectory:
   """Reads and writes the files of one run. Attribute `path`: the directory."""
 
-  def __init__(self, path):
+  def __init__(self, path: str):
     self.path = os.path.expanduser(path)
 
-  def file(self, name):
+  def file(self, name: str) -> str:
     """Path of the run's file `name`."""
     return os.path.join(self.path, name)
 
@@ -54,7 +55,7 @@ class RunDirectory:
     output_places.make_directory(self.path, flag='output_path')
 
   @contextlib.contextmanager
-  def locked(self):
+  def locked(self) -> Iterator[None]:
     """While open, no other process can train in this directory; a kill unlocks it too.
 
     Raises InputError where one does.
@@ -78,7 +79,7 @@ class RunDirectory:
     finally:
       os.close(directory)
 
-  def refuse_if_in_use(self):
+  def refuse_if_in_use(self) -> None:
     """Raises InputError where the directory holds a run already."""
     found = self.checkpoints_of_run()
     if found:
@@ -87,7 +88,7 @@ class RunDirectory:
         '--resume to continue it, --overwrite to replace it, or another path'
       )
 
-  def remove_run(self):
+  def remove_run(self) -> None:
     """Removes the files of an earlier run, and nothing else."""
     for prefix in self.checkpoints_of_run() + [self.file(BEST_NAME), self.file(AVERAGED_NAME)]:
       checkpoints.remove(prefix)
@@ -98,7 +99,7 @@ class RunDirectory:
       os.remove(name)
     self.remove_unfinished()
 
-  def remove_unfinished(self):
+  def remove_unfinished(self) -> None:
     """Removes what a kill left half-written."""
     for name in glob.glob(glob.escape(self.file('.unfinished-')) + '*'):
       if os.path.isdir(name):
@@ -106,7 +107,7 @@ class RunDirectory:
       else:
         os.remove(name)
 
-  def checkpoints_of_run(self):
+  def checkpoints_of_run(self) -> list[str]:
     """Prefixes of the whole checkpoints, `model.ckpt-STEP` by step and `model.ckpt` last."""
     final = self.file(checkpoints.FINAL_NAME)
     return [
@@ -115,7 +116,7 @@ class RunDirectory:
       if prefix == final or prefix == f'{final}-{checkpoints.step_of(prefix)}'
     ]
 
-  def newest_checkpoint(self):
+  def newest_checkpoint(self) -> tuple[tuple[str, int] | None, list[str]]:
     """(prefix, step) of the newest checkpoint that can be read, or None without any; and a warning
     line for each that cannot.
 
@@ -140,12 +141,12 @@ class RunDirectory:
     step, prefix = max(readable)
     return (prefix, step), warnings
 
-  def is_finished(self, step):
+  def is_finished(self, step: int) -> bool:
     """Whether `model.ckpt` is there, of this step or a later one."""
     final = self.file(checkpoints.FINAL_NAME)
     return os.path.exists(final + '.index') and checkpoints.Reader(final).global_step >= step
 
-  def keep_numbered(self, variables, prefix, *, step):
+  def keep_numbered(self, variables: Mapping, prefix: str, *, step: int) -> None:
     """Turns a `model.ckpt` that a run goes on from into `model.ckpt-STEP`, lest it passes for the
     end of the longer run.
 
@@ -191,7 +192,16 @@ class RunDirectory:
 
   # === Checkpoints ===
 
-  def save(self, variables, *, step, model_options, class_names=None, final=False, max_to_keep=0):
+  def save(
+    self,
+    variables: Mapping,
+    *,
+    step: int,
+    model_options: ModelOptions,
+    class_names: Sequence[str] | None = None,
+    final: bool = False,
+    max_to_keep: int = 0,
+  ) -> str:
     """Writes `model.ckpt-STEP`, or `model.ckpt`, with global_step; then removes the oldest beyond
     `max_to_keep`.
 
@@ -222,16 +232,16 @@ class RunDirectory:
       for prefix in self._numbered()[:-max_to_keep]:
         checkpoints.remove(prefix)
 
-  def save_best(self, variables, *, step, score):
+  def save_best(self, variables: Mapping, *, step: int, score: dict) -> None:
     """Writes `best.ckpt` and, after it, its score: a dict with 'mean_iou'."""
     self._write_checkpoint(self.file(BEST_NAME), variables, step=step)
     self._write_text(BEST_SCORE_NAME, json.dumps({'step': step, **score}) + '\n')
 
-  def save_averaged(self, variables, *, step):
+  def save_averaged(self, variables: Mapping, *, step: int) -> None:
     """Writes `model_ema.ckpt`."""
     self._write_checkpoint(self.file(AVERAGED_NAME), variables, step=step)
 
-  def best_score(self):
+  def best_score(self) -> dict | None:
     """The dict that goes with `best.ckpt`, or None where there is no whole one."""
     try:
       checkpoints.find(self.file(BEST_NAME))

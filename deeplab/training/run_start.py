@@ -12,6 +12,7 @@ from deeplab import checkpoints, saved_options
 from deeplab.class_names import load_class_names
 from deeplab.errors import InputError, warn
 from deeplab.model.backbones import BACKBONES
+from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
   ComputeOptions,
   LossOptions,
@@ -26,7 +27,7 @@ from deeplab.training import starting_report
 from deeplab.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-  from deeplab.model.prediction_model import DeepLabV3PredictionModel
+  # It imports this room.
   from deeplab.trainer import DeepLabV3Trainer
 
 
@@ -120,7 +121,7 @@ def find(directory: RunDirectory, options: AllOptions, *, given: Collection[str]
 def restore(
   start: RunStart,
   trainer: 'DeepLabV3Trainer',
-  model: 'DeepLabV3PredictionModel',
+  model: DeepLabV3PredictionModel,
   directory: RunDirectory,
 ) -> None:
   """Gives the variables the values the run starts from, and says where that is. With --overwrite an

@@ -4,23 +4,34 @@ starts, and warnings.
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import numpy as np
+import tensorflow as tf
 
+from deeplab.checkpoints import RestoreReport
+from deeplab.data.record_files import RecordFile
 from deeplab.model.backbones import BACKBONES, HEAD_BATCH_NORM_DECAY
-from deeplab.options import USUAL_RATES
+from deeplab.model.prediction_model import DeepLabV3PredictionModel
+from deeplab.options import (
+  USUAL_RATES,
+  CheckedOptions,
+  ModelOptions,
+  TrainingInputOptions,
+  TrainingOptions,
+)
 
 _SMALL_BATCH = 8
 
 
-def device_line(strategy, gpus):
-  """One line on what computes, given the strategy and the list of GPU names."""
+def device_line(strategy: tf.distribute.Strategy, gpus: Sequence[str]) -> str:
+  """One line on what computes; `gpus` are their names."""
   if not gpus:
     return f'devices: CPU with {os.cpu_count()} cores, no GPU'
   return f'devices: {strategy.num_replicas_in_sync} of {len(gpus)} GPUs ({", ".join(gpus)})'
 
 
-def parameter_line(model):
+def parameter_line(model: DeepLabV3PredictionModel) -> str:
   """One line on the network's size."""
   total = sum(int(np.prod(variable.shape)) for variable in model.trainable.values())
   return (
@@ -29,15 +40,15 @@ def parameter_line(model):
   )
 
 
-def data_line(what, files):
-  """One line on record files, from a list of record_files.RecordFile."""
+def data_line(what: str, files: Sequence[RecordFile]) -> str:
+  """One line on record files."""
   return (
     f'{what}: {sum(file.num_records for file in files)} records in {len(files)} files, '
     f'{sum(file.num_bytes for file in files) / 1e6:.1f} MB'
   )
 
 
-def changed_flags_line(*options):
+def changed_flags_line(*options: CheckedOptions) -> str:
   """One line with every option that is not at its default."""
   changed = []
   for each in options:
@@ -49,10 +60,8 @@ def changed_flags_line(*options):
   return 'flags: ' + ' '.join(changed)
 
 
-def restore_lines(report):
-  """Lines on a checkpoints.RestoreReport: what was restored, what is new and why, what the
-  checkpoint has besides.
-  """
+def restore_lines(report: RestoreReport) -> list[str]:
+  """Lines on what was restored, what is new and why, and what the checkpoint has besides."""
   lines = [f'restored {len(report.restored)} variables from {report.prefix}']
   by_reason = {}
   for name, reason in report.new:
@@ -63,12 +72,17 @@ def restore_lines(report):
   return lines
 
 
-def warnings(model_options, input_options, training_options, *, from_scratch):
+def warnings(
+  model_options: ModelOptions,
+  input_options: TrainingInputOptions,
+  training_options: TrainingOptions,
+  *,
+  from_scratch: bool,
+) -> list[str]:
   """Lines of advice on settings that run but seldom give what is wanted.
 
   Args:
-    model_options, input_options, training_options: ModelOptions, TrainingInputOptions,
-      TrainingOptions.
+    model_options, input_options, training_options: of the run.
     from_scratch: no checkpoint is loaded, so nothing fixes what the backbone expects.
   """
   lines = []
@@ -89,8 +103,25 @@ def warnings(model_options, input_options, training_options, *, from_scratch):
       '--num_classes=1: with one class every prediction is right and nothing is learnt; background '
       'counts as one'
     )
+  lines += _size_warnings(model_options, input_options)
+  lines += _normalization_warnings(model_options, input_options, from_scratch=from_scratch)
+  lines += _rates_warnings(model_options)
+  if (
+    training_options.optimizer != 'momentum'
+    and training_options.last_layer_gradient_multiplier != 1.0
+  ):
+    lines.append(
+      '--last_layer_gradient_multiplier does next to nothing with '
+      f'--optimizer={training_options.optimizer}, which divides by the size of the gradient'
+    )
+  return lines
+
+
+def _size_warnings(model_options, input_options):
+  """Whether crops are too small, or of a size at which features and pixels do not line up."""
+  lines, stride = [], model_options.output_stride
   for name in ('crop_size_height', 'crop_size_width'):
-    size, stride = getattr(input_options, name), model_options.output_stride
+    size = getattr(input_options, name)
     if size <= 2 * stride:
       lines.append(
         f'--{name}={size} is tiny: at --output_stride={stride} the network sees '
@@ -102,24 +133,18 @@ def warnings(model_options, input_options, training_options, *, from_scratch):
         f'--{name}={size} is not a multiple of --output_stride={stride} plus 1, so features and '
         f'pixels do not line up; {nearest} is'
       )
-  lines += _normalization_warnings(model_options, input_options, from_scratch=from_scratch)
-  if model_options.atrous_rates:
-    for stride, rates in USUAL_RATES.items():
-      if stride != model_options.output_stride and model_options.atrous_rates == rates:
-        lines.append(
-          f'--atrous_rates={_list(rates)} are those of stride {stride}; at '
-          f'--output_stride={model_options.output_stride} '
-          f'{_list(USUAL_RATES[model_options.output_stride])} see the same context'
-        )
-  if (
-    training_options.optimizer != 'momentum'
-    and training_options.last_layer_gradient_multiplier != 1.0
-  ):
-    lines.append(
-      '--last_layer_gradient_multiplier does next to nothing with '
-      f'--optimizer={training_options.optimizer}, which divides by the size of the gradient'
-    )
   return lines
+
+
+def _rates_warnings(model_options):
+  """Whether the rates are the usual ones of another stride."""
+  ours = model_options.output_stride
+  return [
+    f'--atrous_rates={_list(rates)} are those of stride {stride}; at --output_stride={ours} '
+    f'{_list(USUAL_RATES[ours])} see the same context'
+    for stride, rates in USUAL_RATES.items()
+    if stride != ours and model_options.atrous_rates == rates
+  ]
 
 
 def _statistics_warning(model_options, training_options):

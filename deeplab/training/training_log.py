@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,8 @@ import tensorflow as tf
 from deeplab import color_map, pictures
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError
+from deeplab.evaluator import EvaluationResult
+from deeplab.training.step_result import StepResult
 
 _PANEL_CELL = 192
 
@@ -20,7 +23,15 @@ _PANEL_CELL = 192
 class TrainingLog:
   """Reports each update, and means over `log_per_steps` updates. Use it in a `with` block."""
 
-  def __init__(self, directory, *, metrics_name, log_per_steps, num_steps, start_step=0):
+  def __init__(
+    self,
+    directory: str,
+    *,
+    metrics_name: str,
+    log_per_steps: int,
+    num_steps: int,
+    start_step: int = 0,
+  ):
     """Opens the files.
 
     Args:
@@ -55,7 +66,7 @@ class TrainingLog:
     self._metrics.close()
     self._summaries.close()
 
-  def line(self, text):
+  def line(self, text: str) -> None:
     """Prints a line on stdout, beside the progress bar if there is one."""
     if self._bar is not None:
       self._bar.write(text, file=sys.stdout)
@@ -63,11 +74,13 @@ class TrainingLog:
     else:
       print(text, flush=True)
 
-  def update(self, result, *, step, learning_rate, num_images, waited):
+  def update(
+    self, result: StepResult, *, step: int, learning_rate: float, num_images: int, waited: float
+  ) -> None:
     """Reports one update.
 
     Args:
-      result: training_step.StepResult.
+      result: what it did.
       step: number of updates made, this one included.
       learning_rate: the update's.
       num_images: in its batches.
@@ -106,10 +119,10 @@ class TrainingLog:
     )
     self._start_interval()
 
-  def validated(self, result, *, step, best, class_names):
-    """Reports a validation: evaluator.EvaluationResult, and the best score so far, a dict with
-    mean_iou and step.
-    """
+  def validated(
+    self, result: EvaluationResult, *, step: int, best: dict, class_names: Sequence[str] | None
+  ) -> None:
+    """Reports a validation, and the best score so far, a dict with mean_iou and step."""
     summary = result.summary
     self.line(
       f'validation at step {step}: mIOU {summary.mean_iou:.4f}, loss {result.loss:.4f}, '
@@ -137,7 +150,7 @@ class TrainingLog:
     # The pause is not the training's: images per second count from here.
     self._since, self._num_images, self._waited = time.monotonic(), 0, 0.0
 
-  def panel(self, name, rows, *, step, ignore_label):
+  def panel(self, name: str, rows: Iterable[tuple], *, step: int, ignore_label: int) -> None:
     """Writes a picture to TensorBoard: rows of image uint8 [h, w, 3], label [h, w] and prediction
     [h, w].
     """
@@ -152,7 +165,7 @@ class TrainingLog:
     with self._summaries.as_default():
       tf.summary.image(name, np.asarray(sheet)[np.newaxis], step=step)
 
-  def flush(self):
+  def flush(self) -> None:
     """Brings what was reported to the disk. Raises InputError where that fails."""
     try:
       self._metrics.flush()

@@ -3,7 +3,6 @@ strategy.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -11,14 +10,12 @@ import tensorflow as tf
 from deeplab import losses, optimizer
 from deeplab.errors import InputError
 from deeplab.model.backbones import is_of_backbone
+from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import TrainingOptions
 from deeplab.training import label_facts
 from deeplab.training.accumulators import Accumulators
 from deeplab.training.loss_scale import LossScale
 from deeplab.training.step_result import StepResult
-
-if TYPE_CHECKING:
-  from deeplab.model.prediction_model import DeepLabV3PredictionModel
 
 _NUM_SHOWN = 3  # Images of a batch whose predictions come along for the picture panel.
 
@@ -33,7 +30,7 @@ class TrainingStep:
 
   def __init__(
     self,
-    model: 'DeepLabV3PredictionModel',
+    model: DeepLabV3PredictionModel,
     options: TrainingOptions,
     *,
     loss: losses.SegmentationLoss,

@@ -1,13 +1,19 @@
 """Validation while training: mIOU on other records, the best network kept, and when to give up."""
 
 import contextlib
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from deeplab.data import input_pipeline
 from deeplab.errors import InputError
 from deeplab.evaluator import DeepLabV3Evaluator
-from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
+from deeplab.model.prediction_model import DeepLabV3PredictionModel
+from deeplab.optimizer import MovingAverage
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS, ValidationOptions
+from deeplab.training.run_directory import RunDirectory
+from deeplab.training.stop_signals import StopSignals
+from deeplab.training.training_log import TrainingLog
 
 _NUM_SHOWN = 4
 
@@ -25,29 +31,28 @@ class Validation:
 
   def __init__(
     self,
-    model,
-    run,
-    log,
+    model: DeepLabV3PredictionModel,
+    run: RunDirectory,
+    log: TrainingLog,
     *,
-    options,
-    ignore_label,
-    average=None,
-    class_names=None,
-    strategy=None,
-    max_image_pixels=DEFAULT_MAX_IMAGE_PIXELS,
+    options: ValidationOptions,
+    ignore_label: int,
+    average: MovingAverage | None = None,
+    class_names: Sequence[str] | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+    max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
   ):
     """Prepares; nothing is read or traced yet.
 
     Args:
-      model: DeepLabV3PredictionModel.
-      run: RunDirectory that keeps the best.
-      log: TrainingLog.
-      options: ValidationOptions, with eval_filenames and eval_per_steps.
+      model: that is trained.
+      run: keeps the best.
+      log: reports.
+      options: with eval_filenames and eval_per_steps.
       ignore_label: label value that does not count.
-      average: optimizer.MovingAverage whose weights are evaluated instead of the trained ones, or
-        None.
-      class_names: sequence of str, or None.
-      strategy: the tf.distribute strategy in whose scope `model` was made, or None.
+      average: its weights are evaluated instead of the trained ones; or None.
+      class_names: one for each class, or None.
+      strategy: in whose scope `model` was made, or None.
       max_image_pixels: a larger image is an error.
     """
     self._model, self._run, self._log, self._options = model, run, log, options
@@ -63,13 +68,13 @@ class Validation:
     )
     self.best = run.best_score()
 
-  def is_due(self, step):
+  def is_due(self, step: int) -> bool:
     """Whether to validate after `step` updates: at the interval, once."""
     return step % self._options.eval_per_steps == 0 and all(
       line['step'] != step for line in self._log.validations
     )
 
-  def is_out_of_patience(self):
+  def is_out_of_patience(self) -> bool:
     """Whether `patience` validations in a row have not raised the best mIOU."""
     if not self._options.patience or self.best is None:
       return False
@@ -78,11 +83,11 @@ class Validation:
       >= self._options.patience
     )
 
-  def validate(self, step, *, stop):
+  def validate(self, step: int, *, stop: StopSignals) -> None:
     """Evaluates, reports, and saves the network if it is the best so far.
 
     Raises:
-      Interrupted: `stop` (StopSignals) was requested meanwhile; nothing is reported.
+      Interrupted: `stop` was requested meanwhile; nothing is reported.
       InputError: a record is bad, or an image is too large for the device's memory.
     """
     shown = []
