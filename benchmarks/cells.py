@@ -70,6 +70,14 @@ def run(task, *, size, batch_size, description):
   parser.add_argument(
     '--torch_python', default=sys.executable, help='interpreter with torch and its toolkits'
   )
+  parser.add_argument(
+    '--contenders',
+    default='reference,this,peers',
+    help='which rows: of reference, before, this, plain, peers; ratios are to the first',
+  )
+  parser.add_argument(
+    '--before', help='checkout of another version of this project, for the rows of before'
+  )
   parser.add_argument('--json', default=os.path.join(contenders.HERE, 'results', f'{task}.json'))
   flags = parser.parse_args()
   described = machine.describe()
@@ -77,7 +85,7 @@ def run(task, *, size, batch_size, description):
   cells = {}
   for name in flags.cells.split(','):
     cells[name] = contenders.compare(_contenders(task, name, flags), rounds=flags.rounds)
-    size = _size(name, flags.size)
+    size = size_of(name, flags.size)
     contenders.print_results(
       f'{task} {name} {size}x{size}' + (f' batch {flags.batch_size}' if task == 'train' else ''),
       cells[name],
@@ -102,32 +110,25 @@ def run(task, *, size, batch_size, description):
       file.write('\n')
 
 
-def _size(name, size):
+def size_of(name, size):
+  """The size that cell `name` is measured at instead of `size`: some peers want another one."""
   return size // 16 * 16 if (CELLS[name][1] or {}).get('library') == 'smp' else size
 
 
 def _contenders(task, name, flags):
   """[(name, script, settings, python)]; the first is what the ratios are taken to."""
   model, peer = CELLS[name]
-  common = dict(task=task, model=model, size=_size(name, flags.size), batch_size=flags.batch_size)
-  rows = [
-    (f'reference, {_tensorflow_version(python)}', 'reference_worker.py', common, python)
-    for python in flags.reference_python or [sys.executable]
-  ]
-  for dtype in flags.compute_dtypes.split(','):
-    rows.append(
-      (f'this, {dtype}', 'this_worker.py', dict(common, compute_dtype=dtype), sys.executable)
-    )
-    if flags.jit_compile:
-      rows.append(
-        (
-          f'this, {dtype}, XLA',
-          'this_worker.py',
-          dict(common, compute_dtype=dtype, jit_compile=True),
-          sys.executable,
-        )
-      )
-  if peer:
+  common = dict(task=task, model=model, size=size_of(name, flags.size), batch_size=flags.batch_size)
+  kinds, dtypes = flags.contenders.split(','), flags.compute_dtypes.split(',')
+  rows = []
+  if 'reference' in kinds:
+    rows += [
+      (f'reference, {_tensorflow_version(python)}', 'reference_worker.py', common, python)
+      for python in flags.reference_python or [sys.executable]
+    ]
+  for dtype in dtypes:
+    rows += _rows_of_this(dict(common, compute_dtype=dtype), kinds, flags)
+  if 'peers' in kinds and peer:
     rows += [
       (
         f'{peer["library"]}, {dtype}',
@@ -135,8 +136,26 @@ def _contenders(task, name, flags):
         dict(common, compute_dtype=dtype, **peer),
         flags.torch_python,
       )
-      for dtype in flags.compute_dtypes.split(',')
+      for dtype in dtypes
     ]
+  return rows
+
+
+def _rows_of_this(settings, kinds, flags):
+  """This project in one dtype: another version, this one, and it with other settings."""
+  dtype, worker = settings['compute_dtype'], 'this_worker.py'
+  rows = []
+  if 'before' in kinds:
+    before = os.path.join(os.path.abspath(flags.before), 'benchmarks', worker)
+    rows.append((f'before, {dtype}', before, settings, sys.executable))
+  if 'this' in kinds:
+    rows.append((f'this, {dtype}', worker, settings, sys.executable))
+  if 'plain' in kinds:
+    plain = dict(settings, operations='plain')
+    rows.append((f'this, {dtype}, plain', worker, plain, sys.executable))
+  if flags.jit_compile:
+    compiled = dict(settings, jit_compile=True)
+    rows.append((f'this, {dtype}, XLA', worker, compiled, sys.executable))
   return rows
 
 

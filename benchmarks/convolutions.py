@@ -1,12 +1,9 @@
 #!/usr/bin/env python3
-"""The ways of computing a 3x3 convolution in float32, forward and with gradients, where
-`deeplab/model/convolution.py` decides.
+"""The implementations of a 3x3 convolution in float32, forward and with gradients.
 
-Milliseconds, medians of runs in turns; `tiles` and `block` are those of
-`deeplab/model/bilinear_algorithms.py`, `block` the cheapest of those for lattices of few pixels (-
-where the map is too large for all); `chosen` is what the network takes. `error` is the largest
-difference of the chosen from the dilated convolution, forward and in the gradients, relative to the
-largest value.
+Milliseconds, medians of runs in turns; `-` where an implementation does not apply. `chosen` is what
+the network takes, and `error` its largest difference from the dilated convolution, forward and in
+the gradients, relative to the largest value.
 """
 
 import argparse
@@ -53,32 +50,27 @@ def main():
   from deeplab import quiet_start
 
   quiet_start.import_tensorflow()
+  quiet_start.hide_advice()
   import tensorflow as tf
-  from deeplab.model.bilinear_algorithms import TILES
 
-  from deeplab.model import convolution, tap_products
+  from deeplab.operations import plain, taps, tiles
+  from deeplab.operations.choice import WHY_NOT, Convolution
+  from deeplab.operations.dispatch import Operations
 
-  def block(inputs, weights, rate):
-    ways = [
-      way
-      for way in convolution._ways(inputs, weights, rate)
-      if isinstance(way, convolution._Pairs)
-      or isinstance(way, convolution._Filtering)
-      and not way._algorithm.overlap
-    ]
-    return min(ways, key=lambda way: way.cost).carry_out()
+  def by_blocks(algorithm):
+    def convolve(inputs, weights, *, rate):
+      transformed = tiles.transform_weights(weights, algorithm)
+      return tiles.conv2d(inputs, transformed, algorithm, rate=rate)
+
+    return convolve
 
   ways = {
-    'space to batch': convolution.space_to_batch_conv2d,
-    'dilated': lambda inputs, weights, rate: tf.nn.conv2d(
-      inputs, weights, strides=1, padding='SAME', dilations=rate
-    ),
-    'taps': lambda inputs, weights, rate: tap_products.conv2d(inputs, weights, rate=rate),
-    'tiles': lambda inputs, weights, rate: convolution._Filtering(
-      inputs, weights, rate, TILES, {}
-    ).carry_out(),
-    'block': block,
-    'chosen': convolution.conv2d,
+    'space to batch': plain.space_to_batch_conv2d,
+    'plain': plain.conv2d,
+    'taps': taps.conv2d,
+    'tiles': by_blocks(tiles.TILES),
+    'whole': by_blocks(tiles.WHOLE),
+    'chosen': Operations().conv2d,
   }
   print(machine.line(machine.describe()))
   widths = {name: max(15, len(name) + 2) for name in ways}
@@ -96,7 +88,8 @@ def main():
     runs = {
       name: (_forward(tf, way, rate), _with_gradients(tf, way, rate))
       for name, way in ways.items()
-      if name != 'block' or side <= 6 * rate
+      if name not in WHY_NOT
+      or Operations().why_not(name, Convolution.of(inputs, weights, rate=rate)) is None
     }
     seconds = {name: ([], []) for name in runs}
     for round_number in range(flags.rounds + 1):
@@ -109,7 +102,7 @@ def main():
     errors = [
       float(tf.reduce_max(tf.abs(one - other)) / tf.reduce_max(tf.abs(other)))
       for one, other in zip(
-        runs['chosen'][1](inputs, weights, upstream), runs['dilated'][1](inputs, weights, upstream)
+        runs['chosen'][1](inputs, weights, upstream), runs['plain'][1](inputs, weights, upstream)
       )
     ]
     print(

@@ -97,22 +97,13 @@ def evaluation(model, settings):
 
 
 def forward_operations(tf, options, *, batch_size, size):
-  """Multiplications and additions of a forward pass, counted by TensorFlow on the plain
-  convolutions.
-  """
-  from deeplab.model import convolution
+  """Multiplications and additions of a forward pass, counted by TensorFlow on plain operations."""
   from deeplab.model.prediction_model import DeepLabV3PredictionModel
 
-  decisions = convolution._FILTERING_DEPTH, convolution._taps_are_faster
-  convolution._FILTERING_DEPTH, convolution._taps_are_faster = (
-    float('inf'),
-    lambda inputs, rate: False,
-  )
-  model = DeepLabV3PredictionModel(options)
+  model = DeepLabV3PredictionModel(options, operations='plain')
   function = tf.function(model.predict_low_resolution, autograph=False).get_concrete_function(
     tf.TensorSpec([batch_size, size, size, 3], tf.float32)
   )
-  convolution._FILTERING_DEPTH, convolution._taps_are_faster = decisions
   counted = tf.compat.v1.profiler.profile(
     function.graph,
     options={**tf.compat.v1.profiler.ProfileOptionBuilder.float_operation(), 'output': 'none'},

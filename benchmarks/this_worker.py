@@ -23,12 +23,14 @@ def main():
     ModelOptions(**settings['model']),
     compute_dtype=settings.get('compute_dtype', 'float32'),
     recompute_gradients=settings.get('recompute_gradients', False),
+    operations=settings.get('operations', 'auto'),
   )
   work = training_step if settings['task'] == 'train' else prediction
   worker_loop.serve(work(model, settings))
 
 
 def training_step(model, settings):
+  """A callable that makes one update from noise; its attribute `step` is the TrainingStep."""
   import tensorflow as tf
 
   from deeplab.losses import SegmentationLoss
@@ -50,17 +52,28 @@ def training_step(model, settings):
     ),
     'names': tf.constant(['noise'] * batch_size),
   }
-  return lambda: step([batch], learning_rate=1e-4, step=0).total_loss
+
+  def work():
+    return step([batch], learning_rate=1e-4, step=0).total_loss
+
+  work.step = step
+  return work
 
 
 def prediction(model, settings):
+  """A callable that predicts an image of noise; its attribute `inferencer` does."""
   from deeplab.inferencer import DeepLabV3Inferencer
 
   inferencer = DeepLabV3Inferencer(model, jit_compile=settings.get('jit_compile', False))
   image = np.random.default_rng(0).integers(
     0, 256, [settings['size'], settings['size'], 3], np.uint8
   )
-  return lambda: inferencer.predict([image])
+
+  def work():
+    return inferencer.predict([image])
+
+  work.inferencer = inferencer
+  return work
 
 
 if __name__ == '__main__':
