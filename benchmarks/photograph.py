@@ -42,17 +42,13 @@ def main():
   import numpy as np
 
   from deeplab.inferencer import DeepLabV3Inferencer
-  from deeplab.model import label_map
   from deeplab.model.prediction_model import DeepLabV3PredictionModel
+  from deeplab.operations.dispatch import Operations
   from deeplab.options import ModelOptions
 
-  if flags.way == 'all at once':
-    label_map._BAND_BYTES = 2**60
-  inferencer = DeepLabV3Inferencer(
-    DeepLabV3PredictionModel(
-      ModelOptions(model_variant=flags.model_variant, num_classes=flags.num_classes)
-    )
-  )
+  options = ModelOptions(model_variant=flags.model_variant, num_classes=flags.num_classes)
+  operations = Operations(without=['bands'] if flags.way == 'all at once' else [])
+  inferencer = DeepLabV3Inferencer(DeepLabV3PredictionModel(options, operations=operations))
   image = np.random.default_rng(0).integers(0, 256, [flags.height, flags.width, 3], np.uint8)
   inferencer.predict([image])
   started = time.perf_counter()
