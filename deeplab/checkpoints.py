@@ -1,12 +1,10 @@
-"""Name-based checkpoints: found, read, restored into a model, and written so that a kill leaves no
-half of one.
+"""Name-based checkpoints: found, read, and written so that a kill leaves no half of one.
 
 The format is that of TensorFlow 1's Saver (V2: PREFIX.index and PREFIX.data-00000-of-00001; V1, one
 file, is read only), so TensorFlow 1 tools read ours and we read theirs.
 """
 
 import contextlib
-import dataclasses
 import glob
 import json
 import os
@@ -160,112 +158,6 @@ class Reader:
   def global_step(self):
     """The step the checkpoint was written at, int, or None."""
     return int(self.get(GLOBAL_STEP)) if GLOBAL_STEP in self.shapes else None
-
-
-@dataclasses.dataclass(frozen=True)
-class RestoreReport:
-  """What `restore` did.
-
-  Attributes:
-    prefix: the checkpoint.
-    restored: names of the variables that have the checkpoint's values.
-    new: (name, reason) of the variables that keep their initial values.
-    unused: names in the checkpoint that the model does not use.
-  """
-
-  prefix: str
-  restored: tuple
-  new: tuple
-  unused: tuple
-
-
-def restore(
-  named_variables,
-  prefix,
-  *,
-  exclude_scopes=(),
-  require_all=False,
-  backbone_scope=None,
-  new_head_for_other_classes=False,
-):
-  """Assigns to each variable the checkpoint's value of the same name.
-
-  Args:
-    named_variables: dict of name -> tf.Variable, a model's.
-    prefix: a checkpoint prefix, from `find`.
-    exclude_scopes: names or name prefixes of variables to leave new.
-    require_all: every variable must be in the checkpoint (evaluation, inference, continuing a
-      segmentation model).
-    backbone_scope: variable scope of the backbone, such as 'resnet_v2_50'; less than half of it in
-      the checkpoint is an error, because then the checkpoint is of another backbone.
-    new_head_for_other_classes: leave `logits/` new where its shape differs, instead of raising.
-
-  Returns:
-    RestoreReport.
-
-  Raises:
-    InputError: a shape differs (names variable and both shapes), a variable is missing that must
-      not be, or nothing fits. Nothing has been assigned then.
-  """
-  reader = Reader(prefix)
-  # First: with another backbone every shape of the head differs too, which would mislead.
-  if backbone_scope:
-    _check_backbone(named_variables, reader, backbone_scope, exclude_scopes)
-  restored, new = [], []
-  for name, variable in named_variables.items():
-    shape = variable.shape.as_list()
-    if any(name == scope or name.startswith(scope.rstrip('/') + '/') for scope in exclude_scopes):
-      new.append((name, 'excluded'))
-    elif name not in reader.shapes:
-      new.append((name, 'not in the checkpoint'))
-    elif reader.shapes[name] == shape:
-      restored.append(name)
-    elif new_head_for_other_classes and name.startswith('logits/'):
-      new.append((name, f'shape {reader.shapes[name]} in the checkpoint, {shape} here'))
-    else:
-      raise InputError(_shape_message(prefix, name, theirs=reader.shapes[name], ours=shape))
-  if not restored:
-    raise InputError(
-      f"checkpoint {prefix}: none of its {len(reader.shapes)} variables is one of this network's; "
-      'check --model_variant'
-    )
-  if require_all and new:
-    raise InputError(
-      f"checkpoint {prefix}: lacks {len(new)} of the network's {len(named_variables)} variables, "
-      'the first '
-      f'is {new[0][0]}; the model flags must be those the checkpoint was trained with'
-    )
-  values = [reader.get(name) for name in restored]
-  for name, value in zip(restored, values):
-    named_variables[name].assign(value)
-  unused = sorted(set(reader.shapes) - set(restored))
-  return RestoreReport(
-    prefix=prefix, restored=tuple(restored), new=tuple(new), unused=tuple(unused)
-  )
-
-
-def _shape_message(prefix, name, *, theirs, ours):
-  hint = 'the model flags must be those the checkpoint was trained with'
-  if name.startswith('logits/'):
-    hint = f'the checkpoint has {theirs[-1]} classes; check --num_classes'
-  return (
-    f'checkpoint {prefix}: variable {name} has shape {theirs}, the network needs {ours}; {hint}'
-  )
-
-
-def _check_backbone(named_variables, reader, scope, exclude_scopes):
-  if any(scope == excluded.rstrip('/') for excluded in exclude_scopes):
-    return
-  ours = [name for name in named_variables if name.startswith(scope + '/')]
-  found = sum(name in reader.shapes for name in ours)
-  if 2 * found >= len(ours):
-    return
-  scopes = sorted({name.split('/')[0] for name in reader.shapes if '/' in name})
-  raise InputError(
-    f'checkpoint {reader.prefix}: has {found} of the {len(ours)} variables of the backbone '
-    f'{scope}; its '
-    f'own scopes are {", ".join(scopes[:8]) or "none"}; check --model_variant'
-  )
 
 
 def write(prefix, tensors):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab import checkpoints
+from deeplab import checkpoints, restoring
 from deeplab.errors import InputError
 from deeplab.learning_rate import learning_rate
 from deeplab.losses import SegmentationLoss
@@ -89,7 +89,7 @@ class DeepLabV3Trainer:
 
     Raises InputError.
     """
-    checkpoints.restore(self.variables, prefix, require_all=True)
+    restoring.restore(self.variables, prefix, require_all=True)
     self.global_step = checkpoints.Reader(prefix).global_step
 
   def update(self, batches: Sequence[dict]) -> tuple[StepResult, float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab import checkpoints
+from deeplab import checkpoints, restoring
 from deeplab.errors import InputError
 
 
@@ -55,7 +55,7 @@ def test_restore_from_both_formats(tmp_path, version):
   write_v1(path, saved) if version == 'V1' else checkpoints.write(path, saved)
   variables = zeros_like(saved)
 
-  report = checkpoints.restore(variables, checkpoints.find(path), require_all=True)
+  report = restoring.restore(variables, checkpoints.find(path), require_all=True)
 
   assert set(report.restored) == set(saved) and report.new == () and report.unused == ()
   for name, variable in variables.items():
@@ -68,7 +68,7 @@ def test_checkpoint_of_the_tensorflow_1_saver_is_read(tmp_path):
     session.run(tf.compat.v1.global_variables_initializer())
     path = tf.compat.v1.train.Saver().save(session, str(tmp_path / 'model.ckpt'), global_step=12)
   variables = zeros_like(make_variables())
-  report = checkpoints.restore(variables, checkpoints.find(path))
+  report = restoring.restore(variables, checkpoints.find(path))
   assert report.restored == ('net/conv/biases',)
   assert report.new == (
     ('net/conv/weights', 'not in the checkpoint'),
@@ -85,7 +85,7 @@ def test_other_shape_names_variable_and_both_shapes_and_assigns_nothing(tmp_path
     InputError,
     match=r'logits/semantic/weights has shape \[3, 5\], the network needs \[3, 3\].*num_classes',
   ):
-    checkpoints.restore(variables, prefix)
+    restoring.restore(variables, prefix)
   assert not variables['net/conv/biases'].numpy().any()
 
 
@@ -93,7 +93,7 @@ def test_head_for_other_classes_is_left_new_where_allowed(tmp_path):
   prefix = str(tmp_path / 'model.ckpt')
   checkpoints.write(prefix, make_variables(num_classes=5))
   variables = zeros_like(make_variables())
-  report = checkpoints.restore(variables, prefix, new_head_for_other_classes=True)
+  report = restoring.restore(variables, prefix, new_head_for_other_classes=True)
   assert report.new == (('logits/semantic/weights', 'shape [3, 5] in the checkpoint, [3, 3] here'),)
   assert report.unused == ('logits/semantic/weights',)
 
@@ -101,7 +101,7 @@ def test_head_for_other_classes_is_left_new_where_allowed(tmp_path):
 def test_excluded_scopes_stay_new(tmp_path):
   prefix = str(tmp_path / 'model.ckpt')
   checkpoints.write(prefix, make_variables())
-  report = checkpoints.restore(zeros_like(make_variables()), prefix, exclude_scopes=['net/conv'])
+  report = restoring.restore(zeros_like(make_variables()), prefix, exclude_scopes=['net/conv'])
   assert report.restored == ('logits/semantic/weights',)
 
 
@@ -109,11 +109,11 @@ def test_another_backbone_and_nothing_in_common_are_refused(tmp_path):
   prefix = str(tmp_path / 'model.ckpt')
   checkpoints.write(prefix, {'other/weights': np.zeros(3, np.float32)})
   with pytest.raises(InputError, match='none of its 1 variables'):
-    checkpoints.restore(make_variables(), prefix)
+    restoring.restore(make_variables(), prefix)
   with pytest.raises(
     InputError, match='has 0 of the 2 variables of the backbone net; its own scopes are other'
   ):
-    checkpoints.restore(make_variables(), prefix, backbone_scope='net')
+    restoring.restore(make_variables(), prefix, backbone_scope='net')
 
 
 def test_missing_variable_is_refused_where_all_are_required(tmp_path):
@@ -122,7 +122,7 @@ def test_missing_variable_is_refused_where_all_are_required(tmp_path):
   with pytest.raises(
     InputError, match="lacks 2 of the network's 3 variables, the first is net/conv/weights"
   ):
-    checkpoints.restore(make_variables(), prefix, require_all=True)
+    restoring.restore(make_variables(), prefix, require_all=True)
 
 
 def test_find_prefers_the_final_checkpoint_then_the_newest(tmp_path):
@@ -150,14 +150,14 @@ def test_incomplete_and_damaged_checkpoints_are_named(tmp_path):
   with open(data + '.away', 'rb') as whole, open(data, 'wb') as truncated:
     truncated.write(whole.read()[:20])
   with pytest.raises(InputError, match='damaged or truncated'):
-    checkpoints.restore(make_variables(), checkpoints.find(prefix))
+    restoring.restore(make_variables(), checkpoints.find(prefix))
   os.remove(prefix + '.index')
   with pytest.raises(InputError, match='index is missing'):
     checkpoints.find(prefix)
   text = tmp_path / 'text.ckpt'
   text.write_text('no checkpoint')
   with pytest.raises(InputError, match='damaged or no TensorFlow checkpoint'):
-    checkpoints.restore(make_variables(), checkpoints.find(str(text)))
+    restoring.restore(make_variables(), checkpoints.find(str(text)))
 
 
 def test_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):

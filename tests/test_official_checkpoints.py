@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from official_network import Official
 
-from deeplab import checkpoints, saved_options
+from deeplab import checkpoints, restoring, saved_options
 from deeplab.errors import InputError
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.official import official_checkpoints, official_names
@@ -52,7 +52,7 @@ def import_source(source, output_path, **options):
 def load(directory):
   prefix = checkpoints.find(str(directory))
   model = DeepLabV3PredictionModel(saved_options.read(prefix).model_options)
-  checkpoints.restore(model.named_variables, prefix, require_all=True)
+  restoring.restore(model.named_variables, prefix, require_all=True)
   return model
 
 

@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from deeplab.checkpoints import RestoreReport
 from deeplab.options import ModelOptions, TrainingInputOptions, TrainingOptions
+from deeplab.restoring import RestoreReport
 from deeplab.training import starting_report
 
 GOOD_INPUT = dict(filenames=('train',), batch_size=12)

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Collection
 
-from deeplab import checkpoints, saved_options
+from deeplab import checkpoints, restoring, saved_options
 from deeplab.class_names import load_class_names
 from deeplab.errors import InputError, warn
 from deeplab.model.backbones import BACKBONES
@@ -87,7 +87,7 @@ def restore(model: DeepLabV3PredictionModel, prefix: str) -> None:
 
   Raises InputError.
   """
-  checkpoints.restore(
+  restoring.restore(
     model.named_variables,
     prefix,
     require_all=True,

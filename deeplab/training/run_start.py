@@ -8,7 +8,7 @@ import random
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from deeplab import checkpoints, saved_options
+from deeplab import checkpoints, restoring, saved_options
 from deeplab.class_names import load_class_names
 from deeplab.errors import InputError, warn
 from deeplab.model.backbones import BACKBONES
@@ -199,7 +199,7 @@ def _newest_checkpoint(directory, options, *, given):
 def _load(start, model):
   """Takes over the values of a checkpoint of another training, and says which."""
   run_options, prefix = start.options.run, start.loaded
-  report = checkpoints.restore(
+  report = restoring.restore(
     model.named_variables,
     prefix,
     exclude_scopes=run_options.exclude_scopes,

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab.checkpoints import RestoreReport
 from deeplab.data.record_files import RecordFile
 from deeplab.model.backbones import BACKBONES, HEAD_BATCH_NORM_DECAY
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
@@ -20,6 +19,7 @@ from deeplab.options import (
   TrainingInputOptions,
   TrainingOptions,
 )
+from deeplab.restoring import RestoreReport
 
 _SMALL_BATCH = 8
 
