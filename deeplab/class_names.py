@@ -46,7 +46,7 @@ ADE20K = (
 _DATA_SETS = {'voc': VOC, 'cityscapes': CITYSCAPES, 'ade20k': ADE20K}
 
 
-def load_class_names(name_or_path, num_classes):
+def load_class_names(name_or_path: str, num_classes: int) -> tuple[str, ...]:
   """The names of classes 0 to num_classes - 1.
 
   Args:

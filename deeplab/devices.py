@@ -5,9 +5,10 @@ import time
 import tensorflow as tf
 
 from deeplab.errors import InputError, warn
+from deeplab.options import ComputeOptions
 
 
-def prepare(compute_options):
+def prepare(compute_options: ComputeOptions) -> list[str]:
   """Gets the devices ready for what a command was asked to do, warns of what does not suit them;
   call it first of all.
 
@@ -50,7 +51,7 @@ def prepare(compute_options):
   ]
 
 
-def make_strategy():
+def make_strategy() -> tf.distribute.Strategy:
   """The tf.distribute.Strategy over all visible GPUs, or that of the one device."""
   if len(tf.config.list_physical_devices('GPU')) > 1:
     return tf.distribute.MirroredStrategy()

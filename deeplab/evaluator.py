@@ -1,12 +1,14 @@
 """Evaluation: records and a network to a confusion matrix and a loss."""
 
 import dataclasses
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab import metrics
 from deeplab.errors import InputError
+from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import PredictionOptions
 from deeplab.prediction import image_padding, multi_scale
 from deeplab.prediction.same_size_batches import same_size_batches
@@ -58,14 +60,14 @@ class DeepLabV3Evaluator:
 
   def __init__(
     self,
-    model,
+    model: DeepLabV3PredictionModel,
     *,
-    num_classes,
-    ignore_label=255,
-    options=None,
-    strategy=None,
-    jit_compile=False,
-    constant_weights=False,
+    num_classes: int,
+    ignore_label: int = 255,
+    options: PredictionOptions | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+    jit_compile: bool = False,
+    constant_weights: bool = False,
   ):
     """Prepares the evaluation.
 
@@ -104,11 +106,13 @@ class DeepLabV3Evaluator:
     )
 
   @property
-  def num_traces(self):
+  def num_traces(self) -> int:
     """How often the network was traced."""
     return self._step.experimental_get_tracing_count() + self._tiles.num_traces
 
-  def evaluate(self, dataset, *, on_image=None):
+  def evaluate(
+    self, dataset: Iterable[dict], *, on_image: Callable[[EvaluatedImage], None] | None = None
+  ) -> EvaluationResult:
     """Evaluates all examples.
 
     Args:

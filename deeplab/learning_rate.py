@@ -3,8 +3,10 @@
 import bisect
 import math
 
+from deeplab.options import TrainingOptions
 
-def learning_rate(options, step):
+
+def learning_rate(options: TrainingOptions, step: int) -> float:
   """The learning rate of the update that follows `step` updates.
 
   Args:

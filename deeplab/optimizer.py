@@ -4,16 +4,22 @@ Slots are ordinary variables in a dictionary keyed by their name in checkpoints,
 `aspp0/weights/Momentum`.
 """
 
+from collections.abc import Mapping
+
+import numpy as np
 import tensorflow as tf
 
 from deeplab.model.backbones import is_of_backbone
+from deeplab.options import TrainingOptions
 
 LAST_LAYER_SCOPE = 'logits/semantic/'
 
 _ADAM_BETA1, _ADAM_BETA2, _ADAM_EPSILON = 0.9, 0.999, 1e-8
 
 
-def make(options, trainable, *, weight_decay=0.0):
+def make(
+  options: TrainingOptions, trainable: Mapping[str, tf.Variable], *, weight_decay: float = 0.0
+) -> 'Momentum | Adam':
   """The optimizer that the options name.
 
   Args:
@@ -38,12 +44,18 @@ class _Optimizer:
     slots: dict checkpoint name -> tf.Variable, all state beside the trained variables.
   """
 
-  def __init__(self, options, trainable):
+  def __init__(self, options: TrainingOptions, trainable: Mapping[str, tf.Variable]):
     self._options = options
     self._trainable = trainable
     self.slots = {}
 
-  def apply(self, gradients, learning_rate, *, finite=None):
+  def apply(
+    self,
+    gradients: Mapping[str, tf.Tensor],
+    learning_rate: tf.Tensor,
+    *,
+    finite: tf.Tensor | None = None,
+  ) -> None:
     """Updates the trained variables; call it in replica context with equal arguments on every
     replica.
 
@@ -97,7 +109,7 @@ class Momentum(_Optimizer):
   changes.
   """
 
-  def __init__(self, options, trainable):
+  def __init__(self, options: TrainingOptions, trainable: Mapping[str, tf.Variable]):
     super().__init__(options, trainable)
     self._zeros_like_trainable('Momentum')
 
@@ -142,7 +154,13 @@ class Adam(_Optimizer):
   variable ending in `/weights` by rate * weight_decay, apart from the gradient.
   """
 
-  def __init__(self, options, trainable, *, weight_decay=0.0):
+  def __init__(
+    self,
+    options: TrainingOptions,
+    trainable: Mapping[str, tf.Variable],
+    *,
+    weight_decay: float = 0.0,
+  ):
     super().__init__(options, trainable)
     self._weight_decay = weight_decay
     self._zeros_like_trainable('Adam')
@@ -206,7 +224,7 @@ class MovingAverage:
     slots: dict `VAR/ExponentialMovingAverage` -> tf.Variable.
   """
 
-  def __init__(self, variables, *, decay):
+  def __init__(self, variables: Mapping[str, tf.Variable], *, decay: float):
     """Starts at the present values of `variables`, a dict name -> tf.Variable.
 
     Call it in the strategy's scope.
@@ -220,12 +238,12 @@ class MovingAverage:
       for name, variable in variables.items()
     }
 
-  def restart(self):
+  def restart(self) -> None:
     """Sets the averages to the present values, after the variables were restored from elsewhere."""
     for name, variable in self._variables.items():
       self.slots[f'{name}/ExponentialMovingAverage'].assign(variable.read_value())
 
-  def update(self, step):
+  def update(self, step: int | tf.Tensor) -> None:
     """Follows the variables; call it in cross-replica context after the update that followed `step`
     (int scalar) updates.
     """
@@ -235,14 +253,14 @@ class MovingAverage:
       average = self.slots[f'{name}/ExponentialMovingAverage']
       average.assign_add(share * (variable.read_value() - average.read_value()))
 
-  def averaged(self):
+  def averaged(self) -> dict[str, np.ndarray]:
     """{variable name: numpy array} of the averages."""
     return {
       name: self.slots[f'{name}/ExponentialMovingAverage'].numpy() for name in self._variables
     }
 
 
-def clip_by_norm(gradients, largest_norm):
+def clip_by_norm(gradients: Mapping[str, tf.Tensor], largest_norm: float) -> dict[str, tf.Tensor]:
   """{name: tensor} scaled so that the norm over all of them together is at most `largest_norm`."""
   norm = tf.linalg.global_norm(list(gradients.values()))
   scale = largest_norm / tf.maximum(norm, largest_norm)

@@ -18,7 +18,7 @@ import tensorflow as tf
 from deeplab.operations import plain
 
 
-def conv2d(inputs, weights, *, rate):
+def conv2d(inputs: tf.Tensor, weights: tf.Tensor, *, rate: int) -> tf.Tensor:
   """Depthwise convolution with stride 1 and 'SAME' padding.
 
   Args:
@@ -48,7 +48,7 @@ def conv2d(inputs, weights, *, rate):
   return convolve(inputs, weights)
 
 
-def strided_conv2d(inputs, weights, *, stride):
+def strided_conv2d(inputs: tf.Tensor, weights: tf.Tensor, *, stride: int) -> tf.Tensor:
   """Depthwise convolution with 'SAME' padding whose inputs get their gradient in float32.
 
   Args:
@@ -80,7 +80,7 @@ def strided_conv2d(inputs, weights, *, stride):
   return convolve(inputs, weights)
 
 
-def heeds_dilations():
+def heeds_dilations() -> bool:
   """Whether the kernel here does; not all do, and those that do not may not say so. Run eagerly."""
   inputs = tf.reshape(tf.range(25.0), [1, 5, 5, 1])
   try:
@@ -91,7 +91,7 @@ def heeds_dilations():
   return bool(outputs[0, 2, 2, 0] == 108.0 and outputs[0, 0, 0, 0] == 0.0 + 2.0 + 10.0 + 12.0)
 
 
-def weights_gradient(inputs, upstream, *, rate):
+def weights_gradient(inputs: tf.Tensor, upstream: tf.Tensor, *, rate: int) -> tf.Tensor:
   """Gradient of the weights.
 
   Args:

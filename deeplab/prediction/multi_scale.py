@@ -1,20 +1,30 @@
 """Logits of an image from one pass of the network, or averaged over scales and mirror images."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
+from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.operations.plain import resize_bilinear
+from deeplab.options import PredictionOptions
 from deeplab.prediction import image_padding
 
 # Keeps the logarithm of a probability that underflowed finite.
 _TINY = 1e-37
 
 
-def is_single_pass(options):
+def is_single_pass(options: PredictionOptions) -> bool:
   """Whether these PredictionOptions mean the network's own logits."""
   return tuple(options.eval_scales) == (1.0,) and not options.add_flipped_images
 
 
-def logits_function(model, options, *, jit_compile=False, constant_weights=False):
+def logits_function(
+  model: DeepLabV3PredictionModel,
+  options: PredictionOptions,
+  *,
+  jit_compile: bool = False,
+  constant_weights: bool = False,
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
   """`predict_logits` of a model as a callable (images, sizes) -> logits, to call while tracing.
 
   Args:
@@ -32,7 +42,14 @@ def logits_function(model, options, *, jit_compile=False, constant_weights=False
   return tf.function(logits, autograph=False, jit_compile=True) if jit_compile else logits
 
 
-def predict_logits(model, images, sizes, options, *, constant_weights=False):
+def predict_logits(
+  model: DeepLabV3PredictionModel,
+  images: tf.Tensor,
+  sizes: tf.Tensor,
+  options: PredictionOptions,
+  *,
+  constant_weights: bool = False,
+) -> tf.Tensor:
   """Logits of padded images, from all scales and flips.
 
   One pass gives the network's logits, unchanged. Several give the logarithm of the mean of their
@@ -68,7 +85,14 @@ def predict_logits(model, images, sizes, options, *, constant_weights=False):
   return tf.math.log(tf.maximum(total / passes, _TINY))
 
 
-def predict_labels(model, images, sizes, options, *, constant_weights=False):
+def predict_labels(
+  model: DeepLabV3PredictionModel,
+  images: tf.Tensor,
+  sizes: tf.Tensor,
+  options: PredictionOptions,
+  *,
+  constant_weights: bool = False,
+) -> tf.Tensor:
   """The class of every pixel, int32 [B, H, W], for options of a single pass: `predict_logits`
   without all logits in memory.
   """
