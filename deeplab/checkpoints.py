@@ -36,7 +36,7 @@ def find(path: str) -> str:
       step, else the only one there is.
 
   Returns:
-    the prefix, str.
+    the prefix.
 
   Raises:
     InputError: there is no such checkpoint, or a part of it is missing.
@@ -146,7 +146,7 @@ class Reader:
       ) from error
 
   def get(self, name: str) -> np.ndarray:
-    """The value of variable `name` as ndarray. Raises InputError where the data is damaged."""
+    """The value of variable `name`. Raises InputError where the data is damaged."""
     try:
       return self._reader.get_tensor(name)
     except _READ_ERRORS as error:
@@ -158,7 +158,7 @@ class Reader:
 
   @property
   def global_step(self) -> int | None:
-    """The step the checkpoint was written at, int, or None."""
+    """The step the checkpoint was written at, or None."""
     return int(self.get(GLOBAL_STEP)) if GLOBAL_STEP in self.shapes else None
 
 
@@ -168,7 +168,7 @@ def write(prefix: str, tensors: Mapping[str, tf.Variable | tf.Tensor | np.ndarra
 
   Args:
     prefix: path without `.index`.
-    tensors: dict of name -> tf.Variable, tensor or ndarray.
+    tensors: by name.
 
   Raises:
     InputError: the disk is full, or the directory is gone or not writable; older checkpoints are as

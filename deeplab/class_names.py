@@ -56,7 +56,7 @@ def load_class_names(name_or_path: str, num_classes: int) -> tuple[str, ...]:
     num_classes: how many names are needed.
 
   Returns:
-    A tuple of num_classes strings.
+    num_classes names.
 
   Raises:
     InputError: no such name or file, or another number of names.

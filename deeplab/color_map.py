@@ -83,8 +83,7 @@ def load_color_map(name_or_path: str, *, flag: str | None = None) -> np.ndarray:
 
 
 def read_entries(path: str, *, flag: str | None = None) -> list[ColorMapEntry]:
-  """The lines `index r g b [name]` of a colour-map file, as a list of ColorMapEntry in the order of
-  the file.
+  """The lines `index r g b [name]` of a colour-map file, in the order of the file.
 
   Fields are separated by blanks or commas; empty lines and lines that begin with # do not count.
 
@@ -119,7 +118,7 @@ def read_entries(path: str, *, flag: str | None = None) -> list[ColorMapEntry]:
 
 
 def parse_entry(line: str) -> ColorMapEntry | None:
-  """The ColorMapEntry of one line `index r g b [name]`, or None where the line is not one."""
+  """The entry of one line `index r g b [name]`, or None where the line is not one."""
   match = re.fullmatch(
     r'(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+)(?:[\s,]+(\S.*))?', line.strip(), flags=re.ASCII
   )

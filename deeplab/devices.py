@@ -12,11 +12,8 @@ def prepare(compute_options: ComputeOptions) -> list[str]:
   """Gets the devices ready for what a command was asked to do, warns of what does not suit them;
   call it first of all.
 
-  Args:
-    compute_options: ComputeOptions.
-
   Returns:
-    list of the names of the visible GPUs.
+    the names of the visible GPUs.
 
   Raises:
     InputError: the devices cannot compute in that dtype.

@@ -72,12 +72,11 @@ class DeepLabV3Evaluator:
     """Prepares the evaluation.
 
     Args:
-      model: DeepLabV3PredictionModel.
       num_classes: number of classes C.
       ignore_label: label value that counts neither in the loss nor in the confusion matrix.
-      options: PredictionOptions; None for the network as it is, one image at a time.
-      strategy: the tf.distribute strategy in whose scope `model` was made, or None. Every replica
-        gets batches of its own.
+      options: None for the network as it is, one image at a time.
+      strategy: the one in whose scope `model` was made, or None. Every replica gets batches of its
+        own.
       jit_compile: compile with XLA. A new image size then costs a compilation.
       constant_weights: the variables will not change any more after the first image, which is
         faster; with one replica only.
@@ -116,13 +115,10 @@ class DeepLabV3Evaluator:
     """Evaluates all examples.
 
     Args:
-      dataset: iterable of dicts with image uint8 [H, W, 3], label int32 [H, W], name string, from
+      dataset: dicts with image uint8 [H, W, 3], label int32 [H, W], name string, from
         `input_pipeline.evaluation_examples`.
       on_image: called with the EvaluatedImage of each example, in no particular order when batches
         are larger than 1.
-
-    Returns:
-      EvaluationResult.
 
     Raises:
       InputError: there is no example, or one is larger than a fixed padding.

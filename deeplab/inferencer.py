@@ -32,8 +32,7 @@ class DeepLabV3Inferencer:
     """Prepares the prediction.
 
     Args:
-      model: DeepLabV3PredictionModel.
-      options: PredictionOptions; None for the network as it is.
+      options: None for the network as it is.
       with_probabilities: `predict` returns probabilities too.
       jit_compile: compile the network with XLA. A new image size then costs a compilation.
     """
@@ -93,11 +92,10 @@ class DeepLabV3Inferencer:
     """Predicts images with equal `batch_key`.
 
     Args:
-      images: list of uint8 [H, W, 3].
+      images: uint8 [H, W, 3] each.
 
     Returns:
-      list of (labels int32 [H, W], probabilities float32 [H, W, num_classes] or None), one for each
-      image.
+      (labels int32 [H, W], probabilities float32 [H, W, num_classes] or None), one for each image.
     """
     if self._tiles.needs_tiles(images[0]):
       return [self._predict_by_tiles(image) for image in images]

@@ -68,7 +68,7 @@ class SegmentationLoss:
         resized to it.
       labels: int32 [B, H, W].
       step: integer scalar, the updates made so far.
-      operations: operations.dispatch.Operations to compute with.
+      operations: what to compute with.
       align_corners: convention of the resize.
 
     Returns:

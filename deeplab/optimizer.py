@@ -23,8 +23,7 @@ def make(
   """The optimizer that the options name.
 
   Args:
-    options: a TrainingOptions.
-    trainable: dict checkpoint name -> tf.Variable.
+    trainable: by checkpoint name.
     weight_decay: decay of variables ending in `/weights`, for adamw only.
 
   Call it in the scope of the strategy that the variables were made in.
@@ -60,11 +59,11 @@ class _Optimizer:
     replica.
 
     Args:
-      gradients: dict name -> tensor, already summed over replicas; names without a gradient are
-        left as they are.
-      learning_rate: float32 scalar tensor.
-      finite: bool scalar tensor, or None; where it is False nothing changes (a step that loss
-        scaling gives up).
+      gradients: by name, already summed over replicas; names without a gradient are left as they
+        are.
+      learning_rate: float32 scalar.
+      finite: bool scalar, or None; where it is False nothing changes (a step that loss scaling
+        gives up).
     """
     gradients = {
       name: gradient * self._gradient_multiplier(name)
@@ -225,7 +224,7 @@ class MovingAverage:
   """
 
   def __init__(self, variables: Mapping[str, tf.Variable], *, decay: float):
-    """Starts at the present values of `variables`, a dict name -> tf.Variable.
+    """Starts at the present values of `variables`, which are given by name.
 
     Call it in the strategy's scope.
     """
@@ -245,7 +244,7 @@ class MovingAverage:
 
   def update(self, step: int | tf.Tensor) -> None:
     """Follows the variables; call it in cross-replica context after the update that followed `step`
-    (int scalar) updates.
+    updates.
     """
     step = tf.cast(step, tf.float32)
     share = 1.0 - tf.minimum(self._decay, (1.0 + step) / (10.0 + step))
@@ -254,14 +253,14 @@ class MovingAverage:
       average.assign_add(share * (variable.read_value() - average.read_value()))
 
   def averaged(self) -> dict[str, np.ndarray]:
-    """{variable name: numpy array} of the averages."""
+    """The averages by variable name."""
     return {
       name: self.slots[f'{name}/ExponentialMovingAverage'].numpy() for name in self._variables
     }
 
 
 def clip_by_norm(gradients: Mapping[str, tf.Tensor], largest_norm: float) -> dict[str, tf.Tensor]:
-  """{name: tensor} scaled so that the norm over all of them together is at most `largest_norm`."""
+  """The gradients scaled so that the norm over all of them together is at most `largest_norm`."""
   norm = tf.linalg.global_norm(list(gradients.values()))
   scale = largest_norm / tf.maximum(norm, largest_norm)
   return {name: gradient * scale for name, gradient in gradients.items()}

@@ -27,7 +27,6 @@ def draw_scene(
   size and angle say nothing.
 
   Args:
-    random: numpy.random.Generator.
     height, width: size in pixels, at least 32.
     num_objects: number of shapes; some may be hidden by others.
 

@@ -24,7 +24,7 @@ def arg_scope(*, operations: Operations, is_training: bool, decay: float, epsilo
   """Convolutions with batch norm and ReLU.
 
   Args:
-    operations: operations.dispatch.Operations that the layers compute with.
+    operations: what the layers compute with.
     is_training: batch norm uses the batch's statistics and updates the moving ones.
     decay: of the moving statistics.
     epsilon: added to variances.
@@ -50,7 +50,7 @@ def backbone_arg_scope(
   is_training: bool,
   batch_norm_decay: float | None = None,
 ) -> dict:
-  """That of a backbones.Backbone; `batch_norm_decay` None for its own."""
+  """That of a backbone; `batch_norm_decay` None for its own."""
   return arg_scope(
     operations=operations,
     is_training=is_training,

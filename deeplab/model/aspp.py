@@ -23,10 +23,10 @@ def atrous_spatial_pyramid_pooling(
 
   Args:
     features: float [B, h, w, D] from the backbone.
-    atrous_rates: ints, one 3x3 branch each; may be empty.
+    atrous_rates: one 3x3 branch each; may be empty.
     separable: separable instead of plain 3x3 convolutions.
     image_level: add the globally pooled branch.
-    dropout: function applied to the result.
+    dropout: applied to the result.
 
   Returns:
     [B, h, w, 256].

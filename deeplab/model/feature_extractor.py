@@ -24,8 +24,7 @@ def extract_features(
 
   Args:
     images: float [B, H, W, 3], normalized.
-    options: ModelOptions.
-    operations: operations.dispatch.Operations to compute with.
+    operations: what to compute with.
     is_training: batch norm uses the batch's statistics.
     batch_norm_decay: None for the backbone's own.
     recompute: see `maybe_recompute`.

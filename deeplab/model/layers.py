@@ -41,7 +41,7 @@ def conv2d(
     activation_fn: applied last, or None.
     normalizer_fn: `normalization`, or None for biases.
     weights_initializer: initializer of the weights.
-    operations: operations.dispatch.Operations.
+    operations: what to compute with.
     scope: name of the variable scope.
 
   Returns:
@@ -77,8 +77,7 @@ def concat_conv2d(
   """1x1 convolution of a concatenation, with batch norm and variable `scope/weights`.
 
   Args:
-    maps: list of float [B, H, W, D]; the last may have one pixel, which is then the same
-      everywhere.
+    maps: float [B, H, W, D]; the last may have one pixel, which is then the same everywhere.
     num_outputs, activation_fn, normalizer_fn, weights_initializer, operations, scope: as for
       `conv2d`, but for the normalizer, which must be there.
 

@@ -44,7 +44,6 @@ class DeepLabV3PredictionModel(tf.Module):
     """Makes the variables.
 
     Args:
-      options: ModelOptions.
       batch_norm_decay: decay of the moving statistics everywhere; None for each part's own.
       compute_dtype: 'float32', 'bfloat16' or 'float16', the type of activations and convolutions.
       recompute_gradients: keep fewer activations in training, at the price of computing them twice.

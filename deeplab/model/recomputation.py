@@ -15,7 +15,6 @@ def maybe_recompute(block: Callable, recompute: bool) -> Callable:
 
   Args:
     block: callable from float tensors to a tensor or a tuple of tensors.
-    recompute: bool.
 
   Returns:
     a callable of the same kind, with the same results and the same gradients.

@@ -33,10 +33,10 @@ def create_variables(build: Callable[[], object]) -> dict[str, tf.Variable]:
   scope.
 
   Args:
-    build: callable without arguments that builds the network on placeholders of its own making.
+    build: builds the network on placeholders of its own making.
 
   Returns:
-    dict of variable name -> tf.Variable, initialized, in the order of their first use.
+    the variables by name, initialized, in the order of their first use.
   """
   requests = {}
 

@@ -25,7 +25,7 @@ def conv2d(inputs: tf.Tensor, weights: tf.Tensor, *, rate: int) -> tf.Tensor:
     inputs: float [B, H, W, D]; gradients by lattices want a known shape, others go by space to
       batch.
     weights: [3, 3, D, 1] of the inputs' dtype.
-    rate: int, 1 or more.
+    rate: 1 or more.
 
   Returns:
     [B, H, W, D] of the inputs' dtype.
@@ -54,7 +54,6 @@ def strided_conv2d(inputs: tf.Tensor, weights: tf.Tensor, *, stride: int) -> tf.
   Args:
     inputs: float [B, H, W, D].
     weights: [k, k, D, 1] of the inputs' dtype.
-    stride: int.
 
   Returns:
     [B, H', W', D] of the inputs' dtype.
@@ -97,7 +96,7 @@ def weights_gradient(inputs: tf.Tensor, upstream: tf.Tensor, *, rate: int) -> tf
   Args:
     inputs: float [B, H, W, D], of known shape.
     upstream: gradient of the outputs, of the same shape and dtype.
-    rate: int, 1 or more.
+    rate: 1 or more.
 
   Returns:
     [3, 3, D, 1] of the same dtype.

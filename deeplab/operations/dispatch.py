@@ -153,7 +153,6 @@ class Operations:
 
     Args:
       inputs, weights: as for `conv2d`.
-      norm: plain.BatchNorm.
       activation_fn: applied last, or None.
       **settings: stride, rate and padding, as for `conv2d`.
 

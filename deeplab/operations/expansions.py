@@ -25,7 +25,6 @@ def conv2d_batch_norm(
   Args:
     inputs: float32 [B, H, W, D], of known shape.
     weights: float32 [1, 1, D, D'].
-    norm: plain.BatchNorm.
     activation_fn: applied last, or None.
 
   Returns:

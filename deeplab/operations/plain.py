@@ -20,8 +20,8 @@ class BatchNorm(typing.NamedTuple):
   Attributes:
     gamma, beta: float32 [D].
     mean, variance: float32 [D], the stored statistics.
-    epsilon: added to the variance, float.
-    uses_batch: normalize with the statistics of the batch instead of the stored ones, bool.
+    epsilon: added to the variance.
+    uses_batch: normalize with the statistics of the batch instead of the stored ones.
   """
 
   gamma: tf.Tensor
@@ -95,7 +95,6 @@ def batch_norm(inputs: tf.Tensor, norm: BatchNorm) -> tuple[tf.Tensor, tf.Tensor
 
   Args:
     inputs: float [B, H, W, D].
-    norm: BatchNorm.
 
   Returns:
     [B, H, W, D] of the inputs' dtype, and mean and variance float32 [D] of the batch for the stored
@@ -158,7 +157,7 @@ def concat(maps: Sequence[tf.Tensor]) -> tf.Tensor:
   """Concatenates maps along their channels.
 
   Args:
-    maps: list of float [B, H, W, D]; after the first, [B, 1, 1, D] is one pixel for the whole map.
+    maps: float [B, H, W, D]; after the first, [B, 1, 1, D] is one pixel for the whole map.
 
   Returns:
     [B, H, W, sum of D].

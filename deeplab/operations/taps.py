@@ -14,7 +14,7 @@ from deeplab.operations.sizes import Size, are_known, as_matrix, maximum, minimu
 
 
 def num_products(height: Size, width: Size, rate: int) -> Size:
-  """Products of a pixel with a [D, D'] matrix for one image; arguments are ints or scalars."""
+  """Products of a pixel with a [D, D'] matrix for one image."""
   rows, columns = (size + 2 * maximum(size - rate, 0) for size in (height, width))
   return rows * columns
 
@@ -25,7 +25,7 @@ def conv2d(inputs: tf.Tensor, weights: tf.Tensor, *, rate: int) -> tf.Tensor:
   Args:
     inputs: float [B, H, W, D]; all but D may be unknown while tracing.
     weights: [3, 3, D, D'] of the inputs' dtype.
-    rate: int, 1 or more.
+    rate: 1 or more.
 
   Returns:
     [B, H, W, D'] of the inputs' dtype.

@@ -106,7 +106,7 @@ WHOLE = _three_pixels()
 
 
 def num_products(height: Size, width: Size, rate: int, algorithm: Algorithm) -> Size:
-  """Products of a pixel with a [D, D'] matrix for one image; arguments are ints or scalars.
+  """Products of a pixel with a [D, D'] matrix for one image.
 
   A very large number where the map is too large for the algorithm.
   """
@@ -119,12 +119,12 @@ def num_products(height: Size, width: Size, rate: int, algorithm: Algorithm) -> 
 
 
 def num_blocks(length: Size, rate: int) -> Size:
-  """Along one side of `length` pixels, an int or a scalar: blocks of the longest lattice."""
+  """Along one side of `length` pixels: blocks of the longest lattice."""
   return -(-length // (SIDE * rate))
 
 
 def transform_weights(weights: tf.Tensor, algorithm: Algorithm) -> tf.Tensor:
-  """float32 weights [3, 3, D, D'] as `conv2d` takes them with that Algorithm: [P, D, D']."""
+  """float32 weights [3, 3, D, D'] as `conv2d` takes them with that algorithm: [P, D, D']."""
   products = tf.matmul(algorithm.weights, tf.reshape(weights, [9, -1]))
   return tf.reshape(products, [algorithm.num_products, *weights.shape[2:]])
 
@@ -137,8 +137,8 @@ def conv2d(
   Args:
     inputs: float32 [B, H, W, D]; all but D may be unknown while tracing.
     transformed_weights: float32 [P, D, D'] from `transform_weights`.
-    algorithm: an Algorithm; WHOLE takes only maps with H and W up to 3 * rate.
-    rate: int, 1 or more.
+    algorithm: WHOLE takes only maps with H and W up to 3 * rate.
+    rate: 1 or more.
 
   Returns:
     float32 [B, H, W, D'].

@@ -14,7 +14,7 @@ _TINY = 1e-37
 
 
 def is_single_pass(options: PredictionOptions) -> bool:
-  """Whether these PredictionOptions mean the network's own logits."""
+  """Whether these options mean the network's own logits."""
   return tuple(options.eval_scales) == (1.0,) and not options.add_flipped_images
 
 
@@ -28,8 +28,6 @@ def logits_function(
   """`predict_logits` of a model as a callable (images, sizes) -> logits, to call while tracing.
 
   Args:
-    model: DeepLabV3PredictionModel.
-    options: PredictionOptions.
     jit_compile: compile this part with XLA, once for every shape it meets. What is around it need
       not be compilable.
     constant_weights: the variables will not change any more, so a single pass prepares the weights
@@ -57,10 +55,8 @@ def predict_logits(
   entropy are read off it in the same way.
 
   Args:
-    model: DeepLabV3PredictionModel.
     images: uint8 [B, H, W, 3]; padded at the bottom and right where `options` says so.
     sizes: int32 [B, 2], height and width of each image without its padding.
-    options: PredictionOptions.
     constant_weights: as for `model.predict`; for a single pass, since each keeps weights of its
       own.
 

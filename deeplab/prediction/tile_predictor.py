@@ -24,8 +24,6 @@ class TilePredictor:
     """Prepares it.
 
     Args:
-      model: DeepLabV3PredictionModel.
-      options: PredictionOptions.
       jit_compile: compile the network with XLA.
       constant_weights: the variables will not change any more after the first image.
     """
