@@ -11,7 +11,9 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab.atomic_files import replacing
@@ -25,7 +27,7 @@ _PREVIOUS = '.previous'
 _READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
 
 
-def find(path):
+def find(path: str) -> str:
   """The checkpoint prefix that a user's path means.
 
   Args:
@@ -34,7 +36,7 @@ def find(path):
       step, else the only one there is.
 
   Returns:
-    the prefix, str.
+    the prefix.
 
   Raises:
     InputError: there is no such checkpoint, or a part of it is missing.
@@ -63,7 +65,7 @@ def find(path):
   raise InputError(f'checkpoint {path}: not found; checkpoints in {directory}: {there}')
 
 
-def list_prefixes(directory):
+def list_prefixes(directory: str) -> list[str]:
   """The prefixes of all whole V2 checkpoints in `directory`, by step, those without one last."""
   prefixes = [
     name[: -len('.index')] for name in glob.glob(os.path.join(glob.escape(directory), '*.index'))
@@ -74,7 +76,7 @@ def list_prefixes(directory):
   )
 
 
-def step_of(prefix):
+def step_of(prefix: str) -> int | None:
   """The step in a prefix such as `model.ckpt-1000`, or None."""
   match = re.search(r'-(\d+)$', prefix)
   return int(match.group(1)) if match else None
@@ -131,7 +133,7 @@ class Reader:
     shapes: dict of name -> list of ints.
   """
 
-  def __init__(self, prefix):
+  def __init__(self, prefix: str):
     """Opens the checkpoint. Raises InputError where it is not one, or damaged."""
     self.prefix = prefix
     try:
@@ -143,8 +145,8 @@ class Reader:
         f'({_first_line(error)})'
       ) from error
 
-  def get(self, name):
-    """The value of variable `name` as ndarray. Raises InputError where the data is damaged."""
+  def get(self, name: str) -> np.ndarray:
+    """The value of variable `name`. Raises InputError where the data is damaged."""
     try:
       return self._reader.get_tensor(name)
     except _READ_ERRORS as error:
@@ -155,18 +157,18 @@ class Reader:
       ) from error
 
   @property
-  def global_step(self):
-    """The step the checkpoint was written at, int, or None."""
+  def global_step(self) -> int | None:
+    """The step the checkpoint was written at, or None."""
     return int(self.get(GLOBAL_STEP)) if GLOBAL_STEP in self.shapes else None
 
 
-def write(prefix, tensors):
+def write(prefix: str, tensors: Mapping[str, tf.Variable | tf.Tensor | np.ndarray]) -> None:
   """Writes a V2 checkpoint: whole or not at all, and never over the good one of that name before it
   is whole.
 
   Args:
     prefix: path without `.index`.
-    tensors: dict of name -> tf.Variable, tensor or ndarray.
+    tensors: by name.
 
   Raises:
     InputError: the disk is full, or the directory is gone or not writable; older checkpoints are as
@@ -223,7 +225,7 @@ def _move_into_place(temporary, prefix):
   remove(prefix + _PREVIOUS)
 
 
-def update_state(directory, prefixes):
+def update_state(directory: str, prefixes: Sequence[str]) -> None:
   """Writes the `checkpoint` file that TensorFlow tools read: `prefixes` from old to new, the last
   is the latest.
   """
@@ -241,7 +243,7 @@ def update_state(directory, prefixes):
     file.write('\n'.join(lines) + '\n')
 
 
-def remove(prefix):
+def remove(prefix: str) -> None:
   """Deletes a checkpoint, the index first."""
   for name in [prefix + '.index', *glob.glob(glob.escape(prefix) + '.data-*')]:
     if os.path.exists(name):

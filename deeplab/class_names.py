@@ -46,7 +46,7 @@ ADE20K = (
 _DATA_SETS = {'voc': VOC, 'cityscapes': CITYSCAPES, 'ade20k': ADE20K}
 
 
-def load_class_names(name_or_path, num_classes):
+def load_class_names(name_or_path: str, num_classes: int) -> tuple[str, ...]:
   """The names of classes 0 to num_classes - 1.
 
   Args:
@@ -56,7 +56,7 @@ def load_class_names(name_or_path, num_classes):
     num_classes: how many names are needed.
 
   Returns:
-    A tuple of num_classes strings.
+    num_classes names.
 
   Raises:
     InputError: no such name or file, or another number of names.

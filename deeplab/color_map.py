@@ -34,7 +34,7 @@ NAMES = ('voc', 'cityscapes', 'ade20k')
 ColorMapEntry = collections.namedtuple('ColorMapEntry', ['index', 'color', 'name'])
 
 
-def pascal_voc_color_map(num_colors=256):
+def pascal_voc_color_map(num_colors: int = 256) -> np.ndarray:
   """The colour map of PASCAL VOC, which gives any number of classes distinct colours.
 
   The three lowest bits of an index become the highest bits of red, green and blue, the next three
@@ -55,7 +55,7 @@ def pascal_voc_color_map(num_colors=256):
   return colors
 
 
-def load_color_map(name_or_path, *, flag=None):
+def load_color_map(name_or_path: str, *, flag: str | None = None) -> np.ndarray:
   """The colour map of a data set, or one read from a file.
 
   Args:
@@ -82,9 +82,8 @@ def load_color_map(name_or_path, *, flag=None):
   return colors
 
 
-def read_entries(path, *, flag=None):
-  """The lines `index r g b [name]` of a colour-map file, as a list of ColorMapEntry in the order of
-  the file.
+def read_entries(path: str, *, flag: str | None = None) -> list[ColorMapEntry]:
+  """The lines `index r g b [name]` of a colour-map file, in the order of the file.
 
   Fields are separated by blanks or commas; empty lines and lines that begin with # do not count.
 
@@ -118,8 +117,8 @@ def read_entries(path, *, flag=None):
   return entries
 
 
-def parse_entry(line):
-  """The ColorMapEntry of one line `index r g b [name]`, or None where the line is not one."""
+def parse_entry(line: str) -> ColorMapEntry | None:
+  """The entry of one line `index r g b [name]`, or None where the line is not one."""
   match = re.fullmatch(
     r'(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+)(?:[\s,]+(\S.*))?', line.strip(), flags=re.ASCII
   )
@@ -131,7 +130,7 @@ def parse_entry(line):
   return ColorMapEntry(index, tuple(color), (match.group(5) or '').strip())
 
 
-def colorize(labels, color_map):
+def colorize(labels: np.ndarray, color_map: np.ndarray) -> np.ndarray:
   """Paints class indices.
 
   Args:

@@ -5,17 +5,15 @@ import time
 import tensorflow as tf
 
 from deeplab.errors import InputError, warn
+from deeplab.options import ComputeOptions
 
 
-def prepare(compute_options):
+def prepare(compute_options: ComputeOptions) -> list[str]:
   """Gets the devices ready for what a command was asked to do, warns of what does not suit them;
   call it first of all.
 
-  Args:
-    compute_options: ComputeOptions.
-
   Returns:
-    list of the names of the visible GPUs.
+    the names of the visible GPUs.
 
   Raises:
     InputError: the devices cannot compute in that dtype.
@@ -50,7 +48,7 @@ def prepare(compute_options):
   ]
 
 
-def make_strategy():
+def make_strategy() -> tf.distribute.Strategy:
   """The tf.distribute.Strategy over all visible GPUs, or that of the one device."""
   if len(tf.config.list_physical_devices('GPU')) > 1:
     return tf.distribute.MirroredStrategy()

@@ -1,12 +1,14 @@
 """Evaluation: records and a network to a confusion matrix and a loss."""
 
 import dataclasses
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab import metrics
 from deeplab.errors import InputError
+from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import PredictionOptions
 from deeplab.prediction import image_padding, multi_scale
 from deeplab.prediction.same_size_batches import same_size_batches
@@ -58,24 +60,23 @@ class DeepLabV3Evaluator:
 
   def __init__(
     self,
-    model,
+    model: DeepLabV3PredictionModel,
     *,
-    num_classes,
-    ignore_label=255,
-    options=None,
-    strategy=None,
-    jit_compile=False,
-    constant_weights=False,
+    num_classes: int,
+    ignore_label: int = 255,
+    options: PredictionOptions | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+    jit_compile: bool = False,
+    constant_weights: bool = False,
   ):
     """Prepares the evaluation.
 
     Args:
-      model: DeepLabV3PredictionModel.
       num_classes: number of classes C.
       ignore_label: label value that counts neither in the loss nor in the confusion matrix.
-      options: PredictionOptions; None for the network as it is, one image at a time.
-      strategy: the tf.distribute strategy in whose scope `model` was made, or None. Every replica
-        gets batches of its own.
+      options: None for the network as it is, one image at a time.
+      strategy: the one in whose scope `model` was made, or None. Every replica gets batches of its
+        own.
       jit_compile: compile with XLA. A new image size then costs a compilation.
       constant_weights: the variables will not change any more after the first image, which is
         faster; with one replica only.
@@ -104,21 +105,20 @@ class DeepLabV3Evaluator:
     )
 
   @property
-  def num_traces(self):
+  def num_traces(self) -> int:
     """How often the network was traced."""
     return self._step.experimental_get_tracing_count() + self._tiles.num_traces
 
-  def evaluate(self, dataset, *, on_image=None):
+  def evaluate(
+    self, dataset: Iterable[dict], *, on_image: Callable[[EvaluatedImage], None] | None = None
+  ) -> EvaluationResult:
     """Evaluates all examples.
 
     Args:
-      dataset: iterable of dicts with image uint8 [H, W, 3], label int32 [H, W], name string, from
+      dataset: dicts with image uint8 [H, W, 3], label int32 [H, W], name string, from
         `input_pipeline.evaluation_examples`.
       on_image: called with the EvaluatedImage of each example, in no particular order when batches
         are larger than 1.
-
-    Returns:
-      EvaluationResult.
 
     Raises:
       InputError: there is no example, or one is larger than a fixed padding.

@@ -2,10 +2,13 @@
 probabilities.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
 from deeplab.errors import InputError
+from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import PredictionOptions
 from deeplab.prediction import image_padding, multi_scale
 from deeplab.prediction.tile_predictor import TilePredictor
@@ -18,12 +21,18 @@ _MAX_PIXELS = 80_000_000
 class DeepLabV3Inferencer:
   """Predicts images of any size; nothing is traced twice."""
 
-  def __init__(self, model, *, options=None, with_probabilities=False, jit_compile=False):
+  def __init__(
+    self,
+    model: DeepLabV3PredictionModel,
+    *,
+    options: PredictionOptions | None = None,
+    with_probabilities: bool = False,
+    jit_compile: bool = False,
+  ):
     """Prepares the prediction.
 
     Args:
-      model: DeepLabV3PredictionModel.
-      options: PredictionOptions; None for the network as it is.
+      options: None for the network as it is.
       with_probabilities: `predict` returns probabilities too.
       jit_compile: compile the network with XLA. A new image size then costs a compilation.
     """
@@ -51,11 +60,11 @@ class DeepLabV3Inferencer:
     )
 
   @property
-  def num_traces(self):
+  def num_traces(self) -> int:
     """How often the network was traced."""
     return self._step.experimental_get_tracing_count() + self._tiles.num_traces
 
-  def batch_key(self, image):
+  def batch_key(self, image: np.ndarray) -> tuple:
     """Images uint8 [H, W, 3] with equal keys may be predicted together.
 
     Raises:
@@ -79,15 +88,14 @@ class DeepLabV3Inferencer:
       output_stride=self._model.options.output_stride,
     )
 
-  def predict(self, images):
+  def predict(self, images: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Predicts images with equal `batch_key`.
 
     Args:
-      images: list of uint8 [H, W, 3].
+      images: uint8 [H, W, 3] each.
 
     Returns:
-      list of (labels int32 [H, W], probabilities float32 [H, W, num_classes] or None), one for each
-      image.
+      (labels int32 [H, W], probabilities float32 [H, W, num_classes] or None), one for each image.
     """
     if self._tiles.needs_tiles(images[0]):
       return [self._predict_by_tiles(image) for image in images]

@@ -3,17 +3,18 @@
 import bisect
 import math
 
+from deeplab.options import TrainingOptions
 
-def learning_rate(options, step):
+
+def learning_rate(options: TrainingOptions, step: int) -> float:
   """The learning rate of the update that follows `step` updates.
 
   Args:
-    options: a TrainingOptions.
     step: number of updates made so far; 0 at the first.
 
   Returns:
-    A float. With init_learning_rate r, num_steps n, slow_start_step s and t = min(max(step - s, 0)
-    / (n - s), 1):
+    With init_learning_rate r, num_steps n, slow_start_step s and t = min(max(step - s, 0) /
+    (n - s), 1):
 
       poly     r * (1 - t) ** learning_power
       cosine   r * (1 + cos(pi * t)) / 2

@@ -9,6 +9,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from deeplab.operations.dispatch import Operations
 from deeplab.operations.plain import resize_bilinear
 from deeplab.options import LossOptions
 
@@ -16,7 +17,7 @@ from deeplab.options import LossOptions
 _DICE_SMOOTHING = 1.0
 
 
-def mean(total, count):
+def mean(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
   """total / count, and 0 where there was nothing to count."""
   return tf.math.divide_no_nan(total, count)
 
@@ -35,7 +36,7 @@ class SegmentationLoss:
   ignore_label: int
   class_weights: tuple | None = None
 
-  def counts(self, labels):
+  def counts(self, labels: tf.Tensor) -> dict[str, tf.Tensor]:
     """{part: float32 scalar}, what the sum of each part is to be divided by, for int32 labels [B,
     H, W].
     """
@@ -51,7 +52,15 @@ class SegmentationLoss:
         counts[part] = tf.reduce_sum(valid)
     return counts
 
-  def sums(self, logits, labels, *, step, operations, align_corners=False):
+  def sums(
+    self,
+    logits: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    step: int | tf.Tensor,
+    operations: Operations,
+    align_corners: bool = False,
+  ) -> dict[str, tf.Tensor]:
     """The sum of each part of the loss.
 
     Args:
@@ -59,7 +68,7 @@ class SegmentationLoss:
         resized to it.
       labels: int32 [B, H, W].
       step: integer scalar, the updates made so far.
-      operations: operations.dispatch.Operations to compute with.
+      operations: what to compute with.
       align_corners: convention of the resize.
 
     Returns:
@@ -94,7 +103,7 @@ class SegmentationLoss:
     return sums
 
   @property
-  def parts(self):
+  def parts(self) -> tuple[str, ...]:
     """Names of the parts whose means are added."""
     return (
       ('cross_entropy', 'dice')
@@ -103,7 +112,9 @@ class SegmentationLoss:
     )
 
 
-def mean_of_hardest(pixel_losses, fraction, *, ramp_steps, step):
+def mean_of_hardest(
+  pixel_losses: tf.Tensor, fraction: float, *, ramp_steps: int, step: int | tf.Tensor
+) -> tf.Tensor:
   """Mean of the largest pixel losses: hard example mining as in official DeepLab
   (`top_k_percent_pixels`).
 

@@ -6,7 +6,13 @@ import numpy as np
 import tensorflow as tf
 
 
-def confusion_matrix(labels, predictions, *, num_classes, ignore_label):
+def confusion_matrix(
+  labels: tf.Tensor | np.ndarray,
+  predictions: tf.Tensor | np.ndarray,
+  *,
+  num_classes: int,
+  ignore_label: int,
+) -> tf.Tensor:
   """Counts pixels by true and predicted class.
 
   Args:
@@ -58,7 +64,7 @@ class Summary:
   predicted_pixels: np.ndarray
 
 
-def summarize(confusion):
+def summarize(confusion: np.ndarray) -> Summary:
   """Scores a confusion matrix.
 
   Args:

@@ -4,21 +4,26 @@ Slots are ordinary variables in a dictionary keyed by their name in checkpoints,
 `aspp0/weights/Momentum`.
 """
 
+from collections.abc import Mapping
+
+import numpy as np
 import tensorflow as tf
 
 from deeplab.model.backbones import is_of_backbone
+from deeplab.options import TrainingOptions
 
 LAST_LAYER_SCOPE = 'logits/semantic/'
 
 _ADAM_BETA1, _ADAM_BETA2, _ADAM_EPSILON = 0.9, 0.999, 1e-8
 
 
-def make(options, trainable, *, weight_decay=0.0):
+def make(
+  options: TrainingOptions, trainable: Mapping[str, tf.Variable], *, weight_decay: float = 0.0
+) -> 'Momentum | Adam':
   """The optimizer that the options name.
 
   Args:
-    options: a TrainingOptions.
-    trainable: dict checkpoint name -> tf.Variable.
+    trainable: by checkpoint name.
     weight_decay: decay of variables ending in `/weights`, for adamw only.
 
   Call it in the scope of the strategy that the variables were made in.
@@ -38,21 +43,27 @@ class _Optimizer:
     slots: dict checkpoint name -> tf.Variable, all state beside the trained variables.
   """
 
-  def __init__(self, options, trainable):
+  def __init__(self, options: TrainingOptions, trainable: Mapping[str, tf.Variable]):
     self._options = options
     self._trainable = trainable
     self.slots = {}
 
-  def apply(self, gradients, learning_rate, *, finite=None):
+  def apply(
+    self,
+    gradients: Mapping[str, tf.Tensor],
+    learning_rate: tf.Tensor,
+    *,
+    finite: tf.Tensor | None = None,
+  ) -> None:
     """Updates the trained variables; call it in replica context with equal arguments on every
     replica.
 
     Args:
-      gradients: dict name -> tensor, already summed over replicas; names without a gradient are
-        left as they are.
-      learning_rate: float32 scalar tensor.
-      finite: bool scalar tensor, or None; where it is False nothing changes (a step that loss
-        scaling gives up).
+      gradients: by name, already summed over replicas; names without a gradient are left as they
+        are.
+      learning_rate: float32 scalar.
+      finite: bool scalar, or None; where it is False nothing changes (a step that loss scaling
+        gives up).
     """
     gradients = {
       name: gradient * self._gradient_multiplier(name)
@@ -97,7 +108,7 @@ class Momentum(_Optimizer):
   changes.
   """
 
-  def __init__(self, options, trainable):
+  def __init__(self, options: TrainingOptions, trainable: Mapping[str, tf.Variable]):
     super().__init__(options, trainable)
     self._zeros_like_trainable('Momentum')
 
@@ -142,7 +153,13 @@ class Adam(_Optimizer):
   variable ending in `/weights` by rate * weight_decay, apart from the gradient.
   """
 
-  def __init__(self, options, trainable, *, weight_decay=0.0):
+  def __init__(
+    self,
+    options: TrainingOptions,
+    trainable: Mapping[str, tf.Variable],
+    *,
+    weight_decay: float = 0.0,
+  ):
     super().__init__(options, trainable)
     self._weight_decay = weight_decay
     self._zeros_like_trainable('Adam')
@@ -206,8 +223,8 @@ class MovingAverage:
     slots: dict `VAR/ExponentialMovingAverage` -> tf.Variable.
   """
 
-  def __init__(self, variables, *, decay):
-    """Starts at the present values of `variables`, a dict name -> tf.Variable.
+  def __init__(self, variables: Mapping[str, tf.Variable], *, decay: float):
+    """Starts at the present values of `variables`, which are given by name.
 
     Call it in the strategy's scope.
     """
@@ -220,14 +237,14 @@ class MovingAverage:
       for name, variable in variables.items()
     }
 
-  def restart(self):
+  def restart(self) -> None:
     """Sets the averages to the present values, after the variables were restored from elsewhere."""
     for name, variable in self._variables.items():
       self.slots[f'{name}/ExponentialMovingAverage'].assign(variable.read_value())
 
-  def update(self, step):
+  def update(self, step: int | tf.Tensor) -> None:
     """Follows the variables; call it in cross-replica context after the update that followed `step`
-    (int scalar) updates.
+    updates.
     """
     step = tf.cast(step, tf.float32)
     share = 1.0 - tf.minimum(self._decay, (1.0 + step) / (10.0 + step))
@@ -235,15 +252,15 @@ class MovingAverage:
       average = self.slots[f'{name}/ExponentialMovingAverage']
       average.assign_add(share * (variable.read_value() - average.read_value()))
 
-  def averaged(self):
-    """{variable name: numpy array} of the averages."""
+  def averaged(self) -> dict[str, np.ndarray]:
+    """The averages by variable name."""
     return {
       name: self.slots[f'{name}/ExponentialMovingAverage'].numpy() for name in self._variables
     }
 
 
-def clip_by_norm(gradients, largest_norm):
-  """{name: tensor} scaled so that the norm over all of them together is at most `largest_norm`."""
+def clip_by_norm(gradients: Mapping[str, tf.Tensor], largest_norm: float) -> dict[str, tf.Tensor]:
+  """The gradients scaled so that the norm over all of them together is at most `largest_norm`."""
   norm = tf.linalg.global_norm(list(gradients.values()))
   scale = largest_norm / tf.maximum(norm, largest_norm)
   return {name: gradient * scale for name, gradient in gradients.items()}

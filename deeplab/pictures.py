@@ -1,5 +1,7 @@
 """Pictures for people: a prediction laid over its image, sheets of pictures, legends."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -14,7 +16,14 @@ _GAP = 6
 _COMPRESS_LEVEL = 1
 
 
-def overlay(image, labels, color_map, *, alpha=0.5, ignore_label=None):
+def overlay(
+  image: np.ndarray,
+  labels: np.ndarray,
+  color_map: np.ndarray,
+  *,
+  alpha: float = 0.5,
+  ignore_label: int | None = None,
+) -> np.ndarray:
   """Lays the colours of the classes over an image.
 
   Args:
@@ -35,7 +44,14 @@ def overlay(image, labels, color_map, *, alpha=0.5, ignore_label=None):
   return blended
 
 
-def contact_sheet(rows, *, column_titles=(), row_titles=(), legend=(), cell_size=256):
+def contact_sheet(
+  rows: Sequence[Sequence[np.ndarray]],
+  *,
+  column_titles: Sequence[str] = (),
+  row_titles: Sequence[str] = (),
+  legend: Sequence[tuple[str, Sequence[int]]] = (),
+  cell_size: int = 256,
+) -> Image.Image:
   """Arranges pictures in a grid.
 
   Args:
@@ -86,7 +102,7 @@ def contact_sheet(rows, *, column_titles=(), row_titles=(), legend=(), cell_size
   return sheet
 
 
-def legend(entries):
+def legend(entries: Sequence[tuple[str, Sequence[int]]]) -> Image.Image:
   """A picture that names colours.
 
   Args:
@@ -98,7 +114,7 @@ def legend(entries):
   return _legend(entries, width=800)
 
 
-def save_png(picture, path):
+def save_png(picture: Image.Image, path: str) -> None:
   """Writes a PIL.Image as PNG, whatever the name of the file. Raises OSError."""
   picture.save(path, format='PNG', compress_level=_COMPRESS_LEVEL)
 

@@ -18,14 +18,15 @@ IGNORE_LABEL = 255
 _OVERSAMPLING = 4
 
 
-def draw_scene(random, *, height, width, num_objects):
+def draw_scene(
+  random: np.random.Generator, *, height: int, width: int, num_objects: int
+) -> tuple[np.ndarray, np.ndarray]:
   """Draws one scene: shapes on a textured background, later ones in front of earlier ones.
 
   Both the hue and the outline of a shape depend on its class, and both vary; brightness, texture,
   size and angle say nothing.
 
   Args:
-    random: numpy.random.Generator.
     height, width: size in pixels, at least 32.
     num_objects: number of shapes; some may be hidden by others.
 
@@ -55,7 +56,9 @@ def draw_scene(random, *, height, width, num_objects):
   return np.clip(np.rint(image), 0, 255).astype(np.uint8), label
 
 
-def write_data_set(directory, *, num_training, num_held_out, seed=0):
+def write_data_set(
+  directory: str, *, num_training: int, num_held_out: int, seed: int = 0
+) -> tuple[list[str], list[str]]:
   """Draws a data set in the layout of PASCAL VOC.
 
   Writes JPEGImages/NAME.jpg, SegmentationClass/NAME.png (palette PNGs), and the lists train.txt and

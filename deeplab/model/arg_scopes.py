@@ -6,7 +6,7 @@ head on any backbone.
 
 import tensorflow as tf
 
-from deeplab.model.backbones import HEAD_BATCH_NORM_DECAY, HEAD_BATCH_NORM_EPSILON
+from deeplab.model.backbones import HEAD_BATCH_NORM_DECAY, HEAD_BATCH_NORM_EPSILON, Backbone
 from deeplab.model.layers import (
   batch_norm,
   concat_conv2d,
@@ -15,15 +15,16 @@ from deeplab.model.layers import (
   normalization,
 )
 from deeplab.model.slim_bridge import slim
+from deeplab.operations.dispatch import Operations
 
 _CONVOLUTIONS = [conv2d, concat_conv2d, depthwise_conv2d]
 
 
-def arg_scope(*, operations, is_training, decay, epsilon):
+def arg_scope(*, operations: Operations, is_training: bool, decay: float, epsilon: float) -> dict:
   """Convolutions with batch norm and ReLU.
 
   Args:
-    operations: operations.dispatch.Operations that the layers compute with.
+    operations: what the layers compute with.
     is_training: batch norm uses the batch's statistics and updates the moving ones.
     decay: of the moving statistics.
     epsilon: added to variances.
@@ -42,8 +43,14 @@ def arg_scope(*, operations, is_training, decay, epsilon):
         return scope
 
 
-def backbone_arg_scope(backbone, *, operations, is_training, batch_norm_decay=None):
-  """That of a backbones.Backbone; `batch_norm_decay` None for its own."""
+def backbone_arg_scope(
+  backbone: Backbone,
+  *,
+  operations: Operations,
+  is_training: bool,
+  batch_norm_decay: float | None = None,
+) -> dict:
+  """That of a backbone; `batch_norm_decay` None for its own."""
   return arg_scope(
     operations=operations,
     is_training=is_training,
@@ -52,7 +59,9 @@ def backbone_arg_scope(backbone, *, operations, is_training, batch_norm_decay=No
   )
 
 
-def head_arg_scope(*, operations, is_training, batch_norm_decay=None):
+def head_arg_scope(
+  *, operations: Operations, is_training: bool, batch_norm_decay: float | None = None
+) -> dict:
   """That of ASPP, decoder and logits; `batch_norm_decay` None for the reference's."""
   return arg_scope(
     operations=operations,

@@ -1,5 +1,9 @@
 """Atrous spatial pyramid pooling (DeepLabv3, arXiv:1706.05587, section 3.3)."""
 
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
 from deeplab.model.layers import concat_conv2d, conv2d, separable_conv2d
 from deeplab.operations.plain import spatial_mean
 
@@ -7,15 +11,22 @@ DEPTH = 256
 DROPOUT_RATE = 0.1
 
 
-def atrous_spatial_pyramid_pooling(features, *, atrous_rates, separable, image_level, dropout):
+def atrous_spatial_pyramid_pooling(
+  features: tf.Tensor,
+  *,
+  atrous_rates: Sequence[int],
+  separable: bool,
+  image_level: bool,
+  dropout: Callable[[tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
   """Looks at the features at several scales, inside an arg_scope of `head_arg_scope`.
 
   Args:
     features: float [B, h, w, D] from the backbone.
-    atrous_rates: ints, one 3x3 branch each; may be empty.
+    atrous_rates: one 3x3 branch each; may be empty.
     separable: separable instead of plain 3x3 convolutions.
     image_level: add the globally pooled branch.
-    dropout: function applied to the result.
+    dropout: applied to the result.
 
   Returns:
     [B, h, w, 256].

@@ -15,7 +15,9 @@ PLAIN_SCOPES = ('Conv', 'Conv_1')
 SEPARABLE_SCOPES = ('decoder_conv0', 'decoder_conv1')
 
 
-def decoder(features, low_level_features, *, separable, align_corners):
+def decoder(
+  features: tf.Tensor, low_level_features: tf.Tensor, *, separable: bool, align_corners: bool
+) -> tf.Tensor:
   """Refines object boundaries with early features, inside an arg_scope of `head_arg_scope`.
 
   Args:

@@ -2,20 +2,29 @@
 
 import importlib
 
+import tensorflow as tf
+
 from deeplab.model.arg_scopes import backbone_arg_scope
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.slim_bridge import slim
+from deeplab.operations.dispatch import Operations
+from deeplab.options import ModelOptions
 
 
 def extract_features(
-  images, options, *, operations, is_training, batch_norm_decay=None, recompute=False
-):
+  images: tf.Tensor,
+  options: ModelOptions,
+  *,
+  operations: Operations,
+  is_training: bool,
+  batch_norm_decay: float | None = None,
+  recompute: bool = False,
+) -> tuple[tf.Tensor, tf.Tensor]:
   """Runs the backbone.
 
   Args:
     images: float [B, H, W, 3], normalized.
-    options: ModelOptions.
-    operations: operations.dispatch.Operations to compute with.
+    operations: what to compute with.
     is_training: batch norm uses the batch's statistics.
     batch_norm_decay: None for the backbone's own.
     recompute: see `maybe_recompute`.

@@ -5,27 +5,30 @@ They take slim's arguments and make slim's variables, so slim's arg_scopes and c
 computation follows the dtype of the inputs, while variables and statistics stay float32.
 """
 
+from collections.abc import Callable, Sequence
+
 import tensorflow as tf
 
 from deeplab.model.slim_bridge import get_variable, slim, variable_scope
-from deeplab.operations.plain import BatchNorm
+from deeplab.operations.dispatch import Operations
+from deeplab.operations.plain import Activation, BatchNorm
 
 
 @slim.add_arg_scope
 def conv2d(
-  inputs,
-  num_outputs,
-  kernel_size,
+  inputs: tf.Tensor,
+  num_outputs: int,
+  kernel_size: int,
   *,
-  stride=1,
-  rate=1,
-  padding='SAME',
-  activation_fn=tf.nn.relu,
-  normalizer_fn=None,
-  weights_initializer=None,
-  operations,
-  scope,
-):
+  stride: int = 1,
+  rate: int = 1,
+  padding: str = 'SAME',
+  activation_fn: Activation | None = tf.nn.relu,
+  normalizer_fn: Callable | None = None,
+  weights_initializer: Callable | None = None,
+  operations: Operations,
+  scope: str,
+) -> tf.Tensor:
   """2-D convolution with variables `scope/weights`, and `scope/biases` where there is no
   normalizer.
 
@@ -38,7 +41,7 @@ def conv2d(
     activation_fn: applied last, or None.
     normalizer_fn: `normalization`, or None for biases.
     weights_initializer: initializer of the weights.
-    operations: operations.dispatch.Operations.
+    operations: what to compute with.
     scope: name of the variable scope.
 
   Returns:
@@ -62,20 +65,19 @@ def conv2d(
 
 @slim.add_arg_scope
 def concat_conv2d(
-  maps,
-  num_outputs,
+  maps: Sequence[tf.Tensor],
+  num_outputs: int,
   *,
-  activation_fn=tf.nn.relu,
-  normalizer_fn=None,
-  weights_initializer=None,
-  operations,
-  scope,
-):
+  activation_fn: Activation | None = tf.nn.relu,
+  normalizer_fn: Callable | None = None,
+  weights_initializer: Callable | None = None,
+  operations: Operations,
+  scope: str,
+) -> tf.Tensor:
   """1x1 convolution of a concatenation, with batch norm and variable `scope/weights`.
 
   Args:
-    maps: list of float [B, H, W, D]; the last may have one pixel, which is then the same
-      everywhere.
+    maps: float [B, H, W, D]; the last may have one pixel, which is then the same everywhere.
     num_outputs, activation_fn, normalizer_fn, weights_initializer, operations, scope: as for
       `conv2d`, but for the normalizer, which must be there.
 
@@ -95,17 +97,17 @@ def concat_conv2d(
 
 @slim.add_arg_scope
 def depthwise_conv2d(
-  inputs,
-  kernel_size,
+  inputs: tf.Tensor,
+  kernel_size: int,
   *,
-  stride=1,
-  rate=1,
-  activation_fn=tf.nn.relu,
-  normalizer_fn=None,
-  weights_initializer=None,
-  operations,
-  scope,
-):
+  stride: int = 1,
+  rate: int = 1,
+  activation_fn: Activation | None = tf.nn.relu,
+  normalizer_fn: Callable | None = None,
+  weights_initializer: Callable | None = None,
+  operations: Operations,
+  scope: str,
+) -> tf.Tensor:
   """Depthwise 2-D convolution, one filter a channel, with 'SAME' padding and batch norm.
 
   The variable is `scope/depthwise_weights`; arguments and result are those of `conv2d`.
@@ -122,7 +124,9 @@ def depthwise_conv2d(
     return outputs
 
 
-def separable_conv2d(inputs, num_outputs, *, rate=1, scope):
+def separable_conv2d(
+  inputs: tf.Tensor, num_outputs: int, *, rate: int = 1, scope: str
+) -> tf.Tensor:
   """3x3 depthwise convolution `SCOPE_depthwise`, then 1x1 convolution `SCOPE_pointwise`
   (DeepLabv3+, section 3.1).
   """
@@ -142,7 +146,9 @@ def separable_conv2d(inputs, num_outputs, *, rate=1, scope):
   )
 
 
-def conv2d_same(inputs, num_outputs, kernel_size, *, stride, rate=1, scope):
+def conv2d_same(
+  inputs: tf.Tensor, num_outputs: int, kernel_size: int, *, stride: int, rate: int = 1, scope: str
+) -> tf.Tensor:
   """Convolution whose result with a stride is the stride-1 result, subsampled.
 
   'SAME' padding with a stride depends on whether the size is even; explicit zeros on both sides do
@@ -157,7 +163,13 @@ def conv2d_same(inputs, num_outputs, kernel_size, *, stride, rate=1, scope):
 
 
 @slim.add_arg_scope
-def batch_norm(inputs, *, activation_fn=None, operations, scope='BatchNorm'):
+def batch_norm(
+  inputs: tf.Tensor,
+  *,
+  activation_fn: Activation | None = None,
+  operations: Operations,
+  scope: str = 'BatchNorm',
+) -> tf.Tensor:
   """Batch norm by itself: float [B, H, W, D] to the same, `activation_fn` applied last if any."""
   norm, update_statistics = normalization(inputs.shape[-1], scope=scope)
   outputs, mean, variance = operations.batch_norm(inputs, norm)
@@ -167,8 +179,14 @@ def batch_norm(inputs, *, activation_fn=None, operations, scope='BatchNorm'):
 
 @slim.add_arg_scope
 def normalization(
-  depth, *, decay, epsilon, is_training, updates_statistics=True, scope='BatchNorm'
-):
+  depth: int,
+  *,
+  decay: float,
+  epsilon: float,
+  is_training: bool,
+  updates_statistics: bool = True,
+  scope: str = 'BatchNorm',
+) -> tuple[BatchNorm, Callable[[tf.Tensor, tf.Tensor], None]]:
   """The variables of a batch norm.
 
   Args:
@@ -205,6 +223,8 @@ def normalization(
 
 
 @slim.add_arg_scope
-def max_pool2d(inputs, kernel_size, *, stride, operations):
+def max_pool2d(
+  inputs: tf.Tensor, kernel_size: int, *, stride: int, operations: Operations
+) -> tf.Tensor:
   """Max pooling with 'SAME' padding."""
   return operations.max_pool2d(inputs, kernel_size, stride=stride)

@@ -36,7 +36,9 @@ ROOT_DEPTH = 32
 EXPANSION = 6
 
 
-def mobilenet_v2(images, *, output_stride, depth_multiplier=1.0, recompute=False):
+def mobilenet_v2(
+  images: tf.Tensor, *, output_stride: int, depth_multiplier: float = 1.0, recompute: bool = False
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
   """The convolutional part of MobileNetV2, inside an arg_scope of `backbone_arg_scope`.
 
   Args:
@@ -86,7 +88,9 @@ def mobilenet_v2(images, *, output_stride, depth_multiplier=1.0, recompute=False
   return net, end_points
 
 
-def inverted_residual(inputs, *, depth, expansion, stride, rate, scope):
+def inverted_residual(
+  inputs: tf.Tensor, *, depth: int, expansion: int, stride: int, rate: int, scope: str
+) -> tuple[tf.Tensor, tf.Tensor]:
   """1x1 expansion, 3x3 depthwise convolution, linear 1x1 projection; the inputs are added where the
   shapes agree.
 
@@ -107,7 +111,7 @@ def inverted_residual(inputs, *, depth, expansion, stride, rate, scope):
   return net, depthwise_output
 
 
-def scaled_depth(depth, *, multiplier):
+def scaled_depth(depth: int, *, multiplier: float) -> int:
   """The depth of a layer at a depth multiplier."""
   # Official DeepLab checkpoints of other multipliers are not rounded to multiples of 8.
   if multiplier == 1.0:

@@ -5,7 +5,7 @@ import tensorflow as tf
 from deeplab import pixel_means
 
 
-def normalize(images, option):
+def normalize(images: tf.Tensor, option: str) -> tf.Tensor:
   """Normalizes images.
 
   Args:

@@ -1,8 +1,8 @@
 """DeepLabv3 and DeepLabv3+: images to logits."""
 
-import collections.abc
 import functools
 import typing
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -16,7 +16,8 @@ from deeplab.model.recomputation import maybe_recompute
 from deeplab.model.slim_bridge import create_variables, slim, variable_scope, variables_from
 from deeplab.operations.dispatch import Operations
 from deeplab.operations.plain import resize_bilinear
-from deeplab.operations.sizes import spatial_size
+from deeplab.operations.sizes import Size, spatial_size
+from deeplab.options import ModelOptions
 
 
 class DeepLabV3PredictionModel(tf.Module):
@@ -33,17 +34,16 @@ class DeepLabV3PredictionModel(tf.Module):
 
   def __init__(
     self,
-    options,
+    options: ModelOptions,
     *,
-    batch_norm_decay=None,
-    compute_dtype='float32',
-    recompute_gradients=False,
-    operations='auto',
+    batch_norm_decay: float | None = None,
+    compute_dtype: str = 'float32',
+    recompute_gradients: bool = False,
+    operations: str | Operations = 'auto',
   ):
     """Makes the variables.
 
     Args:
-      options: ModelOptions.
       batch_norm_decay: decay of the moving statistics everywhere; None for each part's own.
       compute_dtype: 'float32', 'bfloat16' or 'float16', the type of activations and convolutions.
       recompute_gradients: keep fewer activations in training, at the price of computing them twice.
@@ -62,13 +62,13 @@ class DeepLabV3PredictionModel(tf.Module):
 
   def predict(
     self,
-    images,
+    images: tf.Tensor,
     *,
-    is_training=False,
-    fine_tune_batch_norm=True,
-    dropout_seed=None,
-    constant_weights=False,
-  ):
+    is_training: bool = False,
+    fine_tune_batch_norm: bool = True,
+    dropout_seed: tf.Tensor | None = None,
+    constant_weights: bool = False,
+  ) -> tf.Tensor:
     """Logits of every pixel.
 
     Args:
@@ -93,13 +93,13 @@ class DeepLabV3PredictionModel(tf.Module):
 
   def predict_low_resolution(
     self,
-    images,
+    images: tf.Tensor,
     *,
-    is_training=False,
-    fine_tune_batch_norm=True,
-    dropout_seed=None,
-    constant_weights=False,
-  ):
+    is_training: bool = False,
+    fine_tune_batch_norm: bool = True,
+    dropout_seed: tf.Tensor | None = None,
+    constant_weights: bool = False,
+  ) -> tf.Tensor:
     """As `predict`, before the last resize: float32 [B, h, w, num_classes], at the output stride,
     or at 4 with decoder.
     """
@@ -115,20 +115,20 @@ class DeepLabV3PredictionModel(tf.Module):
     with variables_from(self.named_variables):
       return self._logits(images, run)
 
-  def upsample(self, logits, size):
+  def upsample(self, logits: tf.Tensor, size: Sequence[Size]) -> tf.Tensor:
     """Resizes logits [B, h, w, C] to [B, height, width, C] in the network's convention; size is
     (height, width).
     """
     return resize_bilinear(logits, size, align_corners=self.options.align_corners)
 
-  def predict_labels(self, images, *, constant_weights=False):
+  def predict_labels(self, images: tf.Tensor, *, constant_weights: bool = False) -> tf.Tensor:
     """The most probable class of every pixel, int32 [B, H, W]; arguments as `predict`."""
     logits = self.predict_low_resolution(images, constant_weights=constant_weights)
     return self.operations.resized_argmax(
       logits, spatial_size(images), align_corners=self.options.align_corners
     )
 
-  def l2_loss(self):
+  def l2_loss(self) -> tf.Tensor:
     """weight_decay * sum(w ** 2) / 2 over the weights of all convolutions but depthwise ones:
     float32 scalar.
     """
@@ -208,7 +208,7 @@ class _Pass(typing.NamedTuple):
   operations: Operations
   uses_batch_statistics: bool
   recompute: bool
-  dropout: collections.abc.Callable
+  dropout: Callable
 
 
 def _dropout(net, seed):

@@ -2,18 +2,19 @@
 (Chen et al., 2016).
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from deeplab.model.layers import normalization
 from deeplab.model.slim_bridge import current_arg_scope, slim, variable_scope
 
 
-def maybe_recompute(block, recompute):
+def maybe_recompute(block: Callable, recompute: bool) -> Callable:
   """`block`, or with `recompute` a version that keeps only its inputs for the gradients.
 
   Args:
     block: callable from float tensors to a tensor or a tuple of tensors.
-    recompute: bool.
 
   Returns:
     a callable of the same kind, with the same results and the same gradients.

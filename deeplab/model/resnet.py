@@ -5,6 +5,7 @@ The names and numbers are those of slim's resnet_v1 and resnet_v2, so their chec
 """
 
 import functools
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -21,7 +22,15 @@ BLOCK_STRIDES = (2, 2, 2, 1)
 ROOT_STRIDE = 4
 
 
-def resnet(images, *, version, num_layers, output_stride, multi_grid=(), recompute=False):
+def resnet(
+  images: tf.Tensor,
+  *,
+  version: int,
+  num_layers: int,
+  output_stride: int,
+  multi_grid: Sequence[int] = (),
+  recompute: bool = False,
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
   """The convolutional part of a ResNet, inside an arg_scope of `backbone_arg_scope`.
 
   Args:
@@ -91,7 +100,9 @@ def _stack_blocks(net, *, version, units, output_stride, multi_grid, recompute):
   return net, end_points
 
 
-def bottleneck_v1(inputs, *, base_depth, stride, rate, scope):
+def bottleneck_v1(
+  inputs: tf.Tensor, *, base_depth: int, stride: int, rate: int, scope: str
+) -> tuple[tf.Tensor, tf.Tensor]:
   """1x1, 3x3, 1x1 convolutions beside a shortcut, activated after the sum.
 
   Returns:
@@ -109,7 +120,9 @@ def bottleneck_v1(inputs, *, base_depth, stride, rate, scope):
     return tf.nn.relu(shortcut + residual), residual
 
 
-def bottleneck_v2(inputs, *, base_depth, stride, rate, scope):
+def bottleneck_v2(
+  inputs: tf.Tensor, *, base_depth: int, stride: int, rate: int, scope: str
+) -> tuple[tf.Tensor, tf.Tensor]:
   """As `bottleneck_v1`, but normalized and activated before the convolutions, not after the sum."""
   depth = 4 * base_depth
   with variable_scope(scope), variable_scope('bottleneck_v2'):

@@ -12,6 +12,7 @@ so the names are slim's, and there is no Session, no collection and no hidden st
 """
 
 import contextlib
+from collections.abc import Callable, Iterator, Mapping
 
 import tensorflow as tf
 from tensorflow.python.framework import ops
@@ -27,15 +28,15 @@ variable_scope = tf.compat.v1.variable_scope
 get_variable = tf.compat.v1.get_variable
 
 
-def create_variables(build):
+def create_variables(build: Callable[[], object]) -> dict[str, tf.Variable]:
   """Makes the variables that a network function asks for, under the `tf.distribute` strategy in
   scope.
 
   Args:
-    build: callable without arguments that builds the network on placeholders of its own making.
+    build: builds the network on placeholders of its own making.
 
   Returns:
-    dict of variable name -> tf.Variable, initialized, in the order of their first use.
+    the variables by name, initialized, in the order of their first use.
   """
   requests = {}
 
@@ -63,7 +64,7 @@ def _create_variable(name, request):
 
 
 @contextlib.contextmanager
-def variables_from(named_variables):
+def variables_from(named_variables: Mapping[str, tf.Variable]) -> Iterator[None]:
   """While open, `get_variable` returns the variable of that full name from the dict.
 
   Raises KeyError for another name.

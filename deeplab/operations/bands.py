@@ -5,9 +5,12 @@ At full size the logits are by far the largest thing that a prediction needs: 84
 classes, as much as 21 of the images. So they are made and reduced to classes in bands of rows.
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from deeplab.operations import plain
+from deeplab.operations.sizes import Size
 
 # Larger bands are not faster; this is a photograph of 630 x 630 pixels with 21 classes.
 _BAND_BYTES = 32 * 2**20
@@ -15,7 +18,7 @@ _BAND_BYTES = 32 * 2**20
 _BANDS_AT_ONCE = 2
 
 
-def resized_argmax(logits, size, *, align_corners):
+def resized_argmax(logits: tf.Tensor, size: Sequence[Size], *, align_corners: bool) -> tf.Tensor:
   """As `plain.resized_argmax`."""
   batch, in_height = tf.unstack(tf.shape(logits)[:2])
   height, width = size

@@ -44,9 +44,9 @@ class Convolution(typing.NamedTuple):
   """
 
   dtype: tf.DType
-  batch: int | tf.Tensor
-  height: int | tf.Tensor
-  width: int | tf.Tensor
+  batch: sizes.Size
+  height: sizes.Size
+  width: sizes.Size
   kernel_size: int
   depth: int
   outputs_depth: int
@@ -57,25 +57,25 @@ class Convolution(typing.NamedTuple):
   has_constant_weights: bool = False
 
   @classmethod
-  def of(cls, inputs, weights, **settings):
+  def of(cls, inputs: tf.Tensor, weights: tf.Tensor, **settings: typing.Any) -> 'Convolution':
     """That of tensors; `settings` are the fields with defaults."""
     kernel_size, _, depth, outputs_depth = weights.shape
     size = sizes.batch_and_spatial_size(inputs)
     return cls(inputs.dtype, *size, kernel_size, depth, outputs_depth, **settings)
 
   @property
-  def has_known_size(self):
+  def has_known_size(self) -> bool:
     return sizes.are_known(self.height, self.width)
 
   @property
-  def is_same_3x3(self):
+  def is_same_3x3(self) -> bool:
     return self.kernel_size == 3 and self.stride == 1 and self.padding == 'SAME'
 
   @property
-  def is_deep(self):
+  def is_deep(self) -> bool:
     return min(self.depth, self.outputs_depth) >= _DEEP
 
-  def cost(self, num_products, num_weights):
+  def cost(self, num_products: sizes.Size, num_weights: int) -> sizes.Size:
     """Of products of a pixel, and of reading weights, with a [D, D'] matrix each, in products."""
     batch = self.batch
     if self.has_known_size and not sizes.are_known(batch):
@@ -88,7 +88,7 @@ class Convolution(typing.NamedTuple):
 # === What the devices can do ===
 
 
-def has_gpu():
+def has_gpu() -> bool:
   """Whether operations run on a GPU here."""
   return bool(tf.config.list_logical_devices('GPU'))
 
@@ -107,7 +107,7 @@ def _once_and_eagerly(function):
 
 
 @_once_and_eagerly
-def dilated_gradients_exist():
+def dilated_gradients_exist() -> bool:
   """Whether this device has the gradients of a dilated convolution; a CPU has them with oneDNN."""
   # With a depth of 1 other kernels answer, which have them everywhere.
   inputs, weights = tf.zeros([1, 5, 5, 4]), tf.zeros([3, 3, 4, 4])

@@ -9,7 +9,7 @@ import tensorflow as tf
 _SMALL_PROBABILITY = 1e-30
 
 
-def cross_entropy(logits, labels):
+def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
   """As `plain.cross_entropy`."""
 
   @tf.custom_gradient

@@ -18,14 +18,14 @@ import tensorflow as tf
 from deeplab.operations import plain
 
 
-def conv2d(inputs, weights, *, rate):
+def conv2d(inputs: tf.Tensor, weights: tf.Tensor, *, rate: int) -> tf.Tensor:
   """Depthwise convolution with stride 1 and 'SAME' padding.
 
   Args:
     inputs: float [B, H, W, D]; gradients by lattices want a known shape, others go by space to
       batch.
     weights: [3, 3, D, 1] of the inputs' dtype.
-    rate: int, 1 or more.
+    rate: 1 or more.
 
   Returns:
     [B, H, W, D] of the inputs' dtype.
@@ -48,13 +48,12 @@ def conv2d(inputs, weights, *, rate):
   return convolve(inputs, weights)
 
 
-def strided_conv2d(inputs, weights, *, stride):
+def strided_conv2d(inputs: tf.Tensor, weights: tf.Tensor, *, stride: int) -> tf.Tensor:
   """Depthwise convolution with 'SAME' padding whose inputs get their gradient in float32.
 
   Args:
     inputs: float [B, H, W, D].
     weights: [k, k, D, 1] of the inputs' dtype.
-    stride: int.
 
   Returns:
     [B, H', W', D] of the inputs' dtype.
@@ -80,7 +79,7 @@ def strided_conv2d(inputs, weights, *, stride):
   return convolve(inputs, weights)
 
 
-def heeds_dilations():
+def heeds_dilations() -> bool:
   """Whether the kernel here does; not all do, and those that do not may not say so. Run eagerly."""
   inputs = tf.reshape(tf.range(25.0), [1, 5, 5, 1])
   try:
@@ -91,13 +90,13 @@ def heeds_dilations():
   return bool(outputs[0, 2, 2, 0] == 108.0 and outputs[0, 0, 0, 0] == 0.0 + 2.0 + 10.0 + 12.0)
 
 
-def weights_gradient(inputs, upstream, *, rate):
+def weights_gradient(inputs: tf.Tensor, upstream: tf.Tensor, *, rate: int) -> tf.Tensor:
   """Gradient of the weights.
 
   Args:
     inputs: float [B, H, W, D], of known shape.
     upstream: gradient of the outputs, of the same shape and dtype.
-    rate: int, 1 or more.
+    rate: 1 or more.
 
   Returns:
     [3, 3, D, 1] of the same dtype.

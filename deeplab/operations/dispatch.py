@@ -1,6 +1,8 @@
 """The operations of the network behind one door; `choice` says which implementations apply."""
 
 import functools
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -30,7 +32,9 @@ class Operations:
     name: 'auto', or 'plain' for nothing but `plain`.
   """
 
-  def __init__(self, name='auto', *, constant_weights=False, without=()):
+  def __init__(
+    self, name: str = 'auto', *, constant_weights: bool = False, without: Collection[str] = ()
+  ):
     """Decides what holds for all operations.
 
     Args:
@@ -53,11 +57,11 @@ class Operations:
       self._all_plain = 'a GPU computes, and there plain operations are used'
     self._constant_weights = constant_weights and not self._all_plain
 
-  def with_constant_weights(self):
+  def with_constant_weights(self) -> 'Operations':
     """The same for weights that do not change any more."""
     return Operations(self.name, constant_weights=True, without=self._without)
 
-  def why_not(self, implementation, case=None):
+  def why_not(self, implementation: str, case: Any = None) -> str | None:
     """In words why an implementation, a key of `choice.WHY_NOT`, is not used; None if it may be.
 
     Args:
@@ -72,7 +76,15 @@ class Operations:
 
   # === Convolutions ===
 
-  def conv2d(self, inputs, weights, *, stride=1, rate=1, padding='SAME'):
+  def conv2d(
+    self,
+    inputs: tf.Tensor,
+    weights: tf.Tensor,
+    *,
+    stride: int = 1,
+    rate: int = 1,
+    padding: str = 'SAME',
+  ) -> tf.Tensor:
     case = self._case(inputs, weights, stride=stride, rate=rate, padding=padding)
     weights = self._prepared(lambda weights: tf.cast(weights, inputs.dtype), weights)
     if rate > 1 and not choice.dilated_gradients_exist():
@@ -105,7 +117,7 @@ class Operations:
       lambda: tiles.conv2d(inputs, transformed, algorithm, rate=case.rate),
     )
 
-  def concat_conv2d(self, maps, weights):
+  def concat_conv2d(self, maps: Sequence[tf.Tensor], weights: tf.Tensor) -> tf.Tensor:
     """1x1 convolution of the concatenation of `maps`, as `plain.concat` makes it."""
     *whole, pixel = maps
     if self.why_not('one_pixel', pixel):
@@ -115,7 +127,9 @@ class Operations:
     of_whole, of_pixel = self._prepared(lambda weights: tf.split(weights, depths, axis=2), weights)
     return self.conv2d(plain.concat(whole), of_whole) + self.conv2d(pixel, of_pixel)
 
-  def depthwise_conv2d(self, inputs, weights, *, stride=1, rate=1):
+  def depthwise_conv2d(
+    self, inputs: tf.Tensor, weights: tf.Tensor, *, stride: int = 1, rate: int = 1
+  ) -> tf.Tensor:
     case = self._case(inputs, weights, stride=stride, rate=rate)
     weights = self._prepared(lambda weights: tf.cast(weights, inputs.dtype), weights)
     if self.why_not('depthwise', case) is None:
@@ -126,12 +140,19 @@ class Operations:
 
   # === What follows a convolution ===
 
-  def conv2d_batch_norm(self, inputs, weights, norm, *, activation_fn=None, **settings):
+  def conv2d_batch_norm(
+    self,
+    inputs: tf.Tensor,
+    weights: tf.Tensor,
+    norm: plain.BatchNorm,
+    *,
+    activation_fn: plain.Activation | None = None,
+    **settings: int | str,
+  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Convolution, batch norm and activation.
 
     Args:
       inputs, weights: as for `conv2d`.
-      norm: plain.BatchNorm.
       activation_fn: applied last, or None.
       **settings: stride, rate and padding, as for `conv2d`.
 
@@ -144,12 +165,27 @@ class Operations:
     convolve = functools.partial(self.conv2d, inputs, **settings)
     return self._with_batch_norm(convolve, weights, norm, activation_fn, inputs.dtype)
 
-  def depthwise_conv2d_batch_norm(self, inputs, weights, norm, *, activation_fn=None, **settings):
+  def depthwise_conv2d_batch_norm(
+    self,
+    inputs: tf.Tensor,
+    weights: tf.Tensor,
+    norm: plain.BatchNorm,
+    *,
+    activation_fn: plain.Activation | None = None,
+    **settings: int | str,
+  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The same for a depthwise convolution."""
     convolve = functools.partial(self.depthwise_conv2d, inputs, **settings)
     return self._with_batch_norm(convolve, weights, norm, activation_fn, inputs.dtype)
 
-  def concat_conv2d_batch_norm(self, maps, weights, norm, *, activation_fn=None):
+  def concat_conv2d_batch_norm(
+    self,
+    maps: Sequence[tf.Tensor],
+    weights: tf.Tensor,
+    norm: plain.BatchNorm,
+    *,
+    activation_fn: plain.Activation | None = None,
+  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The same for the 1x1 convolution of a concatenation."""
     convolve = functools.partial(self.concat_conv2d, maps)
     return self._with_batch_norm(convolve, weights, norm, activation_fn, maps[0].dtype)
@@ -164,7 +200,7 @@ class Operations:
       outputs, mean, variance = self.batch_norm(convolve(weights), norm)
     return outputs if activation_fn is None else activation_fn(outputs), mean, variance
 
-  def bias_add(self, inputs, biases):
+  def bias_add(self, inputs: tf.Tensor, biases: tf.Tensor) -> tf.Tensor:
     if not self._constant_weights:
       return plain.bias_add(inputs, biases)
     biases = self._prepared(lambda biases: tf.cast(biases, inputs.dtype), biases)
@@ -174,15 +210,19 @@ class Operations:
 
   # === Logits and what is read off them ===
 
-  def resized_argmax(self, logits, size, *, align_corners):
+  def resized_argmax(
+    self, logits: tf.Tensor, size: Sequence[sizes.Size], *, align_corners: bool
+  ) -> tf.Tensor:
     way = plain if self.why_not('bands') else bands
     return way.resized_argmax(logits, size, align_corners=align_corners)
 
-  def cross_entropy(self, logits, labels):
+  def cross_entropy(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     way = plain if self.why_not('softmax') else cross_entropy
     return way.cross_entropy(logits, labels)
 
-  def resized_cross_entropy(self, logits, labels, *, align_corners):
+  def resized_cross_entropy(
+    self, logits: tf.Tensor, labels: tf.Tensor, *, align_corners: bool
+  ) -> tf.Tensor:
     resize = plain if self.why_not('products', (logits, labels)) else products
     size = sizes.spatial_size(labels)
     logits = resize.resize_bilinear(logits, size, align_corners=align_corners)

@@ -10,14 +10,21 @@ and more in the gradients. The variance is a sum of squares in this form too, so
 
 import tensorflow as tf
 
+from deeplab.operations import plain
 
-def conv2d_batch_norm(inputs, weights, norm, *, activation_fn=None):
+
+def conv2d_batch_norm(
+  inputs: tf.Tensor,
+  weights: tf.Tensor,
+  norm: plain.BatchNorm,
+  *,
+  activation_fn: plain.Activation | None = None,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   """Convolution, batch norm with the batch's statistics, and activation.
 
   Args:
     inputs: float32 [B, H, W, D], of known shape.
     weights: float32 [1, 1, D, D'].
-    norm: plain.BatchNorm.
     activation_fn: applied last, or None.
 
   Returns:

@@ -5,10 +5,13 @@ dtype of the inputs; weights come in float32, as variables are, and are cast.
 """
 
 import typing
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from deeplab.operations import sizes
+
+Activation = Callable[[tf.Tensor], tf.Tensor]
 
 
 class BatchNorm(typing.NamedTuple):
@@ -17,8 +20,8 @@ class BatchNorm(typing.NamedTuple):
   Attributes:
     gamma, beta: float32 [D].
     mean, variance: float32 [D], the stored statistics.
-    epsilon: added to the variance, float.
-    uses_batch: normalize with the statistics of the batch instead of the stored ones, bool.
+    epsilon: added to the variance.
+    uses_batch: normalize with the statistics of the batch instead of the stored ones.
   """
 
   gamma: tf.Tensor
@@ -29,7 +32,9 @@ class BatchNorm(typing.NamedTuple):
   uses_batch: bool
 
 
-def conv2d(inputs, weights, *, stride=1, rate=1, padding='SAME'):
+def conv2d(
+  inputs: tf.Tensor, weights: tf.Tensor, *, stride: int = 1, rate: int = 1, padding: str = 'SAME'
+) -> tf.Tensor:
   """2-D convolution.
 
   Args:
@@ -45,7 +50,7 @@ def conv2d(inputs, weights, *, stride=1, rate=1, padding='SAME'):
   return tf.nn.conv2d(inputs, weights, strides=stride, padding=padding, dilations=rate)
 
 
-def space_to_batch_conv2d(inputs, weights, *, rate):
+def space_to_batch_conv2d(inputs: tf.Tensor, weights: tf.Tensor, *, rate: int) -> tf.Tensor:
   """The same for stride 1 and 'SAME' padding, by splitting the map into rate * rate smaller ones.
 
   It was TensorFlow 1's way. A CPU without oneDNN has no gradients of dilated convolutions.
@@ -59,7 +64,9 @@ def space_to_batch_conv2d(inputs, weights, *, rate):
   return tf.batch_to_space(tf.nn.conv2d(maps, weights, 1, 'VALID'), [rate, rate], crops)
 
 
-def depthwise_conv2d(inputs, weights, *, stride=1, rate=1):
+def depthwise_conv2d(
+  inputs: tf.Tensor, weights: tf.Tensor, *, stride: int = 1, rate: int = 1
+) -> tf.Tensor:
   """Depthwise 2-D convolution, one filter a channel, with 'SAME' padding.
 
   Args:
@@ -76,19 +83,18 @@ def depthwise_conv2d(inputs, weights, *, stride=1, rate=1):
   )
 
 
-def bias_add(inputs, biases):
+def bias_add(inputs: tf.Tensor, biases: tf.Tensor) -> tf.Tensor:
   """Adds biases, float32 [D], to a float [B, H, W, D]; the result has the inputs' dtype."""
   # In float32, or in bfloat16 their gradient would add up in bfloat16: 6000 values about 1 give
   # 512.
   return tf.cast(tf.nn.bias_add(tf.cast(inputs, tf.float32), biases), inputs.dtype)
 
 
-def batch_norm(inputs, norm):
+def batch_norm(inputs: tf.Tensor, norm: BatchNorm) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   """Batch norm; statistics are computed in float32.
 
   Args:
     inputs: float [B, H, W, D].
-    norm: BatchNorm.
 
   Returns:
     [B, H, W, D] of the inputs' dtype, and mean and variance float32 [D] of the batch for the stored
@@ -101,25 +107,27 @@ def batch_norm(inputs, norm):
   )
 
 
-def spatial_mean(inputs):
+def spatial_mean(inputs: tf.Tensor) -> tf.Tensor:
   """Mean over height and width: float [B, H, W, D] to [B, 1, 1, D]."""
   # Summed in float32: a low-precision mean over thousands of pixels drifts.
   mean = tf.reduce_mean(tf.cast(inputs, tf.float32), axis=[1, 2], keepdims=True)
   return tf.cast(mean, inputs.dtype)
 
 
-def max_pool2d(inputs, kernel_size, *, stride):
+def max_pool2d(inputs: tf.Tensor, kernel_size: int, *, stride: int) -> tf.Tensor:
   """Max pooling with 'SAME' padding."""
   return tf.nn.max_pool2d(inputs, kernel_size, stride, padding='SAME')
 
 
-def subsample(inputs, *, stride):
+def subsample(inputs: tf.Tensor, *, stride: int) -> tf.Tensor:
   """Every stride-th row and column."""
   # The mean of one value is that value, ten times as fast as a strided slice on a CPU.
   return inputs if stride == 1 else tf.nn.avg_pool2d(inputs, 1, stride, padding='SAME')
 
 
-def resize_bilinear(inputs, size, *, align_corners):
+def resize_bilinear(
+  inputs: tf.Tensor, size: Sequence[sizes.Size], *, align_corners: bool
+) -> tf.Tensor:
   """TensorFlow 1's bilinear resize, the one convention of this project's networks.
 
   Without align_corners, output pixel i samples the input at i * in / out (no half-pixel shift);
@@ -145,11 +153,11 @@ def resize_bilinear(inputs, size, *, align_corners):
   return tf.cast(outputs, inputs.dtype)
 
 
-def concat(maps):
+def concat(maps: Sequence[tf.Tensor]) -> tf.Tensor:
   """Concatenates maps along their channels.
 
   Args:
-    maps: list of float [B, H, W, D]; after the first, [B, 1, 1, D] is one pixel for the whole map.
+    maps: float [B, H, W, D]; after the first, [B, 1, 1, D] is one pixel for the whole map.
 
   Returns:
     [B, H, W, sum of D].
@@ -163,7 +171,9 @@ def concat(maps):
   return tf.concat(whole, axis=-1)
 
 
-def resized_argmax(logits, size, *, align_corners):
+def resized_argmax(
+  logits: tf.Tensor, size: Sequence[sizes.Size], *, align_corners: bool
+) -> tf.Tensor:
   """The class with the largest logit, of logits resized as `resize_bilinear` does it.
 
   Args:
@@ -178,7 +188,7 @@ def resized_argmax(logits, size, *, align_corners):
   return tf.argmax(logits, axis=-1, output_type=tf.int32)
 
 
-def cross_entropy(logits, labels):
+def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
   """Softmax cross entropy of each pixel.
 
   Args:
@@ -191,7 +201,9 @@ def cross_entropy(logits, labels):
   return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
 
 
-def resized_cross_entropy(logits, labels, *, align_corners):
+def resized_cross_entropy(
+  logits: tf.Tensor, labels: tf.Tensor, *, align_corners: bool
+) -> tf.Tensor:
   """Cross entropy of each pixel with logits that are resized to the labels' size.
 
   Args:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from deeplab.operations.sizes import as_matrix
 
 
-def conv2d(inputs, weights):
+def conv2d(inputs: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
   """Convolution of inputs [B, H, W, D] with weights [1, 1, D, D'] of one dtype: [B, H, W, D']."""
   settings = dict(strides=[1, 1, 1, 1], padding='SAME')
 

@@ -3,11 +3,13 @@
 TensorFlow's resize and the gradient of it run on one core of a CPU.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
 
-def resize_bilinear(inputs, size, *, align_corners):
+def resize_bilinear(inputs: tf.Tensor, size: Sequence[int], *, align_corners: bool) -> tf.Tensor:
   """As `plain.resize_bilinear`, for float32 inputs [B, H, W, D] and a size that are known."""
   (batch, height, width, depth), (out_height, out_width) = inputs.shape, size
   if (height, width) == (out_height, out_width):
@@ -19,7 +21,7 @@ def resize_bilinear(inputs, size, *, align_corners):
   return tf.reshape(tf.matmul(down, net), [batch, out_height, out_width, depth])
 
 
-def interpolation_matrix(size, out_size, *, align_corners):
+def interpolation_matrix(size: int, out_size: int, *, align_corners: bool) -> np.ndarray:
   """What `plain.resize_bilinear` does along one side of `size` pixels, as a matrix to multiply
   with.
 

@@ -10,22 +10,22 @@ import typing
 
 import tensorflow as tf
 
-from deeplab.operations.sizes import are_known, as_matrix, maximum, minimum, spatial_size
+from deeplab.operations.sizes import Size, are_known, as_matrix, maximum, minimum, spatial_size
 
 
-def num_products(height, width, rate):
-  """Products of a pixel with a [D, D'] matrix for one image; arguments are ints or scalars."""
+def num_products(height: Size, width: Size, rate: int) -> Size:
+  """Products of a pixel with a [D, D'] matrix for one image."""
   rows, columns = (size + 2 * maximum(size - rate, 0) for size in (height, width))
   return rows * columns
 
 
-def conv2d(inputs, weights, *, rate):
+def conv2d(inputs: tf.Tensor, weights: tf.Tensor, *, rate: int) -> tf.Tensor:
   """Convolution with stride 1 and 'SAME' padding.
 
   Args:
     inputs: float [B, H, W, D]; all but D may be unknown while tracing.
     weights: [3, 3, D, D'] of the inputs' dtype.
-    rate: int, 1 or more.
+    rate: 1 or more.
 
   Returns:
     [B, H, W, D'] of the inputs' dtype.
@@ -79,7 +79,7 @@ class _Tap(typing.NamedTuple):
   columns: _Overlap
 
   @property
-  def is_empty(self):
+  def is_empty(self) -> bool:
     return self.rows.is_empty or self.columns.is_empty
 
 

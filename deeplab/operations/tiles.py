@@ -20,7 +20,7 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from deeplab.operations.sizes import are_known, batch_and_spatial_size, maximum
+from deeplab.operations.sizes import Size, are_known, batch_and_spatial_size, maximum
 
 SIDE = 3  # Pixels along one side of a block's outputs.
 _NEVER = 2**31 - 1
@@ -42,7 +42,7 @@ class Algorithm(typing.NamedTuple):
   overlap: int
 
   @property
-  def num_products(self):
+  def num_products(self) -> int:
     """For each pair of channels."""
     return len(self.inputs)
 
@@ -105,8 +105,8 @@ TILES = _minimal_filtering([-5 / 4, -3 / 8, 3 / 8, 5 / 4])
 WHOLE = _three_pixels()
 
 
-def num_products(height, width, rate, algorithm):
-  """Products of a pixel with a [D, D'] matrix for one image; arguments are ints or scalars.
+def num_products(height: Size, width: Size, rate: int, algorithm: Algorithm) -> Size:
+  """Products of a pixel with a [D, D'] matrix for one image.
 
   A very large number where the map is too large for the algorithm.
   """
@@ -118,25 +118,27 @@ def num_products(height, width, rate, algorithm):
   return (number if fits else _NEVER) if are_known(number) else tf.where(fits, number, _NEVER)
 
 
-def num_blocks(length, rate):
-  """Along one side of `length` pixels, an int or a scalar: blocks of the longest lattice."""
+def num_blocks(length: Size, rate: int) -> Size:
+  """Along one side of `length` pixels: blocks of the longest lattice."""
   return -(-length // (SIDE * rate))
 
 
-def transform_weights(weights, algorithm):
-  """float32 weights [3, 3, D, D'] as `conv2d` takes them with that Algorithm: [P, D, D']."""
+def transform_weights(weights: tf.Tensor, algorithm: Algorithm) -> tf.Tensor:
+  """float32 weights [3, 3, D, D'] as `conv2d` takes them with that algorithm: [P, D, D']."""
   products = tf.matmul(algorithm.weights, tf.reshape(weights, [9, -1]))
   return tf.reshape(products, [algorithm.num_products, *weights.shape[2:]])
 
 
-def conv2d(inputs, transformed_weights, algorithm, *, rate):
+def conv2d(
+  inputs: tf.Tensor, transformed_weights: tf.Tensor, algorithm: Algorithm, *, rate: int
+) -> tf.Tensor:
   """Convolution with stride 1 and 'SAME' padding.
 
   Args:
     inputs: float32 [B, H, W, D]; all but D may be unknown while tracing.
     transformed_weights: float32 [P, D, D'] from `transform_weights`.
-    algorithm: an Algorithm; WHOLE takes only maps with H and W up to 3 * rate.
-    rate: int, 1 or more.
+    algorithm: WHOLE takes only maps with H and W up to 3 * rate.
+    rate: 1 or more.
 
   Returns:
     float32 [B, H, W, D'].

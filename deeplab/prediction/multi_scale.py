@@ -1,25 +1,33 @@
 """Logits of an image from one pass of the network, or averaged over scales and mirror images."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
+from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.operations.plain import resize_bilinear
+from deeplab.options import PredictionOptions
 from deeplab.prediction import image_padding
 
 # Keeps the logarithm of a probability that underflowed finite.
 _TINY = 1e-37
 
 
-def is_single_pass(options):
-  """Whether these PredictionOptions mean the network's own logits."""
+def is_single_pass(options: PredictionOptions) -> bool:
+  """Whether these options mean the network's own logits."""
   return tuple(options.eval_scales) == (1.0,) and not options.add_flipped_images
 
 
-def logits_function(model, options, *, jit_compile=False, constant_weights=False):
+def logits_function(
+  model: DeepLabV3PredictionModel,
+  options: PredictionOptions,
+  *,
+  jit_compile: bool = False,
+  constant_weights: bool = False,
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
   """`predict_logits` of a model as a callable (images, sizes) -> logits, to call while tracing.
 
   Args:
-    model: DeepLabV3PredictionModel.
-    options: PredictionOptions.
     jit_compile: compile this part with XLA, once for every shape it meets. What is around it need
       not be compilable.
     constant_weights: the variables will not change any more, so a single pass prepares the weights
@@ -32,7 +40,14 @@ def logits_function(model, options, *, jit_compile=False, constant_weights=False
   return tf.function(logits, autograph=False, jit_compile=True) if jit_compile else logits
 
 
-def predict_logits(model, images, sizes, options, *, constant_weights=False):
+def predict_logits(
+  model: DeepLabV3PredictionModel,
+  images: tf.Tensor,
+  sizes: tf.Tensor,
+  options: PredictionOptions,
+  *,
+  constant_weights: bool = False,
+) -> tf.Tensor:
   """Logits of padded images, from all scales and flips.
 
   One pass gives the network's logits, unchanged. Several give the logarithm of the mean of their
@@ -40,10 +55,8 @@ def predict_logits(model, images, sizes, options, *, constant_weights=False):
   entropy are read off it in the same way.
 
   Args:
-    model: DeepLabV3PredictionModel.
     images: uint8 [B, H, W, 3]; padded at the bottom and right where `options` says so.
     sizes: int32 [B, 2], height and width of each image without its padding.
-    options: PredictionOptions.
     constant_weights: as for `model.predict`; for a single pass, since each keeps weights of its
       own.
 
@@ -68,7 +81,14 @@ def predict_logits(model, images, sizes, options, *, constant_weights=False):
   return tf.math.log(tf.maximum(total / passes, _TINY))
 
 
-def predict_labels(model, images, sizes, options, *, constant_weights=False):
+def predict_labels(
+  model: DeepLabV3PredictionModel,
+  images: tf.Tensor,
+  sizes: tf.Tensor,
+  options: PredictionOptions,
+  *,
+  constant_weights: bool = False,
+) -> tf.Tensor:
   """The class of every pixel, int32 [B, H, W], for options of a single pass: `predict_logits`
   without all logits in memory.
   """

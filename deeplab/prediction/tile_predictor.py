@@ -1,20 +1,29 @@
 """The network on the tiles of a large image."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 
+from deeplab.model.prediction_model import DeepLabV3PredictionModel
+from deeplab.options import PredictionOptions
 from deeplab.prediction import image_padding, multi_scale, tiling
 
 
 class TilePredictor:
   """Class probabilities of images that are larger than one tile."""
 
-  def __init__(self, model, options, *, jit_compile=False, constant_weights=False):
+  def __init__(
+    self,
+    model: DeepLabV3PredictionModel,
+    options: PredictionOptions,
+    *,
+    jit_compile: bool = False,
+    constant_weights: bool = False,
+  ):
     """Prepares it.
 
     Args:
-      model: DeepLabV3PredictionModel.
-      options: PredictionOptions.
       jit_compile: compile the network with XLA.
       constant_weights: the variables will not change any more after the first image.
     """
@@ -33,15 +42,15 @@ class TilePredictor:
     )
 
   @property
-  def num_traces(self):
+  def num_traces(self) -> int:
     """How often the network was traced."""
     return self._probabilities.experimental_get_tracing_count()
 
-  def needs_tiles(self, image):
+  def needs_tiles(self, image: np.ndarray) -> bool:
     """Whether `image` [H, W, ...] is larger than a tile."""
     return tiling.needs_tiles(*image.shape[:2], self._options.tile_size)
 
-  def bands(self, image):
+  def bands(self, image: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Yields (first_row, probabilities float32 [rows, W, C]) of an image uint8 [H, W, 3], from top
     to bottom.
     """
