@@ -192,3 +192,16 @@ def test_other_flags_are_named_and_refused(run, changes, message):
   run.write_flags(*options(load_ckpt_path='start.ckpt'))
   with pytest.raises(InputError, match=message):
     run.check_flags(*options(**changes), given=set(changes))
+
+
+def test_a_flag_that_the_runs_version_did_not_have(tmp_path):
+  """It may keep its default: that is what the version without it did."""
+  run = RunDirectory(str(tmp_path))
+  run.write_flags(*options())
+  path = tmp_path / 'flags.txt'
+  lines = path.read_text().splitlines()
+  assert '--optimizer=momentum' in lines
+  path.write_text('\n'.join(line for line in lines if not line.startswith('--optimizer=')) + '\n')
+  run.check_flags(*options(), given={'resume'})
+  with pytest.raises(InputError, match=r'--optimizer=adam \(the run has none\)'):
+    run.check_flags(*options(optimizer='adam'), given={'resume', 'optimizer'})

@@ -65,14 +65,26 @@ def differences(
     a phrase for each flag, with both values.
   """
   now, different = by_name(lines(*options)), []
+  usual = by_name(_default_lines(*options))
   for name in sorted(set(saved) | set(now)):
     was, wanted = saved.get(name), now.get(name)
     if was == wanted or name in _MAY_CHANGE or (name in _START_FLAGS and name not in given):
       continue
     if name == 'num_steps' and int(wanted[0]) > int(was[0]):
       continue
+    if was is None and wanted == usual.get(name):
+      continue  # The run was started before there was such a flag.
     different.append(f'--{name}={_shown(wanted)} (the run has {_shown(was)})')
   return different
+
+
+def _default_lines(*options):
+  return [
+    f'--{field.name}={element}'
+    for each in options
+    for field in dataclasses.fields(each)
+    for element in (field.default if isinstance(field.default, tuple) else (field.default,))
+  ]
 
 
 def _shown(values):
