@@ -12,6 +12,8 @@ from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions, PredictionOptions
 from deeplab.prediction import image_padding, multi_scale
 
+pytestmark = pytest.mark.usefixtures('short_networks')
+
 OPTIONS = ModelOptions(
   model_variant='mobilenet_v2',
   depth_multiplier=0.35,

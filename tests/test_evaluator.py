@@ -1,7 +1,3 @@
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -171,15 +167,8 @@ assert mirrored.num_traces <= 3, mirrored.num_traces
 """
 
 
-def test_two_replicas_give_the_numbers_of_one():
+def test_two_replicas_give_the_numbers_of_one(tmp_path, command_processes):
   # Devices can be split only before TensorFlow starts, so this needs a process of its own.
-  here = os.path.dirname(os.path.abspath(__file__))
-  environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([here, os.path.dirname(here)])}
-  done = subprocess.run(
-    [sys.executable, '-c', _TWO_REPLICAS],
-    env=environment,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
-  assert done.returncode == 0, done.stderr[-2000:]
+  (tmp_path / 'two_replicas.py').write_text(_TWO_REPLICAS)
+  done = command_processes.run([tmp_path / 'two_replicas.py'], directory=tmp_path)
+  assert done.returncode == 0, done.stderr.decode()[-2000:]

@@ -14,13 +14,15 @@ from deeplab import inference_run
 from deeplab.errors import InputError
 from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
 
+pytestmark = pytest.mark.usefixtures('short_networks')
+
 _WITHOUT_GPU = pytest.mark.skipif(
   bool(tf.config.list_physical_devices('GPU')), reason='there is a GPU'
 )
 
 
 @pytest.fixture(scope='module', name='work')
-def _work(tmp_path_factory):
+def _work(tmp_path_factory, short_networks):
   return trained_work.make(tmp_path_factory.mktemp('work'))
 
 

@@ -106,6 +106,7 @@ def test_scales_that_leave_no_picture_are_refused():
     PredictionOptions(eval_scales=(1.0, 0.01))
 
 
+@pytest.mark.usefixtures('short_networks')
 @pytest.mark.parametrize('options', [{}, {'add_flipped_images': True}, {'eval_scales': (0.5, 1.5)}])
 def test_real_network_agrees_with_single_runs(options):
   from deeplab.model.prediction_model import DeepLabV3PredictionModel

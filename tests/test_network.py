@@ -3,14 +3,17 @@ may not change its numbers: constant weights, low precision, recomputation, XLA.
 """
 
 import contextlib
+import functools
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab.model import prediction_model, resnet
+from deeplab.model import prediction_model
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions
+
+pytestmark = pytest.mark.usefixtures('short_networks')
 
 # All kinds of layers; the ResNets at stride 8 have deep atrous units.
 VARIANTS = {
@@ -20,12 +23,8 @@ VARIANTS = {
 }
 
 
-@pytest.fixture(scope='module', autouse=True)
-def short_resnets():
-  """Fewer units, all kinds of them: what is compared here holds unit by unit."""
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(resnet, 'UNITS', {50: (2, 1, 2, 2)})
-    yield
+# Of images in training.
+SIDE = 65
 
 
 def make(variant, *, options=None, **settings):
@@ -168,16 +167,31 @@ def smooth_activations():
     yield
 
 
+@pytest.fixture(scope='module')
+def result_of_step():
+  """A function that makes a network, with smooth activations, and does one step: variant, settings
+  -> what the function of `step_of` returns; the same again without doing it again.
+  """
+
+  @functools.cache
+  def result(variant, *, live_statistics=True, **settings):
+    with smooth_activations():
+      model = make(variant, **settings)
+      return step_of(model, live_statistics=live_statistics)(images_of(SIDE, batch_size=2))
+
+  return result
+
+
 @pytest.mark.parametrize('variant', VARIANTS)
-def test_training_step_with_stored_statistics(variant):
+def test_training_step_with_stored_statistics(variant, result_of_step):
   """Every variable has a gradient, whatever computes; in bfloat16 both are as near to float32."""
-  results = {}
-  with smooth_activations():
-    for compute_dtype in ('float32', 'bfloat16'):
-      for operations in ('plain', 'auto'):
-        model = make(variant, compute_dtype=compute_dtype, operations=operations)
-        step = step_of(model, live_statistics=False)
-        results[compute_dtype, operations] = step(images_of(batch_size=2))
+  results = {
+    (dtype, operations): result_of_step(
+      variant, compute_dtype=dtype, operations=operations, live_statistics=False
+    )
+    for dtype in ('float32', 'bfloat16')
+    for operations in ('plain', 'auto')
+  }
   for _, gradients, _ in results.values():
     assert [name for name, gradient in gradients.items() if not np.any(gradient)] == []
   expected = results['float32', 'plain']
@@ -193,27 +207,24 @@ def test_training_step_with_stored_statistics(variant):
   assert results['bfloat16', 'auto'][0] == pytest.approx(expected[0], rel=0.02)
 
 
+# Statistics that move twice instead of once show with decay 0.5.
+LIVE = dict(batch_norm_decay=0.5)
+
+
 @pytest.mark.parametrize('variant', VARIANTS)
-def test_training_step_with_live_statistics(variant):
-  results = []
-  with smooth_activations():
-    for operations in ('plain', 'auto'):
-      model = make(variant, operations=operations, batch_norm_decay=0.5)
-      results.append(step_of(model)(images_of(batch_size=2)))
-  assert_same_step(results[1], results[0], 2e-3)
+def test_training_step_with_live_statistics(variant, result_of_step):
+  plain, auto = (
+    result_of_step(variant, operations=operations, **LIVE) for operations in ('plain', 'auto')
+  )
+  assert_same_step(auto, plain, 2e-3)
 
 
 @pytest.mark.parametrize('operations', ['plain', 'auto'])
 @pytest.mark.parametrize('variant', ['resnet_v2_50', 'mobilenet_v2'])
-def test_recomputation_changes_nothing(variant, operations):
-  """Not gradients, and statistics move once, not twice: with decay 0.5 that would show."""
-  with smooth_activations():
-    kept, recomputed = (
-      step_of(
-        make(variant, batch_norm_decay=0.5, recompute_gradients=recompute, operations=operations)
-      )(images_of(batch_size=2))
-      for recompute in (False, True)
-    )
+def test_recomputation_changes_nothing(variant, operations, result_of_step):
+  """Not gradients, and statistics move once, not twice."""
+  kept = result_of_step(variant, operations=operations, **LIVE)
+  recomputed = result_of_step(variant, operations=operations, recompute_gradients=True, **LIVE)
   assert_same_step(recomputed, kept, 2e-3)
 
 
@@ -235,13 +246,17 @@ def test_the_loss_changes_as_much_as_the_gradient_says():
     assert losses[0] - losses[1] == pytest.approx(2e-3 * abs(loss), rel=0.05), name
 
 
-# === XLA, which takes its time: small networks ===
+# === XLA, which takes its time: small networks; predictions are in test_constant_weights.py ===
 
 
-def test_training_step_compiles_with_xla(monkeypatch):
-  # XLA draws other random numbers.
+@pytest.fixture
+def without_dropout(monkeypatch):
+  """XLA draws other random numbers."""
   monkeypatch.setattr(prediction_model, '_dropout', lambda net, seed: net)
-  options = dict(depth_multiplier=0.35, output_stride=16)
+
+
+def test_training_step_compiles_with_xla(without_dropout):
+  options = dict(depth_multiplier=0.35, output_stride=16, atrous_rates=(2,), use_decoder=False)
   with smooth_activations():
     plain, compiled = (
       step_of(make('mobilenet_v2', batch_norm_decay=0.5, options=options), jit_compile=jit_compile)(
@@ -252,23 +267,13 @@ def test_training_step_compiles_with_xla(monkeypatch):
   assert_same_step(compiled, plain, 2e-3)
 
 
-def test_bfloat16_training_step_compiles_with_xla():
+def test_bfloat16_training_step_compiles_with_xla(without_dropout):
   """With a decoder: XLA's gradient of a bfloat16 resize has the wrong dtype."""
+  options = dict(depth_multiplier=0.35, output_stride=8, atrous_rates=())
   plain, compiled = (
-    step_of(make('resnet_v2_50', compute_dtype='bfloat16'), jit_compile=jit_compile)(
-      images_of(33, batch_size=2)
-    )
+    step_of(
+      make('mobilenet_v2', compute_dtype='bfloat16', options=options), jit_compile=jit_compile
+    )(images_of(33, batch_size=2))
     for jit_compile in (None, True)
   )
-  # Dropout, too, draws other random numbers.
   assert compiled[0] == pytest.approx(plain[0], rel=0.01)
-
-
-@pytest.mark.parametrize('compute_dtype', ['float32', 'bfloat16'])
-def test_prediction_compiles_with_xla(compute_dtype):
-  options = dict(depth_multiplier=0.35)
-  model = make('mobilenet_v2', compute_dtype=compute_dtype, options=options)
-  compiled = tf.function(model.predict, autograph=False, jit_compile=True)(images_of(33))
-  expected = model.predict(images_of(33)).numpy()
-  tolerance = 1e-4 if compute_dtype == 'float32' else 0.05
-  assert np.linalg.norm(compiled - expected) < tolerance * np.linalg.norm(expected)

@@ -1,4 +1,6 @@
-"""run_evaluator.py and run_inferencer.py as a user runs them."""
+"""run_evaluator.py and run_inferencer.py as a user runs them, inference once in a process of its
+own.
+"""
 
 import json
 import os
@@ -30,7 +32,7 @@ def work(tmp_path_factory):
   return trained_work.make(tmp_path_factory.mktemp('work'))
 
 
-def test_evaluation_and_inference_agree(work):
+def test_evaluation_and_inference_agree(work, command_processes):
   inferred = _run(
     'run_inferencer.py',
     '--input=photos',
@@ -55,13 +57,15 @@ def test_evaluation_and_inference_agree(work):
     'deep',
     'legend.png',
   ]
-  evaluated = _run(
-    'run_evaluator.py',
-    '--filenames=val.tfrecord',
-    '--ckpt_path=model',
-    '--report_path=report',
-    '--boundary_iou',
-    '--batch_size=2',
+  evaluated = command_processes.run(
+    [
+      os.path.join(_ROOT, 'run_evaluator.py'),
+      '--filenames=val.tfrecord',
+      '--ckpt_path=model',
+      '--report_path=report',
+      '--boundary_iou',
+      '--batch_size=2',
+    ],
     directory=work,
   )
   assert evaluated.returncode == 0, evaluated.stderr
@@ -89,7 +93,7 @@ def test_evaluation_and_inference_agree(work):
   assert 'Report written to report/report.html' in lines
 
 
-def test_a_folder_with_bad_files(work, tmp_path):
+def test_a_folder_with_bad_files(work, tmp_path, command_processes):
   whole = (work / 'photos' / 'a.png').read_bytes()
   for name, content in [
     (b'good.png', whole),
@@ -101,8 +105,13 @@ def test_a_folder_with_bad_files(work, tmp_path):
     with open(os.path.join(os.fsencode(tmp_path), name), 'wb') as file:
       file.write(content)
   os.mkfifo(tmp_path / 'pipe.jpg')
-  flags = [f'--input={tmp_path}', f'--ckpt_path={work}/model', '--output_path=out']
-  done = _run('run_inferencer.py', *flags, directory=tmp_path)
+  command = [
+    os.path.join(_ROOT, 'run_inferencer.py'),
+    f'--input={tmp_path}',
+    f'--ckpt_path={work}/model',
+    '--output_path=out',
+  ]
+  done = command_processes.run(command, directory=tmp_path)
   assert done.returncode == 1
   assert sorted(os.listdir(os.fsencode(tmp_path / 'out'))) == [
     b'caf\xe9 \n.png.png',
@@ -117,6 +126,6 @@ def test_a_folder_with_bad_files(work, tmp_path):
     b'pipe.jpg: is not a regular file' in done.stderr
     and b'error: 3 of 5 images could not be predicted' in done.stderr
   )
-  again = _run('run_inferencer.py', *flags, '--skip_existing', directory=tmp_path)
+  again = command_processes.run([*command, '--skip_existing'], directory=tmp_path)
   assert again.returncode == 1 and b'2 of 5 images have predictions already' in again.stdout
   assert b'Prediction written' not in again.stdout

@@ -1,5 +1,6 @@
 """run_trainer.py as a process: a signal, the exit status, the flagfile that continues it."""
 
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -24,7 +25,7 @@ def _command():
   return str(pathlib.Path(sys.executable).parent / 'run_trainer.py')
 
 
-def test_sigterm_saves_exits_with_0_and_says_how_to_continue(tmp_path):
+def test_sigterm_saves_exits_with_0_and_says_how_to_continue(tmp_path, command_processes):
   record_makers.write(
     tmp_path / 'train.tfrecord', [record_makers.record(number) for number in range(4)]
   )
@@ -71,29 +72,24 @@ def test_sigterm_saves_exits_with_0_and_says_how_to_continue(tmp_path):
   )
 
   # The flagfile is read back as it was meant: only what is changed here is refused.
-  again = subprocess.run(
-    [sys.executable, _command(), *shlex.split(arguments), '--batch_size=3'],
-    cwd=tmp_path,
-    text=True,
-    capture_output=True,
-    check=False,
-    stdin=subprocess.DEVNULL,
+  again = command_processes.run(
+    [_command(), *shlex.split(arguments), '--batch_size=3'], directory=tmp_path
   )
   assert again.returncode == 1
   assert again.stderr.startswith(
-    'run_trainer.py: error: --resume: --batch_size=3 (the run has 2): not the flags'
+    b'run_trainer.py: error: --resume: --batch_size=3 (the run has 2): not the flags'
   )
-  assert again.stderr.count('\n') == 1
+  assert again.stderr.count(b'\n') == 1
 
 
-def test_deterministic_runs_give_the_same_losses_to_the_last_bit(tmp_path):
+def test_deterministic_runs_give_the_same_losses_to_the_last_bit(tmp_path, command_processes):
   record_makers.write(
     tmp_path / 'train.tfrecord', [record_makers.record(number) for number in range(4)]
   )
-  runs = [
-    subprocess.Popen(
+
+  def train(name):
+    return command_processes.run(
       [
-        sys.executable,
         _command(),
         '--filenames=train.tfrecord',
         '--model_variant=mobilenet_v2',
@@ -107,17 +103,12 @@ def test_deterministic_runs_give_the_same_losses_to_the_last_bit(tmp_path):
         '--deterministic',
         f'--output_path={name}',
       ],
-      cwd=tmp_path,
-      stdin=subprocess.DEVNULL,
-      stdout=subprocess.DEVNULL,
-      stderr=subprocess.PIPE,
-      text=True,
+      directory=tmp_path,
     )
-    for name in ('first', 'second')
-  ]
-  for run in runs:
-    _, stderr = run.communicate()
-    assert run.returncode == 0, stderr
+
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    for run in pool.map(train, ('first', 'second')):
+      assert run.returncode == 0, run.stderr
   logged = [
     [json.loads(line) for line in (tmp_path / name / 'metrics.jsonl').read_text().splitlines()]
     for name in ('first', 'second')

@@ -29,6 +29,8 @@ from deeplab.options import (
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training_run import TrainingResult
 
+pytestmark = pytest.mark.usefixtures('short_networks')
+
 MODEL = dict(
   model_variant='mobilenet_v2', depth_multiplier=0.35, num_classes=5, use_image_level_feature=False
 )
@@ -62,7 +64,7 @@ def _records(tmp_path_factory):
 
 
 @pytest.fixture(scope='module', name='network')
-def _network():
+def _network(short_networks):
   """{name: value} of a network with 21 classes, its statistics filled with something else than the
   initial values.
   """

@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -238,17 +235,13 @@ print(json.dumps(outputs))
 
 
 @pytest.mark.parametrize('accumulate_steps, optimizer', [(1, 'momentum'), (2, 'adam')])
-def test_two_replicas_equal_one(accumulate_steps, optimizer):
+def test_two_replicas_equal_one(accumulate_steps, optimizer, tmp_path, command_processes):
   # In a process of its own: logical devices must be set up before TensorFlow runs anything.
-  done = subprocess.run(
-    [sys.executable, '-c', _REPLICAS, str(accumulate_steps), optimizer],
-    capture_output=True,
-    text=True,
-    check=False,
-    cwd=__file__.rpartition('/')[0],
-    env=_environment(),
+  (tmp_path / 'replicas.py').write_text(_REPLICAS)
+  done = command_processes.run(
+    [tmp_path / 'replicas.py', str(accumulate_steps), optimizer], directory=tmp_path
   )
-  assert done.returncode == 0, done.stderr[-3000:]
+  assert done.returncode == 0, done.stderr.decode()[-3000:]
   one, two = json.loads(done.stdout.splitlines()[-1])
   assert (one['replicas'], two['replicas']) == (1, 2)
   np.testing.assert_allclose(one['numbers'], two['numbers'], rtol=1e-5)
@@ -256,12 +249,3 @@ def test_two_replicas_equal_one(accumulate_steps, optimizer):
   # Neither batches nor shares of them nor logits are held on to from step to step.
   for outcome in (one, two):
     assert outcome['maps_held'] == outcome['maps_held'][:1] * 6
-
-
-def _environment():
-  here = os.path.dirname(os.path.abspath(__file__))
-  return {
-    **os.environ,
-    'PYTHONPATH': os.pathsep.join([os.path.dirname(here), here]),
-    'TF_CPP_MIN_LOG_LEVEL': '2',
-  }

@@ -233,7 +233,8 @@ def _converted(pairs, options, colors):
       while waiting:
         yield waiting.popleft().result()
     finally:
-      pool.shutdown(wait=False, cancel_futures=True)
+      # Waits: left to the end of the interpreter, closing it would race with itself.
+      pool.shutdown(cancel_futures=True)
 
 
 def _start_worker():
