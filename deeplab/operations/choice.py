@@ -205,6 +205,10 @@ def _why_not_expansions(case):
   return None
 
 
+def _why_not_biases(dtype):
+  return 'TensorFlow adds up in float32' if dtype == tf.float32 else None
+
+
 def _why_not_one_pixel(pixel):
   return None if pixel.shape[1:3] == [1, 1] else 'the last map has more than one pixel'
 
@@ -233,6 +237,7 @@ WHY_NOT = {
   'depthwise': _why_not_depthwise,
   'strided_depthwise': _why_not_strided_depthwise,
   'expansions': _why_not_expansions,
+  'biases': _why_not_biases,
   'one_pixel': _why_not_one_pixel,
   'folding': _why_not_folding,
   'softmax': lambda _: None,

@@ -12,6 +12,7 @@ from deeplab.operations import (
   cross_entropy,
   depthwise,
   expansions,
+  low_precision_biases,
   plain,
   pointwise,
   products,
@@ -202,7 +203,8 @@ class Operations:
 
   def bias_add(self, inputs: tf.Tensor, biases: tf.Tensor) -> tf.Tensor:
     if not self._constant_weights:
-      return plain.bias_add(inputs, biases)
+      way = plain if self.why_not('biases', inputs.dtype) else low_precision_biases
+      return way.bias_add(inputs, biases)
     biases = self._prepared(lambda biases: tf.cast(biases, inputs.dtype), biases)
     return tf.nn.bias_add(inputs, biases)  # Nobody wants a gradient of it, so none can drift.
 
