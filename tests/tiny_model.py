@@ -56,7 +56,8 @@ class TinyModel(tf.Module):
       + self.trainable['logits/semantic/biases']
     )
 
-  predict = predict_low_resolution
+  def predict(self, images, *, constant_weights=False, **settings):
+    return self.predict_low_resolution(images, **settings)
 
   def upsample(self, logits, size):
     assert logits.shape[1:3] == size
