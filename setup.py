@@ -47,7 +47,7 @@ setuptools.setup(
   ],
   extras_require={
     'gpu': ['tensorflow[and-cuda]>=2.16'],
-    'test': ['pytest', 'scipy', 'matplotlib'],
+    'test': ['pytest', 'pytest-xdist', 'scipy', 'matplotlib'],
     'lint': ['ruff==0.17.6'],  # One version for all, since formatters change their minds.
     'mat': ['scipy'],  # Labels in MATLAB files, as the SBD annotations come.
     'plots': ['matplotlib'],

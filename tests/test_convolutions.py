@@ -278,7 +278,7 @@ def test_works_without_onednn():
   assert choice.dilated_gradients_exist()
   environment = dict(os.environ, TF_ENABLE_ONEDNN_OPTS='0', TF_CPP_MIN_LOG_LEVEL='3')
   result = subprocess.run(
-    [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', __file__],
+    [sys.executable, '-m', 'pytest', '-q', '-n', '0', '-p', 'no:cacheprovider', __file__],
     env=environment,
     cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
     capture_output=True,
