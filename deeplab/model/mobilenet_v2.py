@@ -13,25 +13,17 @@ from deeplab.model.recomputation import maybe_recompute
 from deeplab.model.slim_bridge import slim, variable_scope
 
 # (output depth, stride) of the 17 inverted residual blocks; table 2 of the paper, a row a block.
+# fmt: off
 BLOCKS = (
   (16, 1),
-  (24, 2),
-  (24, 1),
-  (32, 2),
-  (32, 1),
-  (32, 1),
-  (64, 2),
-  (64, 1),
-  (64, 1),
-  (64, 1),
-  (96, 1),
-  (96, 1),
-  (96, 1),
-  (160, 2),
-  (160, 1),
-  (160, 1),
+  (24, 2), (24, 1),
+  (32, 2), (32, 1), (32, 1),
+  (64, 2), (64, 1), (64, 1), (64, 1),
+  (96, 1), (96, 1), (96, 1),
+  (160, 2), (160, 1), (160, 1),
   (320, 1),
 )
+# fmt: on
 ROOT_DEPTH = 32
 EXPANSION = 6
 
