@@ -12,7 +12,7 @@ from deeplab.model.layers import conv2d, depthwise_conv2d
 from deeplab.model.recomputation import maybe_recompute
 from deeplab.model.slim_bridge import slim, variable_scope
 
-# (output depth, stride) of the 17 inverted residual blocks; table 2 of the paper, a row a block.
+# (output depth, stride) of the 17 inverted residual blocks; table 2 of the paper, a row a stage.
 # fmt: off
 BLOCKS = (
   (16, 1),
