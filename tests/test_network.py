@@ -264,7 +264,8 @@ def test_training_step_compiles_with_xla(without_dropout):
       )
       for jit_compile in (None, True)
     )
-  assert_same_step(compiled, plain, 2e-3)
+  # XLA of TensorFlow 2.16 rounds more than that of 2.21.
+  assert_same_step(compiled, plain, 5e-3)
 
 
 def test_bfloat16_training_step_compiles_with_xla(without_dropout):
