@@ -174,10 +174,16 @@ def _why_not_depthwise(case):
     return 'only for atrous 3x3 convolutions'
   if case.rate >= _DEPTHWISE_RATE:
     return f'space to batch is faster from rate {_DEPTHWISE_RATE} on'
-  if case.has_known_size and min(case.height, case.width) < _PIXELS_OF_A_LATTICE * case.rate:
-    return f'the gradient is slow on lattices of fewer than {_PIXELS_OF_A_LATTICE} pixels a side'
   if not _depthwise_heeds_dilations():
     return 'the kernel of this device ignores dilations'
+  return None
+
+
+def _why_not_lattices(case):
+  if not sizes.are_known(case.batch, case.height, case.width):
+    return 'only for known sizes'
+  if min(case.height, case.width) < _PIXELS_OF_A_LATTICE * case.rate:
+    return f'the kernel is slow on lattices of fewer than {_PIXELS_OF_A_LATTICE} pixels a side'
   return None
 
 
@@ -235,6 +241,7 @@ WHY_NOT = {
   'whole': _why_not_whole,
   'pointwise': _why_not_pointwise,
   'depthwise': _why_not_depthwise,
+  'lattices': _why_not_lattices,
   'strided_depthwise': _why_not_strided_depthwise,
   'expansions': _why_not_expansions,
   'biases': _why_not_biases,

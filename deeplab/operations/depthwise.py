@@ -18,14 +18,15 @@ import tensorflow as tf
 from deeplab.operations import plain
 
 
-def conv2d(inputs: tf.Tensor, weights: tf.Tensor, *, rate: int) -> tf.Tensor:
+def conv2d(inputs: tf.Tensor, weights: tf.Tensor, *, rate: int, on_lattices: bool) -> tf.Tensor:
   """Depthwise convolution with stride 1 and 'SAME' padding.
 
   Args:
-    inputs: float [B, H, W, D]; gradients by lattices want a known shape, others go by space to
-      batch.
+    inputs: float [B, H, W, D].
     weights: [3, 3, D, 1] of the inputs' dtype.
     rate: 1 or more.
+    on_lattices: the weights get their gradient by `weights_gradient`, which wants a known shape,
+      not by space to batch.
 
   Returns:
     [B, H, W, D] of the inputs' dtype.
@@ -36,7 +37,7 @@ def conv2d(inputs: tf.Tensor, weights: tf.Tensor, *, rate: int) -> tf.Tensor:
     def gradient(upstream):
       # The rate keeps the taps apart, so the adjoint is the convolution with mirrored taps.
       inputs_gradient = _dilated(upstream, weights[::-1, ::-1], rate)
-      if inputs.shape.is_fully_defined():
+      if on_lattices:
         return inputs_gradient, weights_gradient(inputs, upstream, rate=rate)
       with tf.GradientTape() as tape:
         tape.watch(weights)

@@ -134,7 +134,8 @@ class Operations:
     case = self._case(inputs, weights, stride=stride, rate=rate)
     weights = self._prepared(lambda weights: tf.cast(weights, inputs.dtype), weights)
     if self.why_not('depthwise', case) is None:
-      return depthwise.conv2d(inputs, weights, rate=rate)
+      on_lattices = self.why_not('lattices', case) is None
+      return depthwise.conv2d(inputs, weights, rate=rate, on_lattices=on_lattices)
     if self.why_not('strided_depthwise', case) is None:
       return depthwise.strided_conv2d(inputs, weights, stride=stride)
     return plain.depthwise_conv2d(inputs, weights, stride=stride, rate=rate)

@@ -30,10 +30,14 @@ def lines(*options: CheckedOptions) -> list[str]:
   """The lines of a flagfile with every option that has a value; absl reads them back to the same
   options.
   """
+  return _lines(options, lambda each, field: getattr(each, field.name))
+
+
+def _lines(options, value_of):
   made = []
   for each in options:
     for field in dataclasses.fields(each):
-      value = getattr(each, field.name)
+      value = value_of(each, field)
       if value is None or field.name in _NOT_OF_THE_RUN:
         continue
       for element in value if isinstance(value, tuple) else (value,):
@@ -65,7 +69,7 @@ def differences(
     a phrase for each flag, with both values.
   """
   now, different = by_name(lines(*options)), []
-  usual = by_name(_default_lines(*options))
+  usual = by_name(_lines(options, lambda each, field: field.default))
   for name in sorted(set(saved) | set(now)):
     was, wanted = saved.get(name), now.get(name)
     if was == wanted or name in _MAY_CHANGE or (name in _START_FLAGS and name not in given):
@@ -76,15 +80,6 @@ def differences(
       continue  # The run was started before there was such a flag.
     different.append(f'--{name}={_shown(wanted)} (the run has {_shown(was)})')
   return different
-
-
-def _default_lines(*options):
-  return [
-    f'--{field.name}={element}'
-    for each in options
-    for field in dataclasses.fields(each)
-    for element in (field.default if isinstance(field.default, tuple) else (field.default,))
-  ]
 
 
 def _shown(values):
