@@ -151,7 +151,7 @@ class _Evaluation:
       raise InputError(
         f'no pixel counts in {result.num_images} records: every label is '
         f'--ignore_label={ignore_label}; check --filenames, or convert the data again '
-        '(--label_offset, --label_colormap)'
+        '(--label_offset, --colormap)'
       )
     report = Report(
       result=result,

@@ -131,6 +131,8 @@ def define(option_class: type[CheckedOptions]) -> None:
           help_string=metadata['help'],
         )
       )
+    if metadata['alias']:
+      absl_flags.DEFINE_alias(metadata['alias'], name)
 
 
 def read(option_class: type[CheckedOptions]) -> CheckedOptions:

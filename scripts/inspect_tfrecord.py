@@ -33,7 +33,7 @@ def main(options):
   from deeplab.data import inspection
 
   names = _class_names(options)
-  colors = color_map.load_color_map(options.label_colormap, flag='label_colormap')
+  colors = color_map.load_color_map(options.colormap, flag='colormap')
   if options.contact_sheet:
     output_places.check_file(options.contact_sheet, flag='contact_sheet')
   found = inspection.inspect(

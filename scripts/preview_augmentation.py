@@ -27,7 +27,7 @@ def main(options, input_options):
   from deeplab import pictures
   from deeplab.data import input_pipeline
 
-  colors = color_map.load_color_map(options.label_colormap, flag='label_colormap')
+  colors = color_map.load_color_map(options.colormap, flag='colormap')
   output_places.check_file(options.output_path, flag='output_path')
   names = (
     class_names.load_class_names(options.class_names, options.num_classes)

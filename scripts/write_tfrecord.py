@@ -14,7 +14,7 @@ from deeplab.options import ConversionOptions  # noqa: E402
 DESCRIPTION = """
 Writes image and label files to TFRecord files. Everything is checked first: missing and unreadable
 files, sizes, label values; with a problem nothing is written. Labels are class indices: palette or
-grey PNGs, .mat; colours need --label_colormap.
+grey PNGs, .mat; colours need --colormap.
 
   write_tfrecord.py --list_path=train.txt --images_dir=JPEGImages \\
     --labels_dir=SegmentationClass --split=train --num_classes=21
@@ -72,7 +72,7 @@ def suspicious_values(summary: dict) -> str | None:
   shown = ', '.join(map(str, values[:8])) + (', ...' if len(values) > 8 else '')
   return (
     f'label values {shown}: class indices count from 0, and here most are absent. If these are '
-    'grey levels, give --label_colormap; --num_classes makes wrong values an error'
+    'grey levels, give --colormap; --num_classes makes wrong values an error'
   )
 
 

@@ -105,9 +105,9 @@ def test_wrong_color_map_file(tmp_path, text, message):
 def test_unknown_color_map():
   with pytest.raises(InputError, match="'vok': not a file, and not one of voc, cityscapes, ade20k"):
     color_map.load_color_map('vok')
-  with pytest.raises(InputError, match='^--label_colormap=vok: not a file, and not one of voc'):
-    color_map.load_color_map('vok', flag='label_colormap')
-  with pytest.raises(InputError, match='^--label_colormap=vok: not a file, and not one of voc'):
+  with pytest.raises(InputError, match='^--colormap=vok: not a file, and not one of voc'):
+    color_map.load_color_map('vok', flag='colormap')
+  with pytest.raises(InputError, match='^--colormap=vok: not a file, and not one of voc'):
     source_files.color_indices('vok')
 
 

@@ -137,7 +137,7 @@ def test_colours_become_the_same_records_as_indices(data):
   for name, label in indices.items():
     write_label(data, name, colors[label])
   mapped = conversion.convert(
-    make_options(data, output_dir=str(data / 'mapped'), label_colormap='voc', num_classes=21)
+    make_options(data, output_dir=str(data / 'mapped'), colormap='voc', num_classes=21)
   )
   assert mapped['labels'] == plain['labels'] and mapped['labels_encoded_again'] == 3
   for one, other in zip(

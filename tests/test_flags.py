@@ -126,3 +126,20 @@ def test_bad_values_end_in_one_line_and_status_1(arguments, message):
   result = run(*arguments)
   assert result.returncode == 1
   assert len(result.stderr.splitlines()) == 1 and message in result.stderr, result.stderr
+
+
+def test_an_older_name_sets_the_flag_and_counts_as_given():
+  program = textwrap.dedent("""
+      from deeplab import flags
+      from deeplab.options import PreviewOptions
+      flags.run(lambda options: print(options.colormap, sorted(flags.given(PreviewOptions))),
+                PreviewOptions, description='A test.', uses_tensorflow=False)
+      """)
+  result = subprocess.run(
+    [sys.executable, '-c', program, '--label_colormap=ade20k'],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert result.returncode == 0, result.stderr
+  assert result.stdout == "ade20k ['colormap']\n"

@@ -78,7 +78,7 @@ def test_with_a_map_the_colours_of_a_palette_count_not_its_order():
     (
       [[[1, 2, 3]]],
       {(1, 2, 3): labels.AMBIGUOUS},
-      r'colour \(1, 2, 3\), which --label_colormap gives to several classes',
+      r'colour \(1, 2, 3\), which --colormap gives to several classes',
     ),
   ],
 )

@@ -90,7 +90,7 @@ def _remedy(reason):
   if reason.startswith('label value'):
     return (
       '; set --num_classes and --ignore_label to what the data has, or convert it again '
-      '(--label_offset, --label_colormap)'
+      '(--label_offset, --colormap)'
     )
   return '; convert it again with scripts/write_tfrecord.py, or train with --skip_bad_records'
 

@@ -40,7 +40,7 @@ def convert(options: ConversionOptions) -> dict:
       written.
   """
   pairs, problems = source_files.list_pairs(options)
-  colors = source_files.color_indices(options.label_colormap) if options.label_colormap else None
+  colors = source_files.color_indices(options.colormap) if options.colormap else None
   paths = _shard_paths(options, num_records=len(pairs))
   if not pairs:
     _raise_problems(problems)

@@ -126,7 +126,7 @@ def _explain_colors(picture):
     return 'is an RGB picture of greys, not a map of class indices; save it with one channel'
   return (
     'is an RGB picture, not a map of class indices; say which colour is which class with '
-    '--label_colormap=voc, cityscapes, ade20k or a file of lines "index r g b"'
+    '--colormap=voc, cityscapes, ade20k or a file of lines "index r g b"'
   )
 
 
@@ -141,14 +141,14 @@ def _indices_of_colors(pixels, color_map):
   if unknown.any():
     colors = np.unique(codes[unknown])
     raise InputError(
-      f'has {int(unknown.sum())} pixels of colours that --label_colormap does not list: '
+      f'has {int(unknown.sum())} pixels of colours that --colormap does not list: '
       + _listed([_color(code) for code in colors.tolist()])
     )
   indices = known[places, 1]
   if indices.min(initial=0) < 0:
     code = int(codes[indices == AMBIGUOUS][0])
     raise InputError(
-      f'has the colour {_color(code)}, which --label_colormap gives to several classes; use a file '
+      f'has the colour {_color(code)}, which --colormap gives to several classes; use a file '
       'with one class for each colour'
     )
   return indices.astype(np.uint16 if known[:, 1].max() > 255 else np.uint8)

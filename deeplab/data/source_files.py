@@ -142,8 +142,7 @@ def color_indices(name_or_path: str) -> dict[tuple, int]:
     ]
   else:
     entries = [
-      (entry.index, entry.color)
-      for entry in color_maps.read_entries(name_or_path, flag='label_colormap')
+      (entry.index, entry.color) for entry in color_maps.read_entries(name_or_path, flag='colormap')
     ]
   indices = {}
   for index, color in entries:

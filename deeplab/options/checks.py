@@ -19,6 +19,7 @@ def option(
   maximum: float | None = None,
   required: bool = False,
   not_empty: str | None = None,
+  alias: str | None = None,
 ) -> Any:
   """A dataclass field with what a flag needs to know.
 
@@ -31,6 +32,7 @@ def option(
     required: True when a command cannot run without it.
     not_empty: what to give instead of an empty text, such as 'a directory'; None where an empty
       text may be given.
+    alias: an older name of the flag, which is taken too; or None.
   """
   return dataclasses.field(
     default=default,
@@ -42,6 +44,7 @@ def option(
       maximum=maximum,
       required=required,
       not_empty=not_empty,
+      alias=alias,
     ),
   )
 

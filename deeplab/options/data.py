@@ -142,10 +142,11 @@ class ConversionOptions(CheckedOptions):
   ignore_label: int = option(
     255, 'Label value of pixels that do not count.', minimum=0, maximum=65535
   )
-  label_colormap: str | None = option(
+  colormap: str | None = option(
     None,
     'Colours of the classes, for labels stored as colours: voc, cityscapes, ade20k or a file of '
     'lines "index r g b [name]".',
+    alias='label_colormap',
   )
   label_offset: int = option(
     0,
@@ -190,8 +191,10 @@ class InspectionOptions(CheckedOptions):
   class_names: str | None = option(
     None, 'Names in the histogram: voc, cityscapes, ade20k or a file with one name a line.'
   )
-  label_colormap: str = option(
-    'voc', 'Colours in the contact sheet: voc, cityscapes, ade20k or a file.'
+  colormap: str = option(
+    'voc',
+    'Colours in the contact sheet: voc, cityscapes, ade20k or a file.',
+    alias='label_colormap',
   )
   contact_sheet: str | None = option(
     None, 'PNG to write, with samples and their labels laid over them.', not_empty='a file name'
@@ -217,4 +220,6 @@ class PreviewOptions(CheckedOptions):
   class_names: str | None = option(
     None, 'Names in the legend: voc, cityscapes, ade20k or a file with one name a line.'
   )
-  label_colormap: str = option('voc', 'Colours of the classes: voc, cityscapes, ade20k or a file.')
+  colormap: str = option(
+    'voc', 'Colours of the classes: voc, cityscapes, ade20k or a file.', alias='label_colormap'
+  )
