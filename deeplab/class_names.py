@@ -4,6 +4,7 @@ import os
 
 from deeplab import color_map
 from deeplab.errors import InputError
+from deeplab.text_files import read_lines
 
 # fmt: off
 VOC = (
@@ -77,8 +78,8 @@ def load_class_names(name_or_path: str, num_classes: int) -> tuple[str, ...]:
 def _read_names(path, num_classes):
   if not os.path.isfile(path):
     raise InputError(f'--class_names={path}: not a file, and not one of {", ".join(_DATA_SETS)}')
-  with open(path, encoding='utf-8-sig', errors='replace') as lines:
-    names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith('#')]
+  lines = read_lines(path, what=f'--class_names={path}', undecodable='replace')
+  names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith('#')]
   if not names or not all(color_map.parse_entry(name) for name in names):
     return names
   named = {entry.index: entry.name for entry in color_map.read_entries(path)}

@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from deeplab.errors import InputError
+from deeplab.text_files import read_lines
 
 # Colours of the 19 training ids of Cityscapes, in the order of class_names.CITYSCAPES.
 _CITYSCAPES = """
@@ -94,24 +95,22 @@ def read_entries(path: str, *, flag: str | None = None) -> list[ColorMapEntry]:
     what = f'--{flag}={path}' if flag else f'colour map {path!r}'
     raise InputError(f'{what}: not a file, and not one of {", ".join(NAMES)}')
   entries, seen = [], set()
-  with open(path, encoding='utf-8-sig', errors='replace') as lines:
-    for number, line in enumerate(lines, start=1):
-      line = line.strip()
-      if not line or line.startswith('#'):
-        continue
-      entry = parse_entry(line)
-      if entry is None:
-        raise InputError(
-          f'{path}, line {number}: {line[:60]!r} is not `index r g b [name]` with an index up to '
-          '65535 and '
-          'colours from 0 to 255'
-        )
-      if entry.index in seen:
-        raise InputError(
-          f'{path}, line {number}: index {entry.index} appears twice; give each class one line'
-        )
-      seen.add(entry.index)
-      entries.append(entry)
+  for number, line in enumerate(read_lines(path, what=path, undecodable='replace'), start=1):
+    line = line.strip()
+    if not line or line.startswith('#'):
+      continue
+    entry = parse_entry(line)
+    if entry is None:
+      raise InputError(
+        f'{path}, line {number}: {line[:60]!r} is not `index r g b [name]` with an index up to '
+        '65535 and colours from 0 to 255'
+      )
+    if entry.index in seen:
+      raise InputError(
+        f'{path}, line {number}: index {entry.index} appears twice; give each class one line'
+      )
+    seen.add(entry.index)
+    entries.append(entry)
   if not entries:
     raise InputError(f'{path}: no line `index r g b [name]`; a colour map has one for each class')
   return entries

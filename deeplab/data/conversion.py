@@ -19,10 +19,11 @@ import threading
 from deeplab import output_places, quiet_start
 from deeplab.atomic_files import replacing
 from deeplab.data import source_files
-from deeplab.errors import InputError
+from deeplab.data.pairing import list_pairs
+from deeplab.data.problems import Problems
+from deeplab.errors import InputError, warn
 from deeplab.options import ConversionOptions
 
-_MOST_LISTED = 20
 _SHARD_NUMBERS = re.compile(r'-\d{5}-of-\d{5}\.tfrecord$')
 
 
@@ -39,11 +40,14 @@ def convert(options: ConversionOptions) -> dict:
     InputError: the files have problems. Up to 20 of them were printed to stderr; nothing was
       written.
   """
-  pairs, problems = source_files.list_pairs(options)
+  problems = Problems()
+  pairing = list_pairs(options, problems)
+  pairs = pairing.pairs
+  warn(pairing.notes)
   colors = source_files.color_indices(options.colormap) if options.colormap else None
   paths = _shard_paths(options, num_records=len(pairs))
   if not pairs:
-    _raise_problems(problems)
+    problems.raise_error(num_items=pairing.num_items)
   summary = _Summary(options)
   # Leaving the stack without an error renames all shards; leaving it with an error removes them.
   with contextlib.ExitStack() as shards:
@@ -53,16 +57,17 @@ def convert(options: ConversionOptions) -> dict:
         output_places.new_directory(os.path.dirname(paths[0]), flag='output_dir')
       )
     writer = _ShardWriter(paths, options, shards)
-    for converted in _progress(_converted(pairs, options, colors), total=len(pairs)):
+    results = _progress(_converted(pairs, options, colors), total=len(pairs))
+    for converted, pair in zip(results, pairs):  # The results first, so that they end.
       if converted.problem:
-        problems.append(converted.problem)
+        problems.add(converted.problem, varying=(pair.name, pair.image_path, pair.label_path))
         writer.close()
       elif not problems:
         writer.write(converted)
         summary.add(converted)
     writer.close()
     if problems:
-      _raise_problems(problems)
+      problems.raise_error(num_items=pairing.num_items)
     summary.check()
   result = summary.as_dict(paths)
   with replacing(summary_path(paths[0])) as temporary:
@@ -258,13 +263,3 @@ def _progress(results, *, total):
   from tqdm import tqdm
 
   return tqdm(results, total=total, unit='pair')
-
-
-def _raise_problems(problems):
-  if len(problems) == 1:
-    raise InputError(f'{problems[0]}; nothing was written')
-  for problem in problems[:_MOST_LISTED]:
-    print(f'problem: {problem}', file=sys.stderr)
-  if len(problems) > _MOST_LISTED:
-    print(f'problem: ... and {len(problems) - _MOST_LISTED} more', file=sys.stderr)
-  raise InputError(f'{len(problems)} problems (listed above); nothing was written')

@@ -109,13 +109,22 @@ class ConversionOptions(CheckedOptions):
   )
   list_path: str | None = option(
     None,
-    'Text file with one basename (no extension) a line. Left out: every basename that has an image '
-    'and a label.',
+    'Text file with one name a line, with or without its ending, or with the image and its label. '
+    'Paths of another machine are looked for by their last parts below --images_dir and '
+    '--labels_dir. Left out: every label, with its image, in sub-directories too.',
   )
   labels_ext: str = option(
-    '.png', 'Extension of the label files: .png, or .mat for SBD (needs scipy).'
+    '.png',
+    'What the names of the label files end in: .png, _mask.png, _gtFine_labelTrainIds.png, or .mat '
+    'for SBD (needs scipy).',
+    not_empty='what the names end in',
   )
-  images_ext: str = option('.jpg', 'Extension of the image files, JPEG or PNG.')
+  images_ext: str | None = option(
+    None,
+    'What the names of the image files end in, such as .jpg or _leftImg8bit.png. Left out: every '
+    'image extension, in any case.',
+    not_empty='what the names end in',
+  )
   output_dir: str = option(
     '.',
     'Directory to write to. The reference layout makes the directory SPLIT in it.',
@@ -160,13 +169,23 @@ class ConversionOptions(CheckedOptions):
   def __post_init__(self):
     super().__post_init__()
     for name in ('labels_ext', 'images_ext'):
-      extension = getattr(self, name)
-      object.__setattr__(self, name, extension if extension.startswith('.') else f'.{extension}')
+      if getattr(self, name) is not None:
+        object.__setattr__(self, name, _ending(name, getattr(self, name)))
     if self.split in ('.', '..') or '/' in self.split:
       raise InputError(
         f'--split={self.split}: must be a plain name such as train; --output_dir says where the '
         'records go'
       )
+
+
+def _ending(flag, text):
+  """What names end in: `png` is `.png`; `_mask.png` stays."""
+  if '/' in text or '*' in text or not ('.' in text or text.isalnum()) or text.endswith('.'):
+    raise InputError(
+      f'--{flag}={text}: must be what the file names end in, extension included, such as .png or '
+      '_mask.png'
+    )
+  return text if '.' in text else f'.{text}'
 
 
 @dataclasses.dataclass(frozen=True)
