@@ -54,5 +54,5 @@ def read_lines(
       f'{error.start} is not); {remedy}'
     ) from error
   if '\0' in text:
-    raise InputError(f'{shown(what)}: cannot be read as text (it has zero bytes); save it as UTF-8')
+    raise InputError(f'{shown(what)}: is no text file; {remedy}')
   return [line.removesuffix('\r') for line in text.split('\n')]

@@ -23,6 +23,7 @@ from deeplab.data.pairing import list_pairs
 from deeplab.data.problems import Problems
 from deeplab.errors import InputError, warn
 from deeplab.options import ConversionOptions
+from deeplab.undecodable_names import for_json
 
 _SHARD_NUMBERS = re.compile(r'-\d{5}-of-\d{5}\.tfrecord$')
 
@@ -72,7 +73,7 @@ def convert(options: ConversionOptions) -> dict:
   result = summary.as_dict(paths)
   with replacing(summary_path(paths[0])) as temporary:
     with open(temporary, 'w', encoding='utf-8') as file:
-      json.dump(result, file, indent=2)
+      json.dump(for_json(result), file, indent=2)
       file.write('\n')
   return result
 

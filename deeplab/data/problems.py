@@ -79,7 +79,7 @@ class Problems:
         lines.append(text)
       elif kind not in said:
         said.add(kind)
-        lines.append(f'{text} (the first of {counts[kind]} alike: all of them)')
+        lines.append(f'all {counts[kind]} have the same fault; the first: {text}')
     if len(lines) == 1:
       raise InputError(f'{lines[0]}; nothing was written')
     for line in lines[:_MOST_LISTED]:
