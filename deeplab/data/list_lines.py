@@ -53,16 +53,16 @@ def entry_of(
   for certain in (there, complete):
     if len(certain) == 1:
       return Entry(line, *certain[0])
-  if len(splits) == 1 and (separator or _alike(splits[0])):
+  if len(splits) == 1 and (separator or not _is_one_name(*splits[0])):
     return Entry(line, *splits[0])
   if separator or complete or any(map(_ENDS_IN_EXTENSION.search, fields[:-1])):
     return f'has {len(fields)} columns; a line is one name, or the image and its label'
   return Entry(line, _slashes(line))
 
 
-def _alike(split):
-  """Both with an extension, or both without."""
-  return len({bool(_ENDS_IN_EXTENSION.search(part)) for part in split}) == 1
+def _is_one_name(left, right):
+  """Such as /My Data/a.png."""
+  return not _ENDS_IN_EXTENSION.search(left) and bool(_ENDS_IN_EXTENSION.search(right))
 
 
 def _unquoted(field):

@@ -89,9 +89,13 @@ class _Finder:
 
   def prepare(self, entries: list[Entry]) -> None:
     """Takes all entries, since one directory of the list is one directory here."""
-    self._image_places = _Places(self._images, self._endings, [entry.image for entry in entries])
+    self._image_places = _Places(
+      self._images, self._endings, [(entry.image, entry.label is not None) for entry in entries]
+    )
     self._label_places = _Places(
-      self._labels, self._endings, [entry.label or entry.image for entry in entries]
+      self._labels,
+      self._endings,
+      [(entry.label or entry.image, entry.label is not None) for entry in entries],
     )
 
   def find(self, entry: Entry, problems: Problems) -> tuple[str, str] | None:
@@ -125,13 +129,23 @@ class _Finder:
       elif len(paths) > 1:
         problems.add_ambiguous(name, paths, tree)
       good = good and len(paths) == 1
+    if good and os.path.samefile(image_paths[0], label_paths[0]):
+      problems.add(
+        f'{name}: image and label would be one file, {image_paths[0]}; give --images_ext and '
+        '--labels_ext, or both names in the list',
+        varying=(name, image_paths[0]),
+      )
+      good = False
     return (image_paths[0], label_paths[0]) if good else None
 
   def _directories(self, entry):
     """(directories of the image, directories of the label): several where it is ambiguous."""
     if entry.label is not None:
-      return self._image_places.of(entry.image), self._label_places.of(entry.label)
-    image_directories = self._image_places.of(entry.image)
+      return (
+        self._image_places.of(entry.image, exact=True),
+        self._label_places.of(entry.label, exact=True),
+      )
+    image_directories = self._image_places.of(entry.image, exact=False)
     base = os.path.basename(entry.image)
     if base == entry.image and not any(
       _matches(tree.below(''), base, self._endings) for tree in (self._images, self._labels)
@@ -155,14 +169,14 @@ class _Finder:
         self._labels.directory(beside), base, self._endings
       ):
         return image_directories, [beside]
-    return image_directories, self._label_places.of(entry.image)
+    return image_directories, self._label_places.of(entry.image, exact=False)
 
   def _add_missing(self, problems, name, directory, written, tree, *, exact):
     base = os.path.basename(written)
     if exact and os.path.splitext(base)[1]:
       path = os.path.join(directory, base)
       problems.add(
-        f'{name}: no file {path} (--{tree.kind}_dir is {tree.root})', varying=(name, path, base)
+        f'{name}: no file {path} (--{tree.kind}_dir is {tree.root})', varying=(name, path)
       )
       return
     stems = (stem_of(base, ending=ending) for ending in self._endings)
@@ -175,26 +189,28 @@ class _Places:
 
   def __init__(self, tree, endings, written):
     self._tree, self._endings = tree, endings
-    self._bases = collections.defaultdict(list)
-    for path in written:
+    self._bases = collections.defaultdict(list)  # (directory of the list, exact) -> names in it.
+    for path, exact in written:
       directory, base = os.path.split(path)
-      self._bases[directory].append(base)
+      self._bases[directory, exact].append(base)
     self._found = {}
 
-  def of(self, path: str) -> list[str]:
+  def of(self, path: str, *, exact: bool) -> list[str]:
     """The directories that may be meant by that of `path`; where none has any of its files, the one
     that comes first to mind.
     """
-    listed = os.path.dirname(path)
-    if listed not in self._found:
-      self._found[listed] = self._find(listed)
-    return self._found[listed]
+    key = os.path.dirname(path), exact
+    if key not in self._found:
+      self._found[key] = self._find(*key)
+    return self._found[key]
 
-  def _find(self, listed):
+  def _find(self, listed, exact):
     root = self._tree.root
     direct = os.path.normpath(os.path.join(root, listed.lstrip('/')))
-    for directory in [listed, direct] if os.path.isabs(listed) else [direct]:
-      if self._has_some(directory, listed):
+    # A list of names gives the directory of the images, not that of the labels.
+    as_it_is = os.path.isabs(listed) and (exact or self._tree.kind == 'images')
+    for directory in [listed, direct] if as_it_is else [direct]:
+      if self._has_some(directory, listed, exact):
         return [directory]
     best, best_count = [], 0
     parts = _parts(listed)
@@ -202,15 +218,17 @@ class _Places:
       path = self._tree.below(relative).path
       count = _common_end(_parts(os.path.abspath(path)), parts)
       # The user pointed at the root; deeper directories must have at least the name.
-      if count < best_count or (relative and not count) or not self._has_some(path, listed):
+      if count < best_count or (relative and not count) or not self._has_some(path, listed, exact):
         continue
       best = [path] if count > best_count else [*best, path]
       best_count = count
     return best or [root if os.path.isabs(listed) else direct]
 
-  def _has_some(self, directory, listed):
+  def _has_some(self, directory, listed, exact):
     directory = self._tree.directory(directory)
-    return any(_matches(directory, base, self._endings, exact=True) for base in self._bases[listed])
+    return any(
+      _matches(directory, base, self._endings, exact=exact) for base in self._bases[listed, exact]
+    )
 
 
 def _matches(

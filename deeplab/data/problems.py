@@ -29,12 +29,12 @@ class Problems:
 
     Args:
       text: a line without a period.
-      varying: parts of the text that are the item's own, such as its name and paths: problems that
-        differ in these and in numbers alone are one fault.
+      varying: what in the text is the item's own: the name that it begins with, and paths. Problems
+        that differ in these and in numbers alone are one fault.
     """
     kind = text
     for part in sorted(filter(None, varying), key=len, reverse=True):
-      kind = kind.replace(part, '*')
+      kind = kind.replace(part, '*') if '/' in part else kind.removeprefix(part)
     self._texts.append(shown(text))
     self._kinds.append(_NUMBERS.sub(' #', kind))
 
@@ -45,9 +45,7 @@ class Problems:
       path, hint = f'{stem_path}{IMAGE_EXTENSIONS[0]}', f'nor {others}; --images_ext sets another'
     else:
       path, hint = f'{stem_path}{tree.ending}', '--images_ext and --labels_ext set the endings'
-    self.add(
-      f'{name}: no file {path} ({hint})', varying=(name, stem_path, os.path.basename(stem_path))
-    )
+    self.add(f'{name}: no file {path} ({hint})', varying=(name, stem_path))
 
   def add_ambiguous(self, name: str, paths: Sequence[str], tree: FileTree) -> None:
     """`paths` are files of `tree` that `name` may mean."""
