@@ -44,16 +44,28 @@ ADE20K = (
 )
 # fmt: on
 
-_DATA_SETS = {'voc': VOC, 'cityscapes': CITYSCAPES, 'ade20k': ADE20K}
+# The SegNet authors' 11 of its 32 classes; 11 is ignored.
+CAMVID = (
+  'sky', 'building', 'pole', 'road', 'pavement', 'tree', 'signsymbol', 'fence', 'car', 'pedestrian',
+  'bicyclist',
+)  # fmt: skip
+
+_DATA_SETS = {
+  'voc': VOC,
+  'cityscapes': CITYSCAPES,
+  'ade20k': ADE20K,
+  'ade20k_150': ADE20K[1:],  # Labels shifted by -1.
+  'camvid': CAMVID,
+}
 
 
 def load_class_names(name_or_path: str, num_classes: int) -> tuple[str, ...]:
   """The names of classes 0 to num_classes - 1.
 
   Args:
-    name_or_path: 'voc', 'cityscapes', 'ade20k', or the path of a text file with one name a line, or
-      of a colour-map file (`index r g b name` lines, of which indices beyond num_classes, such as
-      an ignore label, do not count).
+    name_or_path: 'voc', 'cityscapes', 'ade20k', 'ade20k_150' (without class 0), 'camvid', or the
+      path of a text file with one name a line, or of a colour-map file (`index r g b name` lines,
+      of which indices beyond num_classes, such as an ignore label, do not count).
     num_classes: how many names are needed.
 
   Returns:

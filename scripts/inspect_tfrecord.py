@@ -24,6 +24,8 @@ _NAMES = {
   'voc': class_names.VOC,
   'cityscapes': class_names.CITYSCAPES,
   'ade20k': class_names.ADE20K,
+  'ade20k_150': class_names.ADE20K[1:],
+  'camvid': class_names.CAMVID,
 }
 
 

@@ -18,6 +18,7 @@ grey PNGs, .mat; colours need --colormap.
 
   write_tfrecord.py --list_path=train.txt --images_dir=JPEGImages \\
     --labels_dir=SegmentationClass --split=train --num_classes=21
+  write_tfrecord.py --layout=voc --data_dir=VOCdevkit --split=train
 """
 
 
@@ -26,9 +27,10 @@ def main(options):
   from deeplab.data import conversion
 
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that unfinished files are removed.
-  summary = conversion.convert(options)
-  print(describe(summary, num_classes=options.num_classes), flush=True)
-  warning = suspicious_values(summary) if options.num_classes is None else None
+  summary = conversion.convert(options, given=flags.given(ConversionOptions))
+  num_classes = summary['num_classes']
+  print(describe(summary, num_classes=num_classes), flush=True)
+  warning = suspicious_values(summary) if num_classes is None else None
   if warning:
     warn([warning])
 

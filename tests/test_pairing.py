@@ -223,6 +223,15 @@ def test_names_with_blanks(tmp_path, line):
   ]
 
 
+def test_both_columns_count_where_the_names_are_those_of_images(tmp_path):
+  make(tmp_path, 'images/a.png', 'images/b.png', 'labels/a.png', 'labels/b.png')
+  lines = ['/old/images/a.png /old/labels/b.png', '/old/images/b.png\t/old/labels/a.png']
+  assert pairs_of(tmp_path, lines=lines) == [
+    ('a', 'images/a.png', 'labels/b.png'),
+    ('b', 'images/b.png', 'labels/a.png'),
+  ]
+
+
 def test_names_with_commas(tmp_path):
   make(tmp_path, 'images/a, b.jpg', 'labels/a, b.png')
   assert pairs_of(tmp_path, lines=['a, b']) == [('a, b', 'images/a, b.jpg', 'labels/a, b.png')]

@@ -15,10 +15,11 @@ import re
 import signal
 import sys
 import threading
+from collections.abc import Collection
 
 from deeplab import output_places, quiet_start
 from deeplab.atomic_files import replacing
-from deeplab.data import source_files
+from deeplab.data import layouts, source_files
 from deeplab.data.pairing import list_pairs
 from deeplab.data.problems import Problems
 from deeplab.errors import InputError, warn
@@ -28,11 +29,13 @@ from deeplab.undecodable_names import for_json
 _SHARD_NUMBERS = re.compile(r'-\d{5}-of-\d{5}\.tfrecord$')
 
 
-def convert(options: ConversionOptions) -> dict:
+def convert(options: ConversionOptions, *, given: Collection[str] | None = None) -> dict:
   """Writes the records of a split.
 
   Args:
     options: ConversionOptions.
+    given: names of the options that the user gave, which a layout leaves alone. Default: those with
+      another value than the default.
 
   Returns:
     dict, the summary that is also written as JSON beside the records.
@@ -41,8 +44,10 @@ def convert(options: ConversionOptions) -> dict:
     InputError: the files have problems. Up to 20 of them were printed to stderr; nothing was
       written.
   """
+  settled = layouts.settle(options, given=given)
+  options = settled.options
   problems = Problems()
-  pairing = list_pairs(options, problems)
+  pairing = list_pairs(options, problems, list_lines=settled.list_lines)
   pairs = pairing.pairs
   warn(pairing.notes)
   colors = source_files.color_indices(options.colormap) if options.colormap else None

@@ -25,18 +25,19 @@ class Entry:
 
 
 def entry_of(
-  line: str, image_is_there: Callable[[str], bool], label_is_there: Callable[[str], bool]
+  line: str, is_one_name: Callable[[str], bool], are_there: Callable[[str, str], bool]
 ) -> Entry | str:
   """What a line means.
 
   Args:
     line: without blanks at its ends.
-    image_is_there, label_is_there: whether a name has a file; they settle what blanks leave open.
+    is_one_name, are_there: whether the line, or an image and a label, are names of files; they
+      settle what blanks leave open.
 
   Returns:
     The entry, or what is wrong with the line.
   """
-  if image_is_there(line):
+  if is_one_name(line):
     return Entry(line, line)  # Whatever it holds.
   separator = next((mark for mark in ('\t', ',', ';') if mark in line), None)
   fields = [_unquoted(field) for field in re.split(separator or r'\s+', line)]
@@ -49,18 +50,18 @@ def entry_of(
     splits = [(_unquoted(line[: gap.start()]), _unquoted(line[gap.end() :])) for gap in gaps]
   splits = [tuple(map(_slashes, split)) for split in splits]
   complete = [split for split in splits if all(map(_ENDS_IN_EXTENSION.search, split))]
-  there = [split for split in splits if image_is_there(split[0]) and label_is_there(split[1])]
+  there = [split for split in splits if are_there(*split)]
   for certain in (there, complete):
     if len(certain) == 1:
       return Entry(line, *certain[0])
-  if len(splits) == 1 and (separator or not _is_one_name(*splits[0])):
+  if len(splits) == 1 and (separator or not _looks_like_one(*splits[0])):
     return Entry(line, *splits[0])
   if separator or complete or any(map(_ENDS_IN_EXTENSION.search, fields[:-1])):
     return f'has {len(fields)} columns; a line is one name, or the image and its label'
   return Entry(line, _slashes(line))
 
 
-def _is_one_name(left, right):
+def _looks_like_one(left, right):
   """Such as /My Data/a.png."""
   return not _ENDS_IN_EXTENSION.search(left) and bool(_ENDS_IN_EXTENSION.search(right))
 

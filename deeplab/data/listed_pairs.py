@@ -36,7 +36,7 @@ def find_files(
   finder = _Finder(images, labels)
   entries = []
   for line in dict.fromkeys(lines):
-    entry = entry_of(line, finder.image_is_there, finder.label_is_there)
+    entry = entry_of(line, finder.is_one_name, finder.are_there)
     if isinstance(entry, Entry):
       entries.append(entry)
     else:
@@ -72,20 +72,24 @@ class _Finder:
     self._endings = (images.ending, labels.ending, None)
     self._image_places = self._label_places = None
 
-  def image_is_there(self, name: str) -> bool:
-    """Whether an image is where its name says, or at the top of the directory of the images."""
-    return self._is_there(name, self._images, exact=False)
+  def is_one_name(self, line: str) -> bool:
+    """Whether there is an image where the whole line says."""
+    return self._is_there(line, self._images, exact=False, at_the_top=False)
 
-  def label_is_there(self, name: str) -> bool:
-    """The same for a label."""
-    return self._is_there(name, self._labels, exact=True)
-
-  def _is_there(self, name, tree, *, exact):
-    directory, base = os.path.split(name)
-    paths = {os.path.join(tree.root, directory.lstrip('/')), directory, tree.root}
-    return any(
-      _matches(tree.directory(path), base, self._endings, exact=exact) for path in paths if path
+  def are_there(self, image: str, label: str) -> bool:
+    """Whether both are where they are said to be, or at the top of their directories."""
+    return self._is_there(image, self._images, exact=True, at_the_top=True) and self._is_there(
+      label, self._labels, exact=True, at_the_top=True
     )
+
+  def _is_there(self, name, tree, *, exact, at_the_top):
+    directory, base = os.path.split(name)
+    paths = {os.path.normpath(os.path.join(tree.root, directory.lstrip('/')))}
+    if os.path.isabs(directory):
+      paths.add(directory)
+    if at_the_top:
+      paths.add(tree.root)
+    return any(_matches(tree.directory(path), base, self._endings, exact=exact) for path in paths)
 
   def prepare(self, entries: list[Entry]) -> None:
     """Takes all entries, since one directory of the list is one directory here."""

@@ -39,12 +39,15 @@ class Pairing:
   notes: list[str] = dataclasses.field(default_factory=list)
 
 
-def list_pairs(options: ConversionOptions, problems: Problems) -> Pairing:
+def list_pairs(
+  options: ConversionOptions, problems: Problems, *, list_lines: list[str] | None = None
+) -> Pairing:
   """The pairs of files to convert.
 
   Args:
     options: the directories, the list and the endings.
     problems: takes duplicate names, missing and ambiguous files.
+    list_lines: lines instead of those of options.list_path.
 
   Raises:
     InputError: a directory or the list is missing or empty.
@@ -52,10 +55,12 @@ def list_pairs(options: ConversionOptions, problems: Problems) -> Pairing:
   images = FileTree(options.images_dir, ending=options.images_ext, kind='images')
   labels = FileTree(options.labels_dir, ending=options.labels_ext, kind='labels')
   notes = []
-  if options.list_path:
-    lines = listed_pairs.read_list(options.list_path)
+  if options.list_path or list_lines:
+    lines = list_lines or listed_pairs.read_list(options.list_path)
     num_items = len(lines)
-    found = listed_pairs.find_files(lines, images, labels, problems, list_path=options.list_path)
+    found = listed_pairs.find_files(
+      lines, images, labels, problems, list_path=options.list_path or 'the list'
+    )
   else:
     found, num_items, notes = _pairs_in_directories(images, labels, problems)
   return Pairing(_named(found, images), num_items, notes)

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import ImageOps
 
 from deeplab import color_map as color_maps
-from deeplab.data import labels
+from deeplab.data import cityscapes_ids, labels
 from deeplab.data.encoded_pictures import open_picture
 from deeplab.data.pairing import Pair
 from deeplab.errors import InputError
@@ -149,6 +149,9 @@ def _read_label(path, options, colors):
       indices, stored = labels.read_mat(data), False
     else:
       indices, stored = labels.read_png(data, color_map=colors, max_pixels=options.max_image_pixels)
+    if options.label_map == 'cityscapes_ids':
+      indices = cityscapes_ids.to_train_ids(indices, ignore_label=options.ignore_label)
+      stored = False
     if options.label_offset:
       indices, stored = (
         labels.shift(indices, offset=options.label_offset, ignore_label=options.ignore_label),

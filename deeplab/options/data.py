@@ -102,8 +102,17 @@ class ConversionOptions(CheckedOptions):
 
   group = 'Conversion'
 
-  labels_dir: str | None = option(None, 'Directory of the label files.', required=True)
-  images_dir: str | None = option(None, 'Directory of the image files.', required=True)
+  labels_dir: str | None = option(None, 'Directory of the label files. Required without --layout.')
+  images_dir: str | None = option(None, 'Directory of the image files. Required without --layout.')
+  layout: str | None = option(
+    None,
+    'A published data set on the tree of its downloads in --data_dir: sets the directories, the '
+    'list, what names end in, the number of classes and what is ignored. Flags that are given win.',
+    choices=('voc', 'voc_aug', 'cityscapes', 'ade20k', 'camvid'),
+  )
+  data_dir: str | None = option(
+    None, 'Where the downloads of that data set were unpacked.', not_empty='a directory'
+  )
   split: str | None = option(
     None, 'Name of the data set, such as train: it names the records.', required=True
   )
@@ -164,10 +173,21 @@ class ConversionOptions(CheckedOptions):
     minimum=-65535,
     maximum=65535,
   )
+  label_map: str | None = option(
+    None,
+    'Replace the values in the label files by classes. cityscapes_ids: label ids of Cityscapes (0 '
+    'to 33) by its 19 training ids, others by --ignore_label.',
+    choices=('cityscapes_ids',),
+  )
   max_image_pixels: int = option(DEFAULT_MAX_IMAGE_PIXELS, 'A larger image is refused.', minimum=1)
 
   def __post_init__(self):
     super().__post_init__()
+    if (self.layout is None) != (self.data_dir is None):
+      raise InputError('--layout and --data_dir belong together: a data set, and where it is')
+    for name in ('labels_dir', 'images_dir') if self.layout is None else ():
+      if not getattr(self, name):
+        raise InputError(f'--{name} is required; or give --layout and --data_dir')
     for name in ('labels_ext', 'images_ext'):
       if getattr(self, name) is not None:
         object.__setattr__(self, name, _ending(name, getattr(self, name)))
