@@ -81,7 +81,9 @@ def test_two_labels_for_an_image(tmp_path):
     pairs_of(tmp_path)
 
 
-@pytest.mark.parametrize('lines', [None, ['x', 'y.1'], ['x.jpg', 'y.1.png']])
+@pytest.mark.parametrize(
+  'lines', [None, ['x', 'y.1'], ['x.jpg', 'y.1.png'], ['x_mask.png', '/old/train/y.1_mask.png']]
+)
 def test_masks_beside_the_images(tmp_path, lines):
   make(tmp_path, 'train/x.jpg', 'train/x_mask.png', 'train/y.1.png', 'train/y.1_mask.png')
   make(tmp_path, 'train/_classes.csv', 'train/unlabelled.jpg')
