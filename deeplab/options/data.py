@@ -134,8 +134,9 @@ class ConversionOptions(CheckedOptions):
   )
   num_classes: int | None = option(
     None,
-    'Refuse labels with a value that is neither below this nor --ignore_label. Left out: any value '
-    'is taken, and the summary shows which.',
+    'Refuse labels with a value that is neither below this nor --ignore_label. Left out: as many '
+    'as --class_names or a file of --colormap lists; without those any value is taken, and the '
+    'summary shows which.',
     minimum=1,
     maximum=65535,
   )
@@ -144,9 +145,20 @@ class ConversionOptions(CheckedOptions):
   )
   colormap: str | None = option(
     None,
-    'Colours of the classes, for labels stored as colours: voc, cityscapes, ade20k or a file of '
-    'lines "index r g b [name]".',
+    'Colours of the classes: voc, cityscapes, ade20k or a file of lines "index r g b [name]". '
+    'Labels stored as colours are read by it, and it is kept in dataset.json.',
     alias='label_colormap',
+  )
+  class_names: str | None = option(
+    None,
+    'Names of the classes, kept in dataset.json: voc, cityscapes, ade20k or a file with one name '
+    'a line. Default: those in the file of --colormap.',
+  )
+  dataset: str | None = option(
+    None,
+    'The dataset.json of another split, or the directory of its records: number of classes, '
+    'ignore_label, names and colours are taken from it.',
+    not_empty='a file or directory',
   )
   label_offset: int = option(
     0,
