@@ -17,11 +17,12 @@ import sys
 import threading
 from collections.abc import Collection
 
-from deeplab import output_places, quiet_start
+from deeplab import __version__, data_set_files, output_places, quiet_start
 from deeplab.atomic_files import replacing
-from deeplab.data import layouts, source_files
+from deeplab.data import label_classes, layouts, source_files
 from deeplab.data.pairing import list_pairs
 from deeplab.data.problems import Problems
+from deeplab.data_set import Split
 from deeplab.errors import InputError, warn
 from deeplab.options import ConversionOptions
 from deeplab.undecodable_names import for_json
@@ -30,12 +31,12 @@ _SHARD_NUMBERS = re.compile(r'-\d{5}-of-\d{5}\.tfrecord$')
 
 
 def convert(options: ConversionOptions, *, given: Collection[str] | None = None) -> dict:
-  """Writes the records of a split.
+  """Writes the records of a split, and beside them what their labels mean (dataset.json).
 
   Args:
     options: ConversionOptions.
-    given: names of the options that the user gave, which a layout leaves alone. Default: those with
-      another value than the default.
+    given: names of the options that the user gave, which win over a layout and over --dataset.
+      Default: those with another value than the default.
 
   Returns:
     dict, the summary that is also written as JSON beside the records.
@@ -44,8 +45,13 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
     InputError: the files have problems. Up to 20 of them were printed to stderr; nothing was
       written.
   """
+  if given is None:
+    given = options.changed()
+  layout = options.layout
   settled = layouts.settle(options, given=given)
-  options = settled.options
+  options, described, warnings = label_classes.settle(
+    settled.options, given=given, data_set=settled.class_names
+  )
   problems = Problems()
   pairing = list_pairs(options, problems, list_lines=settled.list_lines)
   pairs = pairing.pairs
@@ -59,6 +65,7 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
   with contextlib.ExitStack() as shards:
     if not problems:
       _refuse_other_shards(paths)
+      data_set_files.refuse_another(os.path.dirname(paths[0]), described, split_name=options.split)
       shards.enter_context(
         output_places.new_directory(os.path.dirname(paths[0]), flag='output_dir')
       )
@@ -75,12 +82,37 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
     if problems:
       problems.raise_error(num_items=pairing.num_items)
     summary.check()
-  result = summary.as_dict(paths)
+    result = {**summary.as_dict(paths), 'class_names': list(described.class_names) or None}
+    # Before the records get their names: without it their labels would mean something else.
+    data_set_files.write(
+      os.path.dirname(paths[0]),
+      described.replace(splits={options.split: _split_of(result, options, layout=layout)}),
+      split_name=options.split,
+    )
+  warn(warnings)
   with replacing(summary_path(paths[0])) as temporary:
     with open(temporary, 'w', encoding='utf-8') as file:
       json.dump(for_json(result), file, indent=2)
       file.write('\n')
   return result
+
+
+def _split_of(summary, options, *, layout):
+  """The split for the description, of its summary."""
+  source = {
+    name: os.path.abspath(path)
+    for name in ('images_dir', 'labels_dir', 'list_path')
+    if (path := getattr(options, name))
+  }
+  changed = {name: getattr(options, name) for name in ('label_offset',) if getattr(options, name)}
+  if layout:
+    changed['layout'] = layout
+  return Split(
+    num_records=summary['num_records'],
+    files=tuple(summary['files']),
+    labels={int(value): entry['images'] for value, entry in summary['labels'].items()},
+    source={**for_json(source), **changed, 'written_by': f'deeplab-tf {__version__}'},
+  )
 
 
 def summary_path(shard: str) -> str:

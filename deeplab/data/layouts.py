@@ -45,28 +45,23 @@ class _Layout:
   look: Callable[[str, str], dict]
 
 
-def settle(options: ConversionOptions, *, given: Collection[str] | None = None) -> Settled:
+def settle(options: ConversionOptions, *, given: Collection[str]) -> Settled:
   """Looks at the tree of a layout.
 
   Args:
     options: with a layout, or without one: then they stay as they are.
-    given: names of the options that the user gave, which the layout leaves alone. Default: those
-      with another value than the default.
+    given: names of the options that the user gave, which the layout leaves alone.
 
   Raises:
     InputError: a part of the tree is missing.
   """
   if options.layout is None:
     return Settled(options)
-  fields = {field.name: field for field in dataclasses.fields(options)}
-  if given is None:
-    given = {name for name, field in fields.items() if getattr(options, name) != field.default}
   if not os.path.isdir(options.data_dir):
     raise InputError(f'--data_dir={shown(options.data_dir)}: no such directory')
   layout = _LAYOUTS[options.layout]
   flags = {**layout.flags, **layout.look(options.data_dir, options.split)}
-  if 'class_names' in fields:
-    flags['class_names'] = layout.class_names
+  flags['class_names'] = layout.class_names
   list_lines = flags.pop('list_lines', None)
   labels_ext = options.labels_ext if 'labels_ext' in given else flags.get('labels_ext', '')
   if options.layout == 'cityscapes':
