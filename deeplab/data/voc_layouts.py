@@ -2,6 +2,7 @@
 Boundaries Dataset, SBD (Hariharan et al., ICCV 2011).
 """
 
+import importlib.util
 import os
 
 from deeplab.data.dataset_trees import find_tree, missing
@@ -62,6 +63,8 @@ def look_at_voc_aug(data_dir: str, split: str) -> dict:
 
 def _from_mat_files(data_dir, voc, val):
   sbd = os.path.dirname(_find_cls(data_dir))
+  if importlib.util.find_spec('scipy') is None:
+    raise InputError(f"{shown(sbd)}: reading its .mat files needs scipy: pip install '.[mat]'")
   names = set(_names(_split_list(data_dir, voc, 'train')))
   own = frozenset(names)
   for part in ('train.txt', 'val.txt'):
