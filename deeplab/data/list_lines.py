@@ -57,7 +57,8 @@ def entry_of(
   if len(splits) == 1 and (separator or not _looks_like_one(*splits[0])):
     return Entry(line, *splits[0])
   if separator or complete or any(map(_ENDS_IN_EXTENSION.search, fields[:-1])):
-    return f'has {len(fields)} columns; a line is one name, or the image and its label'
+    columns = f'{len(fields)} columns' if all(fields) else 'an empty column'
+    return f'has {columns}; a line is one name, or the image and its label'
   return Entry(line, _slashes(line))
 
 
