@@ -23,6 +23,11 @@ class Entry:
   image: str
   label: str | None = None
 
+  @property
+  def has_both(self) -> bool:
+    """Whether the line gives image and label."""
+    return self.label is not None
+
 
 def entry_of(
   line: str, is_one_name: Callable[[str], bool], are_there: Callable[[str, str], bool]
