@@ -98,8 +98,8 @@ def summarize(confusion: np.ndarray) -> Summary:
 
 
 def one_class_remark(summary: Summary, class_names: Sequence[str] | None = None) -> str:
-  """What to say after mIOU where the labels have pixels of one class of several, which every network
-  that always says this class gets right: ' (...)'; else ''.
+  """' (...)', to say after mIOU where the labels have pixels of one class of several, which any
+  network gets right that always predicts it; else ''.
 
   Args:
     summary: of C classes.

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Collection
 
-from deeplab import checkpoints, restoring, saved_options
+from deeplab import checkpoint_origin, checkpoints, restoring, saved_options
 from deeplab.class_names import load_class_names
 from deeplab.errors import InputError, warn
 from deeplab.model.backbones import BACKBONES
@@ -22,6 +22,7 @@ class TrainedNetwork:
     prefix: the checkpoint.
     class_names: one for each class.
     notes: lines on where it comes from.
+    doubts: lines to warn with, on whose checkpoint it may be.
   """
 
   model: DeepLabV3PredictionModel
@@ -29,15 +30,17 @@ class TrainedNetwork:
   prefix: str
   class_names: tuple[str, ...]
   notes: tuple[str, ...]
+  doubts: tuple[str, ...] = ()
 
   def announce(self, prediction_options: PredictionOptions) -> None:
     """Prints the notes, and warns where the options do not suit the network."""
     for note in self.notes:
       print(note, flush=True)
+    warn(self.doubts)
     warn(image_padding.advice(self.options, prediction_options.pad_size))
 
 
-def find_checkpoint(ckpt_path: str) -> str:
+def find_checkpoint(ckpt_path: str, *, flag: str = 'ckpt_path') -> str:
   """The prefix that --ckpt_path means, as `checkpoints.find`; its InputError names the flag."""
   try:
     return checkpoints.find(ckpt_path)
@@ -45,7 +48,7 @@ def find_checkpoint(ckpt_path: str) -> str:
     reason = str(error)
     for known in (f'checkpoint {ckpt_path}: ', f'checkpoint directory {ckpt_path}: '):
       reason = reason.removeprefix(known)
-    raise InputError(f'--ckpt_path={ckpt_path}: {reason}') from error
+    raise InputError(f'--{flag}={ckpt_path}: {reason}') from error
 
 
 def load(
@@ -77,8 +80,14 @@ def load(
   names, notes_on_names = _class_names(class_names, saved, options.num_classes)
   model = DeepLabV3PredictionModel(options, compute_dtype=compute_dtype, operations=operations)
   restore(model, prefix)
+  doubts = checkpoint_origin.doubts(prefix, checkpoints.Reader(prefix).shapes) if not saved else ()
   return TrainedNetwork(
-    model=model, options=options, prefix=prefix, class_names=names, notes=(*notes, *notes_on_names)
+    model=model,
+    options=options,
+    prefix=prefix,
+    class_names=names,
+    notes=(*notes, *notes_on_names),
+    doubts=tuple(doubts),
   )
 
 
