@@ -104,8 +104,8 @@ class DataWatch:
       changed = changes(self._known[flag], _sizes_of_patterns(patterns))
       if changed and changed != self._said.get(flag):
         lines.append(
-          f'{_NAMES[flag]} changed while the run goes on: {changed}; records that were there at '
-          'the start may be read no more, new ones are not read'
+          f'{_NAMES[flag]} changed since the run began: {changed}; it goes on with the files and '
+          'the numbers of records that it began with'
         )
       self._said[flag] = changed
     return lines
