@@ -167,7 +167,7 @@ class _Evaluation:
       measures=measured,
       settings=self._settings,
     )
-    print(*evaluation_report.score_lines(result), sep='\n', flush=True)
+    print(*evaluation_report.score_lines(result, report.class_names), sep='\n', flush=True)
     print(*evaluation_report.table_lines(report), sep='\n', flush=True)
     print(f'{result.num_images / seconds:.2f} images/s', flush=True)
     warn(evaluation_report.warnings(report))

@@ -14,6 +14,7 @@ from deeplab.learning_rate import learning_rate
 from deeplab.losses import SegmentationLoss
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions, RunOptions, TrainingOptions
+from deeplab.training.batches_of_run import MEMORY_REMEDIES
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training.step_result import StepResult
 from deeplab.training.stop_signals import StopSignals
@@ -21,12 +22,6 @@ from deeplab.training.training_log import TrainingLog
 from deeplab.training.training_step import TrainingStep
 from deeplab.training.validation import Interrupted, Validation
 
-MEMORY_REMEDIES = (
-  'use less memory, in this order: a smaller --batch_size with --accumulate_steps, a smaller '
-  '--crop_size_height and --crop_size_width (output_stride * m + 1), --recompute_gradients, '
-  '--compute_dtype=bfloat16, --model_variant=mobilenet_v2, --nouse_decoder, no --atrous_rates, '
-  '--output_stride=32 with --atrous_rates=3,6,9'
-)
 _CALMER = 'Try a lower --init_learning_rate, --warmup_steps or --clip_gradient_norm'
 
 
