@@ -86,6 +86,13 @@ def _several(options):
   return options.all_checkpoints or options.watch
 
 
+def _shown_padding(options, network):
+  """What --eval_pad says, and what that means for this network."""
+  if options.eval_pad != 'auto':
+    return options.eval_pad
+  return f'auto: {options.pad_size(network.options) or "none"}'
+
+
 def _report_directory(options, prefix):
   """Where the report of a checkpoint goes, or None; each of several has a directory of its own."""
   if options.report_path and _several(options):
@@ -121,6 +128,7 @@ class _Evaluation:
     self._settings = {
       'filenames': list(evaluation_options.filenames),
       **vars(prediction_options),
+      'eval_pad': _shown_padding(prediction_options, network),
       **vars(compute_options),
       **vars(network.options),
     }

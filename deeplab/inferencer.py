@@ -84,7 +84,7 @@ class DeepLabV3Inferencer:
     return image_padding.padded_size(
       height,
       width,
-      pad_size=self._options.pad_size,
+      pad_size=self._options.pad_size(self._model.options),
       output_stride=self._model.options.output_stride,
     )
 

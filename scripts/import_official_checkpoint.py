@@ -40,7 +40,7 @@ def main(options):
     prefix = convert(options)
   print(f'Checkpoint written to {prefix}')
   path = shlex.quote(options.output_path)
-  print(f'Predict: run_inferencer.py --ckpt_path={path} --input=IMAGE --eval_pad=stride')
+  print(f'Predict: run_inferencer.py --ckpt_path={path} --input=IMAGE')
   print(
     f'Fine-tune: run_trainer.py --load_ckpt_path={path} --fine_tune_batch_norm=False '
     '--init_learning_rate=1e-4 --filenames=RECORDS --output_path=DIRECTORY'

@@ -34,7 +34,7 @@ class TrainedNetwork:
     """Prints the notes, and warns where the options do not suit the network."""
     for note in self.notes:
       print(note, flush=True)
-    warn(image_padding.advice(self.options, prediction_options.pad_size))
+    warn(image_padding.advice(self.options, prediction_options.pad_size(self.options)))
 
 
 def find_checkpoint(ckpt_path: str) -> str:
