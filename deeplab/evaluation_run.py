@@ -19,6 +19,7 @@ from deeplab.evaluation.worst_images import WorstImages
 from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.options import ComputeOptions, EvaluationOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import trained_network
+from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.trained_network import TrainedNetwork
 
 
@@ -141,6 +142,7 @@ class _Evaluation:
       constant_weights=not _several(evaluation_options) and strategy.num_replicas_in_sync == 1,
       **self._labels,
     )
+    self._advice = SizeAdvice(network.trained_size, prediction_options)
     self._dataset = input_pipeline.evaluation_examples(evaluation_options.filenames, **self._labels)
 
   def run(self, prefix: str, *, directory: str | None) -> Report:
@@ -191,6 +193,10 @@ class _Evaluation:
     )
 
     def on_image(evaluated):
+      line = self._advice.line(evaluated.name, evaluated.image)
+      if line:
+        with progress.external_write_mode(file=sys.stderr):
+          warn([line])
       for onlooker in onlookers:
         onlooker.add(evaluated)
       progress.update()

@@ -15,6 +15,7 @@ from deeplab.prediction import (
   prediction_paths,
   trained_network,
 )
+from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.prediction_paths import PlannedPrediction
 from deeplab.prediction.prediction_pipeline import PredictionPipeline, PredictionSummary
 
@@ -73,6 +74,7 @@ def run(
     writer,
     batch_size=prediction_options.batch_size,
     pages=_legend_and_pages(inference_options, network.class_names, colors),
+    advice=SizeAdvice(network.trained_size, prediction_options),
     # Images that need tiles are few and large.
     look_ahead=1 if prediction_options.tile_size else None,
   )

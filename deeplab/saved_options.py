@@ -28,12 +28,15 @@ class SavedOptions:
     model_options: the architecture.
     step: of the newest checkpoint when it was written, or None.
     class_names: of the classes, or () where none are saved.
+    trained_size: (height, width) of the crops the network was trained on, or None where it is not
+      saved.
   """
 
   path: str
   model_options: ModelOptions
   step: int | None = None
   class_names: tuple[str, ...] = ()
+  trained_size: tuple[int, int] | None = None
 
 
 def path_beside(prefix: str) -> str:
@@ -47,6 +50,7 @@ def write(
   *,
   step: int | None = None,
   class_names: Sequence[str] | None = None,
+  trained_size: tuple[int, int] | None = None,
 ) -> None:
   """Writes DIRECTORY/model_options.json.
 
@@ -55,11 +59,13 @@ def write(
     model_options: the architecture.
     step: of the newest checkpoint, or None.
     class_names: of the classes, or None.
+    trained_size: (height, width) of the crops, or None.
   """
   content = {
     'model_options': dataclasses.asdict(model_options),
     'step': step,
     'class_names': list(class_names) if class_names else None,
+    'trained_size': list(trained_size) if trained_size else None,
   }
   with (
     replacing(os.path.join(directory, FILE_NAME)) as temporary,
@@ -93,12 +99,22 @@ def read(prefix: str) -> SavedOptions | None:
       model_options=ModelOptions(**options),
       step=content.get('step'),
       class_names=tuple(names),
+      trained_size=_trained_size(content.get('trained_size')),
     )
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise InputError(
       f'{path}: not a file of model options ({error}); restore it, or remove it and give the model '
       'flags'
     ) from error
+
+
+def _trained_size(value):
+  if value is None:
+    return None
+  height, width = value
+  if not all(isinstance(side, int) and side > 0 for side in value):
+    raise ValueError('trained_size must be a height and a width')
+  return height, width
 
 
 def for_prediction(

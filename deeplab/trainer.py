@@ -127,6 +127,7 @@ class DeepLabV3Trainer:
     stop: StopSignals,
     validation: Validation | None = None,
     class_names: Sequence[str] | None = None,
+    trained_size: tuple[int, int] | None = None,
   ) -> str:
     """Trains until num_steps, a signal, or the end of patience, and saves.
 
@@ -137,6 +138,7 @@ class DeepLabV3Trainer:
       stop: open.
       validation: None for none.
       class_names: to save with the architecture, or None.
+      trained_size: (height, width) of the crops, to save with it, or None.
 
     Returns:
       'finished', 'stopped' by a signal, or 'out of patience' with validations that do not get
@@ -146,7 +148,14 @@ class DeepLabV3Trainer:
       InputError: see `update`; or a checkpoint or the log cannot be written. Older checkpoints are
         whole.
     """
-    saves = _Saves(self, run, log, class_names=class_names, max_to_keep=run_options.max_to_keep)
+    saves = _Saves(
+      self,
+      run,
+      log,
+      class_names=class_names,
+      trained_size=trained_size,
+      max_to_keep=run_options.max_to_keep,
+    )
     iterator = iter(batches)
     if self.global_step:  # A kill may have come between the checkpoint and its validation.
       self._validate_if_due(validation, stop)

@@ -106,9 +106,9 @@ def _train(directory, start, *, class_names, files, eval_files):
   run_start.restore(start, trainer, model, directory)
   directory.remove_unfinished()
   directory.write_flags(*options.groups())
-  saved_options.write(
-    directory.path, options.model, step=trainer.global_step, class_names=class_names
-  )
+  # What is saved beside the weights.
+  description = {'class_names': class_names, 'trained_size': options.input.crop_size}
+  saved_options.write(directory.path, options.model, step=trainer.global_step, **description)
   with (
     StopSignals() as stop,
     TrainingLog(
@@ -139,7 +139,7 @@ def _train(directory, start, *, class_names, files, eval_files):
       run_options=options.run,
       stop=stop,
       validation=validation,
-      class_names=class_names,
+      **description,
     )
   best = validation.best if validation is not None else None
   result = _result(outcome, trainer.global_step, directory, best=best)

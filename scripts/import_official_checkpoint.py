@@ -50,7 +50,7 @@ def main(options):
 def convert(options: ImportOptions) -> str:
   """Writes the checkpoint, prints what was recognized, and returns the prefix."""
   from deeplab.official import official_checkpoints
-  from deeplab.official.official_architectures import recognize
+  from deeplab.official.official_architectures import recognize, trained_size
 
   with official_checkpoints.opened(options.ckpt_path) as (source, name):
     recognized = recognize(
@@ -64,7 +64,11 @@ def convert(options: ImportOptions) -> str:
   print(f'Official weights: {name}' + ('' if step is None else f', step {step}'), flush=True)
   report(recognized)
   return official_checkpoints.write_directory(
-    options.output_path, tensors, model_options=recognized.options, class_names=names
+    options.output_path,
+    tensors,
+    model_options=recognized.options,
+    class_names=names,
+    trained_size=trained_size(recognized.options),
   )
 
 

@@ -84,7 +84,7 @@ def test_an_image_too_large_for_the_memory_is_a_bad_image(photos, tmp_path, caps
   summary = _run(photos, tmp_path / 'out', batch_size=2)
   assert (summary.num_predicted, summary.num_bad) == (6, 3)
   assert (
-    f'warning: {photos}/4.png: out of memory for height 6, width 7; give --tile_size, a smaller'
+    f'warning: {photos}/4.png: out of memory for height 6, width 7; give --max_size, --tile_size, a'
     in capsys.readouterr().err
   )
   monkeypatch.setattr(inferencer, '_MAX_PIXELS', 40)

@@ -31,6 +31,13 @@ class PredictionOptions(CheckedOptions):
   )
   add_flipped_images: bool = option(False, 'Predict the mirrored image too, and average.')
   eval_pad: str = option('auto', EVAL_PAD_HELP)
+  max_size: int | None = option(
+    None,
+    'Shrink images whose longer side is larger to this many pixels for the network, and enlarge '
+    'the result to their own size; tiles, scales and padding apply to the shrunk image. Best is '
+    'about the size of the crops that the network was trained on.',
+    minimum=1,
+  )
   tile_size: int | None = option(
     None,
     'Predict images larger than this in square tiles with this side, for images that do not fit in '

@@ -78,7 +78,12 @@ def predict_logits(
         logits = _resize(logits, tf.shape(images)[1:3])
       total += tf.nn.softmax(logits)
       passes += 1
-  return tf.math.log(tf.maximum(total / passes, _TINY))
+  return log_probabilities(total / passes)
+
+
+def log_probabilities(probabilities: tf.Tensor) -> tf.Tensor:
+  """Logits whose softmax is `probabilities`; finite where those are 0."""
+  return tf.math.log(tf.maximum(probabilities, _TINY))
 
 
 def predict_labels(

@@ -15,6 +15,7 @@ from deeplab.errors import InputError, shown
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.prediction.contact_sheets import ContactSheets
 from deeplab.prediction.image_files import read_image
+from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.prediction_files import PredictionWriter
 from deeplab.prediction.prediction_paths import PlannedPrediction
 from deeplab.prediction.same_size_batches import same_size_batches
@@ -60,6 +61,7 @@ class PredictionPipeline:
     *,
     batch_size: int = 1,
     pages: Sequence[ContactSheets] = (),
+    advice: SizeAdvice | None = None,
     look_ahead: int | None = None,
   ):
     """Prepares it.
@@ -69,6 +71,7 @@ class PredictionPipeline:
       writer: of the files that each image has.
       batch_size: the most images in a batch.
       pages: what writes pages of many images.
+      advice: on images that are far larger than the network knows; None for none.
       look_ahead: the most images decoded but not yet computed, and computed but not yet written;
         None for a default.
     """
@@ -76,6 +79,7 @@ class PredictionPipeline:
     self._writer = writer
     self._batch_size = batch_size
     self._pages = pages
+    self._advice = advice
     self._look_ahead = look_ahead or _LOOK_AHEAD
     self._summary = PredictionSummary()
     self._start = None
@@ -144,7 +148,7 @@ class PredictionPipeline:
         height, width = one.image.shape[:2]
         self._leave_out(
           f'{shown(one.planned.image.path)}: out of memory for height {height}, width {width}; '
-          'give --tile_size, a smaller --batch_size or smaller --eval_scales'
+          'give --max_size, --tile_size, a smaller --batch_size or smaller --eval_scales'
         )
       return []
 
@@ -172,6 +176,9 @@ class PredictionPipeline:
       except InputError as error:
         self._leave_out(error)
         continue
+      line = self._advice.line(shown(one.image.path), image) if self._advice else None
+      if line:
+        tqdm.write(f'warning: {line}', file=sys.stderr)
       yield _Decoded(planned=one, image=image, batch_key=key)
 
   def _batch_key(self, planned, image):

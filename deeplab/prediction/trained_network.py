@@ -22,6 +22,7 @@ class TrainedNetwork:
     prefix: the checkpoint.
     class_names: one for each class.
     notes: lines on where it comes from.
+    trained_size: (height, width) of the crops it was trained on, or None where nobody knows.
   """
 
   model: DeepLabV3PredictionModel
@@ -29,6 +30,7 @@ class TrainedNetwork:
   prefix: str
   class_names: tuple[str, ...]
   notes: tuple[str, ...]
+  trained_size: tuple[int, int] | None = None
 
   def announce(self, prediction_options: PredictionOptions) -> None:
     """Prints the notes, and warns where the options do not suit the network."""
@@ -78,7 +80,12 @@ def load(
   model = DeepLabV3PredictionModel(options, compute_dtype=compute_dtype, operations=operations)
   restore(model, prefix)
   return TrainedNetwork(
-    model=model, options=options, prefix=prefix, class_names=names, notes=(*notes, *notes_on_names)
+    model=model,
+    options=options,
+    prefix=prefix,
+    class_names=names,
+    notes=(*notes, *notes_on_names),
+    trained_size=saved.trained_size if saved is not None else None,
   )
 
 
