@@ -169,6 +169,17 @@ class InferenceOptions(CheckedOptions):
     + '.',
     choices=tuple(OUTPUT_TYPES),
   )
+  overlay_alpha: float = option(
+    0.5,
+    'Share of the colours in overlays, 0 to 1; the background stays as it is.',
+    minimum=0.0,
+    maximum=1.0,
+  )
+  cutout_classes: tuple[str, ...] = option(
+    (),
+    'Classes that --output_type=cutout keeps, by name or number: person,cat. Default: all but the '
+    'background.',
+  )
   output_suffix: str | None = option(
     None,
     'Names: --output_suffix=_pred writes NAME_pred.png for NAME.jpg. Default: NAME.jpg.png, and '
@@ -200,6 +211,10 @@ class InferenceOptions(CheckedOptions):
       )
     if not self.output_type:
       raise InputError(f'--output_type: give at least one of {", ".join(OUTPUT_TYPES)}')
+    if self.cutout_classes and 'cutout' not in self.output_type:
+      raise InputError(
+        f'--cutout_classes={",".join(self.cutout_classes)}: give --output_type=cutout too'
+      )
     if self.output_suffix and os.sep in self.output_suffix:
       raise InputError(
         f'--output_suffix={self.output_suffix}: must not contain {os.sep}; --output_path is the '

@@ -107,7 +107,7 @@ class PredictionPipeline:
         batch_size=self._batch_size,
       )
       for batch in batches:
-        for decoded, (labels, probabilities) in zip(batch, self._predicted(batch)):
+        for decoded, predicted in zip(batch, self._predicted(batch)):
           unwritten.append(
             (
               decoded.planned,
@@ -115,13 +115,14 @@ class PredictionPipeline:
                 self._writer.write,
                 decoded.planned.paths,
                 image=decoded.image,
-                labels=labels,
-                probabilities=probabilities,
+                **predicted._asdict(),
               ),
             )
           )
           for pages in self._pages:
-            self._say_written(pages.add(decoded.planned.image.relative_path, decoded.image, labels))
+            self._say_written(
+              pages.add(decoded.planned.image.relative_path, decoded.image, predicted.labels)
+            )
         while unwritten and (unwritten[0][1].done() or len(unwritten) > self._look_ahead):
           self._finish(*unwritten.popleft())
       while unwritten:
@@ -142,7 +143,7 @@ class PredictionPipeline:
     does not suffice.
     """
     try:
-      return self._inferencer.predict([one.image for one in batch])
+      return self._inferencer.predict_with_foreground([one.image for one in batch])
     except (tf.errors.ResourceExhaustedError, MemoryError):
       for one in batch:
         height, width = one.image.shape[:2]
