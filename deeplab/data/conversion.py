@@ -19,7 +19,7 @@ from collections.abc import Collection
 
 from deeplab import __version__, data_set_files, output_places, quiet_start
 from deeplab.atomic_files import replacing
-from deeplab.data import label_classes, source_files
+from deeplab.data import label_checks, label_classes, source_files
 from deeplab.data_set import Split
 from deeplab.errors import InputError, warn
 from deeplab.options import ConversionOptions
@@ -43,12 +43,15 @@ def convert(options: ConversionOptions, *, given: Collection[str] = ()) -> dict:
       written.
   """
   options, described, warnings = label_classes.settle(options, given=given)
+  label_checks.refuse_ignored_class(options, given)
   pairs, problems = source_files.list_pairs(options)
-  colors = source_files.color_indices(options.colormap) if options.colormap else None
+  colors = options.colormap and source_files.color_indices(
+    options.colormap, ignore_label=options.ignore_label
+  )
   paths = _shard_paths(options, num_records=len(pairs))
   if not pairs:
     _raise_problems(problems)
-  summary = _Summary(options)
+  summary, palettes = _Summary(options), label_checks.PaletteComparison()
   # Leaving the stack without an error renames all shards; leaving it with an error removes them.
   with contextlib.ExitStack() as shards:
     if not problems:
@@ -59,8 +62,9 @@ def convert(options: ConversionOptions, *, given: Collection[str] = ()) -> dict:
       )
     writer = _ShardWriter(paths, options, shards)
     for converted in _progress(_converted(pairs, options, colors), total=len(pairs)):
-      if converted.problem:
-        problems.append(converted.problem)
+      problem = converted.problem or _palette_problem(converted, palettes, options)
+      if problem:
+        problems.append(problem)
         writer.close()
       elif not problems:
         writer.write(converted)
@@ -68,7 +72,7 @@ def convert(options: ConversionOptions, *, given: Collection[str] = ()) -> dict:
     writer.close()
     if problems:
       _raise_problems(problems)
-    summary.check()
+    summary.check(given)
     result = {**summary.as_dict(paths), 'class_names': list(described.class_names) or None}
     # Before the records get their names: without it their labels would mean something else.
     data_set_files.write(
@@ -76,12 +80,19 @@ def convert(options: ConversionOptions, *, given: Collection[str] = ()) -> dict:
       described.replace(splits={options.split: _split_of(result, options)}),
       split_name=options.split,
     )
-  warn(warnings)
+  warn([*warnings, *summary.warnings()])
   with replacing(summary_path(paths[0])) as temporary:
     with open(temporary, 'w', encoding='utf-8') as file:
       json.dump(result, file, indent=2)
       file.write('\n')
   return result
+
+
+def _palette_problem(converted, palettes, options):
+  """What is wrong with the label's palette beside the others'."""
+  if 'palettes' in options.accept:
+    return None
+  return palettes.problem(converted.palette, converted.label_path)
 
 
 def _split_of(summary, options):
@@ -162,6 +173,7 @@ class _Summary:
     self._options = options
     self._pixels, self._images = collections.Counter(), collections.Counter()
     self._sizes, self._encoded_again = [], collections.Counter()
+    self._transparent = collections.Counter()
 
   def add(self, converted):
     """Counts a pair."""
@@ -171,15 +183,29 @@ class _Summary:
     self._encoded_again.update(
       images=int(converted.image_encoded_again), labels=int(converted.label_encoded_again)
     )
+    self._transparent.update(pixels=converted.transparent, images=int(converted.transparent > 0))
 
-  def check(self):
-    """Raises InputError where no pixel counts."""
+  def check(self, given):
+    """Raises InputError where no pixel counts, or all that count are of one class, or a class does
+    not count.
+    """
     ignore_label = self._options.ignore_label
     if set(self._pixels) <= {ignore_label}:
       raise InputError(
         f'--split={self._options.split}: every pixel of all {len(self._sizes)} labels is ignored '
         f'(value {ignore_label}); check --label_offset and --ignore_label; nothing was written'
       )
+    label_checks.refuse_ignored_class(self._options, given, highest=max(self._pixels))
+    label_checks.refuse_one_class(self._pixels, self._options)
+
+  def warnings(self):
+    """Lines about what was done to labels."""
+    note = label_checks.transparency_note(
+      pixels=self._transparent['pixels'],
+      images=self._transparent['images'],
+      ignore_label=self._options.ignore_label,
+    )
+    return [note] if note else []
 
   def as_dict(self, paths):
     """The summary, ready for JSON."""
@@ -200,6 +226,7 @@ class _Summary:
       },
       'images_encoded_again': self._encoded_again['images'],
       'labels_encoded_again': self._encoded_again['labels'],
+      'transparent_pixels': self._transparent['pixels'],
     }
 
 

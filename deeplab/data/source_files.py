@@ -1,8 +1,9 @@
 """Image and label files, checked and made ready for records. For worker processes: PIL and no
 TensorFlow.
 
-Files go into the records as they are. Only these are encoded again, without loss: labels stored as
-colours or .mat or shifted by an offset, and images that their EXIF data turns.
+Files go into the records as they are. Only these are encoded again, without loss: labels that are
+no grey or palette PNG, have transparent pixels, or are shifted by an offset, and images that their
+EXIF data turns.
 """
 
 import collections
@@ -14,7 +15,7 @@ import numpy as np
 from PIL import ImageOps
 
 from deeplab import color_map as color_maps
-from deeplab.data import labels
+from deeplab.data import label_files, labels
 from deeplab.data.encoded_pictures import open_picture
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
@@ -42,6 +43,9 @@ class Converted:
     height, width: size in pixels.
     values, pixels: the label values present, and the number of pixels of each.
     image_encoded_again, label_encoded_again: whether the bytes differ from the files'.
+    label_path: the label's file.
+    palette: (index, colour) of the indices of a palette that are used.
+    transparent: number of pixels that became ignored since they are not opaque.
   """
 
   name: str
@@ -54,6 +58,9 @@ class Converted:
   pixels: tuple[int, ...] = ()
   image_encoded_again: bool = False
   label_encoded_again: bool = False
+  label_path: str = ''
+  palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
+  transparent: int = 0
 
 
 def list_pairs(options: ConversionOptions) -> tuple[list[Pair], list[str]]:
@@ -131,22 +138,13 @@ def _names_in_directories(options):
   return names['labels']
 
 
-def color_indices(name_or_path: str) -> dict[tuple, int]:
+def color_indices(name_or_path: str, *, ignore_label: int = 255) -> dict[tuple, int]:
   """dict from (r, g, b) to the class index of a colour map; labels.AMBIGUOUS for a colour that
   stands for several.
   """
-  if name_or_path in color_maps.NAMES:
-    entries = [
-      (index, tuple(color))
-      for index, color in enumerate(color_maps.load_color_map(name_or_path).tolist())
-    ]
-  else:
-    entries = [
-      (entry.index, entry.color) for entry in color_maps.read_entries(name_or_path, flag='colormap')
-    ]
   indices = {}
-  for index, color in entries:
-    indices[color] = index if color not in indices else labels.AMBIGUOUS
+  for index, color in color_maps.label_colors(name_or_path, ignore_label=ignore_label):
+    indices[color] = index if indices.get(color, index) == index else labels.AMBIGUOUS
   return indices
 
 
@@ -161,7 +159,7 @@ def convert_pair(
     image, size, image_again, raw_size = _read_image(
       pair.image_path, max_pixels=options.max_image_pixels
     )
-    label, indices, label_again = _read_label(pair.label_path, options, colors)
+    label_data, label = _read_label(pair.label_path, options, colors)
   except (InputError, OSError) as error:
     reason = (
       f'{error.filename}: {error.strerror}'
@@ -169,6 +167,7 @@ def convert_pair(
       else error
     )
     return Converted(name=pair.name, problem=f'{pair.name}: {reason}')
+  indices = label.indices
   if image_again and indices.shape == raw_size != size:
     # The label was drawn on the image as it is stored, without the turn.
     image, size, image_again = _read(pair.image_path), raw_size, False
@@ -184,20 +183,26 @@ def convert_pair(
   values = np.flatnonzero(pixels)
   if options.num_classes is not None:
     wrong = labels.explain_values(
-      values, num_classes=options.num_classes, ignore_label=options.ignore_label
+      values,
+      num_classes=options.num_classes,
+      ignore_label=options.ignore_label,
+      one_based_remedy='' if options.label_offset else '--label_offset=-1',
     )
     if wrong:
       return Converted(name=pair.name, problem=f'{pair.name}: {pair.label_path}: {wrong}')
   return Converted(
     name=pair.name,
     image=image,
-    label=label,
+    label=label_data,
     height=size[0],
     width=size[1],
     values=tuple(values.tolist()),
     pixels=tuple(pixels[values].tolist()),
     image_encoded_again=image_again,
-    label_encoded_again=label_again,
+    label_encoded_again=not label.stored,
+    label_path=pair.label_path,
+    palette=label.palette,
+    transparent=label.transparent,
   )
 
 
@@ -227,18 +232,15 @@ def _read_image(path, *, max_pixels):
 
 
 def _read_label(path, options, colors):
-  """(bytes for the record, indices [height, width], encoded again?)."""
+  """label_files.Label, shifted, of a file."""
   data = _read(path)
   try:
-    if options.labels_ext == '.mat':
-      indices, stored = labels.read_mat(data), False
-    else:
-      indices, stored = labels.read_png(data, color_map=colors, max_pixels=options.max_image_pixels)
+    label = label_files.read(data, options, color_map=colors)
     if options.label_offset:
-      indices, stored = (
-        labels.shift(indices, offset=options.label_offset, ignore_label=options.ignore_label),
-        False,
+      indices = labels.shift(
+        label.indices, offset=options.label_offset, ignore_label=options.ignore_label
       )
+      label = dataclasses.replace(label, indices=indices, stored=False)
   except InputError as error:
     raise InputError(f'{path} {error}') from error
-  return data if stored else labels.write_png(indices), indices, not stored
+  return data if label.stored else labels.write_png(label.indices), label

@@ -102,7 +102,9 @@ class ConversionOptions(CheckedOptions):
 
   group = 'Conversion'
 
-  labels_dir: str | None = option(None, 'Directory of the label files.', required=True)
+  labels_dir: str | None = option(
+    None, 'Directory of the label files. Needed unless --annotations is given.'
+  )
   images_dir: str | None = option(None, 'Directory of the image files.', required=True)
   split: str | None = option(
     None, 'Name of the data set, such as train: it names the records.', required=True
@@ -113,7 +115,25 @@ class ConversionOptions(CheckedOptions):
     'and a label.',
   )
   labels_ext: str = option(
-    '.png', 'Extension of the label files: .png, or .mat for SBD (needs scipy).'
+    '.png',
+    'Extension of the label files: PNG, lossless TIFF, BMP, GIF or WebP, .npy, or .mat for SBD '
+    '(needs scipy). Their content says which kind they are.',
+  )
+  annotations: str | None = option(
+    None,
+    "Instead of --labels_dir: a COCO JSON of instances (needs pycocotools: pip install '.[coco]'), "
+    'or a directory of labelme JSON files. Their regions become labels: class 0 where there is '
+    'none, then the categories by id (labelme: the names in alphabetical order), or the classes of '
+    '--class_names. Where regions overlap, the smaller is on top, of equal ones the later.',
+    not_empty='a file or a directory',
+  )
+  accept: tuple[str, ...] = option(
+    (),
+    'Go on where the converter would stop. one_class: all labels hold one class and the ignored '
+    'value. palettes: the files have other colours for one index. interpolated: labels look '
+    'resized with interpolation. outside: regions of annotations are cut off at the border of '
+    'their picture. Repeat it, or separate by commas.',
+    choices=('one_class', 'palettes', 'interpolated', 'outside'),
   )
   images_ext: str = option('.jpg', 'Extension of the image files, JPEG or PNG.')
   output_dir: str = option(
@@ -160,6 +180,10 @@ class ConversionOptions(CheckedOptions):
     'ignore_label, names and colours are taken from it.',
     not_empty='a file or directory',
   )
+  binary: bool = option(
+    False,
+    'Labels are masks: 0 is class 0 and every other value, 255 too, is class 1 of two classes.',
+  )
   label_offset: int = option(
     0,
     'Add this to each label value but --ignore_label. Values that fall below 0 become '
@@ -179,6 +203,27 @@ class ConversionOptions(CheckedOptions):
         f'--split={self.split}: must be a plain name such as train; --output_dir says where the '
         'records go'
       )
+    self._check_labels()
+
+  def _check_labels(self):
+    if not self.labels_dir and not self.annotations:
+      raise InputError(
+        '--labels_dir is required: Directory of the label files (or --annotations, a COCO JSON or '
+        'a directory of labelme JSON files)'
+      )
+    if self.annotations:
+      for name in ('labels_dir', 'list_path', 'label_offset', 'binary'):
+        if getattr(self, name):
+          raise InputError(
+            f'--{name} does not go with --annotations, whose regions become the labels'
+          )
+    if self.binary:
+      for name in ('colormap', 'label_offset'):
+        if getattr(self, name):
+          raise InputError(f'--binary does not go with --{name}: each of them says what is class 1')
+      if self.num_classes not in (None, 2):
+        raise InputError(f'--binary makes two classes; --num_classes={self.num_classes} is not 2')
+      object.__setattr__(self, 'num_classes', 2)
 
 
 @dataclasses.dataclass(frozen=True)
