@@ -20,6 +20,7 @@ from collections.abc import Collection
 from deeplab import __version__, data_set_files, output_places, quiet_start
 from deeplab.atomic_files import replacing
 from deeplab.data import label_checks, label_classes, source_files
+from deeplab.data.conversion_summary import ConversionSummary
 from deeplab.data_set import Split
 from deeplab.errors import InputError, warn
 from deeplab.options import ConversionOptions
@@ -51,7 +52,7 @@ def convert(options: ConversionOptions, *, given: Collection[str] = ()) -> dict:
   paths = _shard_paths(options, num_records=len(pairs))
   if not pairs:
     _raise_problems(problems)
-  summary, palettes = _Summary(options), label_checks.PaletteComparison()
+  summary, palettes = ConversionSummary(options), label_checks.PaletteComparison()
   # Leaving the stack without an error renames all shards; leaving it with an error removes them.
   with contextlib.ExitStack() as shards:
     if not problems:
@@ -164,70 +165,6 @@ class _ShardWriter:
         raise InputError(
           f'{self._options.output_dir}: records cannot be written ({error})'
         ) from error
-
-
-class _Summary:
-  """Counts what goes into the records."""
-
-  def __init__(self, options):
-    self._options = options
-    self._pixels, self._images = collections.Counter(), collections.Counter()
-    self._sizes, self._encoded_again = [], collections.Counter()
-    self._transparent = collections.Counter()
-
-  def add(self, converted):
-    """Counts a pair."""
-    self._pixels.update(dict(zip(converted.values, converted.pixels)))
-    self._images.update(converted.values)
-    self._sizes.append((converted.height, converted.width))
-    self._encoded_again.update(
-      images=int(converted.image_encoded_again), labels=int(converted.label_encoded_again)
-    )
-    self._transparent.update(pixels=converted.transparent, images=int(converted.transparent > 0))
-
-  def check(self, given):
-    """Raises InputError where no pixel counts, or all that count are of one class, or a class does
-    not count.
-    """
-    ignore_label = self._options.ignore_label
-    if set(self._pixels) <= {ignore_label}:
-      raise InputError(
-        f'--split={self._options.split}: every pixel of all {len(self._sizes)} labels is ignored '
-        f'(value {ignore_label}); check --label_offset and --ignore_label; nothing was written'
-      )
-    label_checks.refuse_ignored_class(self._options, given, highest=max(self._pixels))
-    label_checks.refuse_one_class(self._pixels, self._options)
-
-  def warnings(self):
-    """Lines about what was done to labels."""
-    note = label_checks.transparency_note(
-      pixels=self._transparent['pixels'],
-      images=self._transparent['images'],
-      ignore_label=self._options.ignore_label,
-    )
-    return [note] if note else []
-
-  def as_dict(self, paths):
-    """The summary, ready for JSON."""
-    heights, widths = zip(*self._sizes)
-    return {
-      'split': self._options.split,
-      'record_format': self._options.record_format,
-      'num_records': len(self._sizes),
-      'files': [os.path.basename(path) for path in paths],
-      'directory': os.path.dirname(paths[0]),
-      'num_classes': self._options.num_classes,
-      'ignore_label': self._options.ignore_label,
-      'height': {'min': min(heights), 'max': max(heights), 'mean': sum(heights) / len(heights)},
-      'width': {'min': min(widths), 'max': max(widths), 'mean': sum(widths) / len(widths)},
-      'labels': {
-        str(value): {'pixels': self._pixels[value], 'images': self._images[value]}
-        for value in sorted(self._pixels)
-      },
-      'images_encoded_again': self._encoded_again['images'],
-      'labels_encoded_again': self._encoded_again['labels'],
-      'transparent_pixels': self._transparent['pixels'],
-    }
 
 
 def _shard_paths(options, *, num_records):

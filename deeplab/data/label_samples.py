@@ -178,7 +178,7 @@ def _palette_of(picture):
 
 
 def _read_16_bit_grey_and_alpha(data):
-  """Decoded as 8-bit RGBA, which has the same bytes: Pillow keeps only the upper halves of these."""
+  """Decoded as 8-bit RGBA, which has the same bytes; Pillow would keep their upper halves only."""
   header = data[12:24] + bytes([8, 6]) + data[26:29]
   if zlib.crc32(data[12:29]) != int.from_bytes(data[29:33], 'big'):
     raise InputError('cannot be decoded (wrong check sum of its header)')
@@ -187,7 +187,13 @@ def _read_16_bit_grey_and_alpha(data):
   )
   _load(picture)
   parts = np.asarray(picture).astype(np.uint16)
-  values = _whole_numbers(parts[..., 0] << 8 | parts[..., 1])
+  values = parts[..., 0] << 8 | parts[..., 1]
+  if values.any() and not ((values % 256).any() and (values % 257).any()):
+    raise InputError(
+      'is a 16-bit grey PNG with alpha whose values, up to '
+      f'{values.max()}, are those of 8 bits stretched; export it as an 8-bit grey PNG'
+    )
+  values = _whole_numbers(values)
   return Samples(values, opaque=(parts[..., 2:] == 255).all(axis=2), highest_grey=65535)
 
 
