@@ -85,7 +85,7 @@ def count_names(path: str, *, ignore_label: int) -> int:
   """
   entries = _read_entries(path)
   if entries is None:
-    return len(class_lists.lines_of(path))
+    return len(_lines_of_names(path))
   return 1 + max((entry.index for entry in entries if entry.index != ignore_label), default=-1)
 
 
@@ -106,7 +106,7 @@ def _read_entries(path):
 def _read_names(path, num_classes):
   entries = _read_entries(path)
   if entries is None:
-    return [line for _, line in class_lists.lines_of(path)]
+    return _lines_of_names(path)
   named = {}
   for entry in entries:
     named.setdefault(entry.index, entry.name)
@@ -117,3 +117,8 @@ def _read_names(path, num_classes):
       'line with its name'
     )
   return [named[index] for index in range(num_classes)]
+
+
+def _lines_of_names(path):
+  # labelme's lists begin with the name of regions that are no class.
+  return [line for _, line in class_lists.lines_of(path) if line != '__ignore__']

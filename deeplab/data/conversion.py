@@ -19,7 +19,7 @@ from collections.abc import Collection
 
 from deeplab import __version__, data_set_files, output_places, quiet_start
 from deeplab.atomic_files import replacing
-from deeplab.data import label_checks, label_classes, source_files
+from deeplab.data import annotations, label_checks, label_classes, source_files
 from deeplab.data.conversion_summary import ConversionSummary
 from deeplab.data_set import Split
 from deeplab.errors import InputError, warn
@@ -43,9 +43,15 @@ def convert(options: ConversionOptions, *, given: Collection[str] = ()) -> dict:
     InputError: the files have problems. Up to 20 of them were printed to stderr; nothing was
       written.
   """
-  options, described, warnings = label_classes.settle(options, given=given)
+  annotated = annotations.read(options) if options.annotations else None
+  options, described, warnings = label_classes.settle(
+    options, given=given, names=annotated.class_names if annotated else ()
+  )
   label_checks.refuse_ignored_class(options, given)
-  pairs, problems = source_files.list_pairs(options)
+  if annotated:
+    pairs, problems = annotated.with_classes(described.class_names, options)
+  else:
+    pairs, problems = source_files.list_pairs(options)
   colors = options.colormap and source_files.color_indices(
     options.colormap, ignore_label=options.ignore_label
   )
@@ -100,10 +106,12 @@ def _split_of(summary, options):
   """The split for the description, of its summary."""
   source = {
     name: os.path.abspath(path)
-    for name in ('images_dir', 'labels_dir', 'list_path')
+    for name in ('images_dir', 'labels_dir', 'list_path', 'annotations')
     if (path := getattr(options, name))
   }
-  changed = {name: getattr(options, name) for name in ('label_offset',) if getattr(options, name)}
+  changed = {
+    name: getattr(options, name) for name in ('label_offset', 'binary') if getattr(options, name)
+  }
   return Split(
     num_records=summary['num_records'],
     files=tuple(summary['files']),

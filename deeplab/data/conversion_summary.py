@@ -16,7 +16,7 @@ class ConversionSummary:
     self._options = options
     self._pixels, self._images = collections.Counter(), collections.Counter()
     self._sizes, self._encoded_again = [], collections.Counter()
-    self._transparent = collections.Counter()
+    self._transparent, self._overlapping = collections.Counter(), collections.Counter()
 
   def add(self, converted: source_files.Converted) -> None:
     """Counts a pair."""
@@ -27,6 +27,7 @@ class ConversionSummary:
       images=int(converted.image_encoded_again), labels=int(converted.label_encoded_again)
     )
     self._transparent.update(pixels=converted.transparent, images=int(converted.transparent > 0))
+    self._overlapping.update(pixels=converted.overlapping, images=int(converted.overlapping > 0))
 
   def check(self, given: Collection[str]) -> None:
     """Raises InputError where no pixel counts, or all that count are of one class, or a class does
@@ -70,4 +71,6 @@ class ConversionSummary:
       'images_encoded_again': self._encoded_again['images'],
       'labels_encoded_again': self._encoded_again['labels'],
       'transparent_pixels': self._transparent['pixels'],
+      'overlapping_pixels': self._overlapping['pixels'],
+      'overlapping_images': self._overlapping['images'],
     }

@@ -24,12 +24,14 @@ class Label:
     stored: whether the file itself, put into a record, is read as these indices.
     transparent: number of pixels that are not opaque and got the ignored value.
     palette: (index, (r, g, b)) of the indices present, where the file has a palette.
+    overlapping: number of pixels in annotated regions of several classes.
   """
 
   indices: np.ndarray
   stored: bool = False
   transparent: int = 0
   palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
+  overlapping: int = 0
 
 
 def read(

@@ -16,6 +16,7 @@ from PIL import ImageOps
 
 from deeplab import color_map as color_maps
 from deeplab.data import label_files, labels
+from deeplab.data.annotated_images import AnnotatedImage
 from deeplab.data.encoded_pictures import open_picture
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
@@ -46,6 +47,7 @@ class Converted:
     label_path: the label's file.
     palette: (index, colour) of the indices of a palette that are used.
     transparent: number of pixels that became ignored since they are not opaque.
+    overlapping: number of pixels in annotated regions of several classes.
   """
 
   name: str
@@ -61,6 +63,7 @@ class Converted:
   label_path: str = ''
   palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
   transparent: int = 0
+  overlapping: int = 0
 
 
 def list_pairs(options: ConversionOptions) -> tuple[list[Pair], list[str]]:
@@ -149,7 +152,7 @@ def color_indices(name_or_path: str, *, ignore_label: int = 255) -> dict[tuple, 
 
 
 def convert_pair(
-  pair: Pair, options: ConversionOptions, colors: dict[tuple, int] | None
+  pair: Pair | AnnotatedImage, options: ConversionOptions, colors: dict[tuple, int] | None
 ) -> Converted:
   """Reads and checks a pair of files.
 
@@ -159,7 +162,11 @@ def convert_pair(
     image, size, image_again, raw_size = _read_image(
       pair.image_path, max_pixels=options.max_image_pixels
     )
-    label_data, label = _read_label(pair.label_path, options, colors)
+    if isinstance(pair, AnnotatedImage):
+      label = _draw_label(pair, size, options)
+      label_data = labels.write_png(label.indices)
+    else:
+      label_data, label = _read_label(pair.label_path, options, colors)
   except (InputError, OSError) as error:
     reason = (
       f'{error.filename}: {error.strerror}'
@@ -203,6 +210,7 @@ def convert_pair(
     label_path=pair.label_path,
     palette=label.palette,
     transparent=label.transparent,
+    overlapping=label.overlapping,
   )
 
 
@@ -244,3 +252,9 @@ def _read_label(path, options, colors):
   except InputError as error:
     raise InputError(f'{path} {error}') from error
   return data if label.stored else labels.write_png(label.indices), label
+
+
+def _draw_label(image, size, options):
+  """label_files.Label of an AnnotatedImage."""
+  indices, overlapping = image.draw(size=size, ignore_label=options.ignore_label)
+  return label_files.Label(indices=indices, overlapping=overlapping)

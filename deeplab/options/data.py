@@ -132,8 +132,9 @@ class ConversionOptions(CheckedOptions):
     'Go on where the converter would stop. one_class: all labels hold one class and the ignored '
     'value. palettes: the files have other colours for one index. interpolated: labels look '
     'resized with interpolation. outside: regions of annotations are cut off at the border of '
-    'their picture. Repeat it, or separate by commas.',
-    choices=('one_class', 'palettes', 'interpolated', 'outside'),
+    'their picture. no_background: what is in no region is ignored, where class 0 is a category. '
+    'Repeat it, or separate by commas.',
+    choices=('one_class', 'palettes', 'interpolated', 'outside', 'no_background'),
   )
   images_ext: str = option('.jpg', 'Extension of the image files, JPEG or PNG.')
   output_dir: str = option(
