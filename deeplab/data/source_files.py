@@ -256,5 +256,11 @@ def _read_label(path, options, colors):
 
 def _draw_label(image, size, options):
   """label_files.Label of an AnnotatedImage."""
+  if (image.height or 0) * (image.width or 0) > options.max_image_pixels:
+    raise InputError(
+      f'{image.label_path} says that {os.path.basename(image.image_path)} has '
+      f'{image.width}x{image.height} pixels, more than --max_image_pixels='
+      f'{options.max_image_pixels}'
+    )
   indices, overlapping = image.draw(size=size, ignore_label=options.ignore_label)
   return label_files.Label(indices=indices, overlapping=overlapping)
