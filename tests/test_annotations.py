@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def data(tmp_path):
 def options_of(directory, annotations, **changes):
   return ConversionOptions(
     **{
-      'annotations': str(annotations),
+      'annotations': annotations and str(annotations),
       'images_dir': str(directory / 'images'),
       'split': 'train',
       'output_dir': str(directory / 'out'),
@@ -308,6 +309,12 @@ def test_a_category_without_a_class(data):
 def test_options_that_contradict_annotations(data, changes, message):
   with pytest.raises(InputError, match=message):
     options_of(data, **{'annotations': 'instances.json', **changes})
+
+
+def test_without_pycocotools_the_extra_is_named(data, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'pycocotools.mask', None)
+  with pytest.raises(InputError, match='needs pycocotools to be drawn: pip install pycocotools'):
+    conversion.convert(options_of(data, write_json(data, coco([]))))
 
 
 # labelme

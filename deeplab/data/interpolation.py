@@ -45,7 +45,7 @@ def invents_values(indices: np.ndarray) -> bool:
 
 def invents_colors(pixels: np.ndarray, unlisted: np.ndarray) -> bool:
   """Whether colours that no class has look interpolated: at least 3 of them, and nine pixels of ten
-  lie in each channel between listed colours within 8 pixels.
+  lie in each channel between listed colours within 8 pixels, or little beyond.
 
   Args:
     pixels: uint8 [height, width, 3].
@@ -58,7 +58,9 @@ def invents_colors(pixels: np.ndarray, unlisted: np.ndarray) -> bool:
   changes = np.zeros(unlisted.shape, bool)
   for channel in np.moveaxis(pixels, 2, 0):
     lowest, highest = _range(channel, ~unlisted, reach=_REACH)
-    inside &= (lowest <= channel) & (channel <= highest)
+    # Bicubic interpolation overshoots.
+    margin = (highest - lowest) // 6
+    inside &= (lowest - margin <= channel) & (channel <= highest + margin)
     changes |= lowest < highest
   return bool((inside & changes)[unlisted].mean() >= _SHARE)
 
