@@ -347,6 +347,55 @@ def test_true_labels_of_voc_and_camvid_do_not_look_interpolated():
     assert not interpolation.invents_values(indices), path
 
 
+@pytest.mark.parametrize('scale', [0.4, 0.9, 2])
+def test_interpolated_borders_between_neighbouring_classes(scale):
+  """All values between are classes with regions of their own."""
+  plain, resized = [], []
+  for seed in range(5):
+    picture = Image.fromarray(regions(range(8), seed=seed).astype(np.uint8))
+    size = [round(side * scale) for side in picture.size]
+    resized.append(interpolation.count_borders(np.asarray(picture.resize(size, 2))))
+    plain.append(interpolation.count_borders(np.asarray(picture.resize(size, 0))))
+  assert interpolation.invents_borders(resized) and not interpolation.invents_borders(plain)
+
+
+@pytest.mark.parametrize('label', labels_with_many_classes())
+def test_borders_of_true_labels(label):
+  counts = interpolation.count_borders(label.astype(np.uint16))
+  assert counts is None or not interpolation.invents_borders([counts] * 10)
+
+
+def test_a_contour_around_objects_is_not_interpolation():
+  objects = 2 * (regions([0, 5], (300, 300)) == 5)
+  inner = np.pad(objects, 1)[1:-1, 1:-1] > 0
+  edge = np.zeros_like(inner)
+  edge[1:] |= inner[1:] != inner[:-1]
+  edge[:, 1:] |= inner[:, 1:] != inner[:, :-1]
+  contoured = np.where(edge, 1, objects).astype(np.uint8)
+  assert not interpolation.invents_borders([interpolation.count_borders(contoured)])
+
+
+def test_counted_borders():
+  label = np.array([[0, 0, 1, 3, 3], [0, 0, 1, 3, 3], [0, 0, 0, 3, 3]], np.uint8)
+  assert interpolation.count_borders(label) == interpolation.BorderCounts(
+    border=8, values=((0, 7, 6, 0), (1, 2, 0, 2), (3, 6, 6, 0))
+  )
+  assert interpolation.count_borders(np.zeros([9, 9], np.uint8)) is None
+
+
+def test_splits_with_invented_borders_stop(data):
+  for name in 'ab':
+    Image.new('RGB', (320, 240)).save(data / 'images' / f'{name}.jpg')
+  picture = Image.fromarray(regions(range(8)).astype(np.uint8))
+  write_both(data, *[picture.resize([320, 240], Image.Resampling.BILINEAR)] * 2)
+  with pytest.raises(InputError, match='--split=train: .*looks resized with interpolation'):
+    convert(data)
+  assert not (data / 'out').exists()
+  assert convert(data, accept=('interpolated',))['num_records'] == 2
+  write_both(data, *[picture.resize([320, 240], Image.Resampling.NEAREST)] * 2)
+  assert convert(data)['num_records'] == 2
+
+
 @pytest.mark.parametrize('method', ['BILINEAR', 'BICUBIC'])
 @pytest.mark.parametrize('scale', [0.4, 1.5, 3])
 def test_interpolated_colours_are_named(method, scale):

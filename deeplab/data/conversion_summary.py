@@ -4,7 +4,7 @@ import collections
 import os
 from collections.abc import Collection, Sequence
 
-from deeplab.data import label_checks, source_files
+from deeplab.data import interpolation, label_checks, labels, source_files
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
 
@@ -16,6 +16,7 @@ class ConversionSummary:
     self._options = options
     self._pixels, self._images = collections.Counter(), collections.Counter()
     self._sizes, self._encoded_again = [], collections.Counter()
+    self._borders = []
     self._transparent, self._overlapping = collections.Counter(), collections.Counter()
 
   def add(self, converted: source_files.Converted) -> None:
@@ -27,6 +28,8 @@ class ConversionSummary:
       images=int(converted.image_encoded_again), labels=int(converted.label_encoded_again)
     )
     self._transparent.update(pixels=converted.transparent, images=int(converted.transparent > 0))
+    if converted.borders is not None:
+      self._borders.append(converted.borders)
     self._overlapping.update(pixels=converted.overlapping, images=int(converted.overlapping > 0))
 
   def check(self, given: Collection[str]) -> None:
@@ -41,6 +44,12 @@ class ConversionSummary:
       )
     label_checks.refuse_ignored_class(self._options, given, highest=max(self._pixels))
     label_checks.refuse_one_class(self._pixels, self._options)
+    if interpolation.invents_borders(self._borders):
+      raise InputError(
+        f'--split={self._options.split}: lines of one pixel whose value lies between those on both '
+        f'sides are too many of the borders in the labels; {labels.INTERPOLATED} '
+        '(--accept=interpolated takes them as they are); nothing was written'
+      )
 
   def warnings(self) -> list[str]:
     """Lines about what was done to labels."""

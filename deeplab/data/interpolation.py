@@ -3,13 +3,24 @@
 Between two regions interpolation puts thin bands of values, or colours, that lie between those of
 the regions. True labels do not look like that: a class is somewhere wider than a line, and the
 classes beside a thin object are not just the one below and the one above it in number.
+
+Where the values between are no classes, one picture shows it (`invents_values`, `invents_colors`).
+Where they are classes themselves, as between sky and car of twelve classes, it takes the borders of
+many pictures (`count_borders`, `invents_borders`). On CamVid 1 to 5 percent of the border pixels
+are thin and between, also at half the size; after bilinear resizing 25 are.
 """
+
+import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
 _REACH = 8  # Pixels from a band to the regions it lies between: enlarging by 16 is recognised.
 _FEWEST_VALUES = 4  # Thin true classes, such as poles, are taken for true up to here.
 _SHARE = 0.9  # Of the pixels that must agree.
+_WINDOW = 512  # Pixels on a side of the middle of a picture, in which borders are counted.
+_BORDER_SHARE = 0.15  # Of the border pixels, from which on they are invented.
+_FEWEST_BORDER_PIXELS = 200
 
 
 def invents_values(indices: np.ndarray) -> bool:
@@ -23,6 +34,7 @@ def invents_values(indices: np.ndarray) -> bool:
   Args:
     indices: uint8 or uint16 [height, width].
   """
+  indices = _middle(indices, 2 * _WINDOW)
   counts = np.bincount(indices.ravel())
   values = np.flatnonzero(counts)
   if len(values) < 2 + _FEWEST_VALUES or min(indices.shape) < 3:
@@ -63,6 +75,77 @@ def invents_colors(pixels: np.ndarray, unlisted: np.ndarray) -> bool:
     inside &= (lowest - margin <= channel) & (channel <= highest + margin)
     changes |= lowest < highest
   return bool((inside & changes)[unlisted].mean() >= _SHARE)
+
+
+@dataclasses.dataclass(frozen=True)
+class BorderCounts:
+  """What the borders of a label show.
+
+  Attributes:
+    border: number of pixels beside another value.
+    values: tuples (value, its pixels, those in a square of 2x2 of it, those that are in none and
+      lie between a region of a lower and one of a higher value).
+  """
+
+  border: int
+  values: tuple[tuple[int, int, int, int], ...]
+
+
+def count_borders(indices: np.ndarray) -> BorderCounts | None:
+  """The borders of uint8 or uint16 [height, width]; None where fewer than three values leave no
+  room between.
+  """
+  indices = _middle(indices, _WINDOW)
+  counts = np.bincount(indices.ravel())
+  if np.count_nonzero(counts) < 3 or min(indices.shape) < 3:
+    return None
+  below, right = same = _same_as_neighbours(indices)
+  border = np.zeros(indices.shape, bool)
+  for first, second, equal in (
+    (border[1:], border[:-1], below),
+    (border[:, 1:], border[:, :-1], right),
+  ):
+    first |= ~equal
+    second |= ~equal
+  solid = _grown(_squares(same, 2), indices.shape)
+  between = border & ~solid
+  between &= _between(indices, indices, solid, reach=3)
+  in_squares, thin = (
+    np.bincount(indices[mask], minlength=len(counts)) for mask in (solid, between)
+  )
+  return BorderCounts(
+    border=int(border.sum()),
+    values=tuple(
+      (int(value), int(counts[value]), int(in_squares[value]), int(thin[value]))
+      for value in np.flatnonzero(counts)
+    ),
+  )
+
+
+def invents_borders(borders: Iterable[BorderCounts]) -> bool:
+  """Whether the labels of these borders together look interpolated: 15 percent of the border pixels
+  are thin and between, of two values or more.
+
+  Only values of which a tenth is in squares count: a contour is thin and between everywhere.
+  """
+  border, sums = 0, {}
+  for counts in borders:
+    border += counts.border
+    for value, *numbers in counts.values:
+      sums[value] = np.add(sums.get(value, 0), numbers)
+  between = [thin for pixels, solid, thin in sums.values() if solid >= (1 - _SHARE) * pixels]
+  total = sum(between)
+  return (
+    border >= _FEWEST_BORDER_PIXELS
+    and total >= _BORDER_SHARE * border
+    and sum(thin >= total / 10 for thin in between) >= 2
+  )
+
+
+def _middle(indices, size):
+  """At most size x size pixels, which bounds the time that large labels take."""
+  top, left = (max(0, side - size) // 2 for side in indices.shape)
+  return indices[top : top + size, left : left + size]
 
 
 def _same_as_neighbours(indices):

@@ -25,6 +25,7 @@ class Label:
     transparent: number of pixels that are not opaque and got the ignored value.
     palette: (index, (r, g, b)) of the indices present, where the file has a palette.
     overlapping: number of pixels in annotated regions of several classes.
+    borders: how they look, of indices that no colour map made.
   """
 
   indices: np.ndarray
@@ -32,6 +33,7 @@ class Label:
   transparent: int = 0
   palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
   overlapping: int = 0
+  borders: interpolation.BorderCounts | None = None
 
 
 def read(
@@ -76,7 +78,13 @@ def read(
     stored, transparent = False, int((~samples.opaque).sum())
     indices = _with_ignored(indices, ~samples.opaque, options.ignore_label)
   palette = () if by_color or options.binary else _used_palette(samples)
-  return Label(indices=indices, stored=stored, transparent=transparent, palette=palette)
+  return Label(
+    indices=indices,
+    stored=stored,
+    transparent=transparent,
+    palette=palette,
+    borders=None if trusted else interpolation.count_borders(indices),
+  )
 
 
 def _with_ignored(indices, ignored, ignore_label):

@@ -18,6 +18,7 @@ from deeplab import color_map as color_maps
 from deeplab.data import label_files, labels
 from deeplab.data.annotated_images import AnnotatedImage
 from deeplab.data.encoded_pictures import open_picture
+from deeplab.data.interpolation import BorderCounts
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
 
@@ -48,6 +49,7 @@ class Converted:
     palette: (index, colour) of the indices of a palette that are used.
     transparent: number of pixels that became ignored since they are not opaque.
     overlapping: number of pixels in annotated regions of several classes.
+    borders: how the borders of the label look, or None.
   """
 
   name: str
@@ -64,6 +66,7 @@ class Converted:
   palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
   transparent: int = 0
   overlapping: int = 0
+  borders: BorderCounts | None = None
 
 
 def list_pairs(options: ConversionOptions) -> tuple[list[Pair], list[str]]:
@@ -211,6 +214,7 @@ def convert_pair(
     palette=label.palette,
     transparent=label.transparent,
     overlapping=label.overlapping,
+    borders=label.borders,
   )
 
 
