@@ -347,15 +347,35 @@ def test_true_labels_of_voc_and_camvid_do_not_look_interpolated():
     assert not interpolation.invents_values(indices), path
 
 
+@pytest.mark.parametrize('num_classes', [3, 8])
 @pytest.mark.parametrize('scale', [0.4, 0.9, 2])
-def test_interpolated_borders_between_neighbouring_classes(scale):
+def test_interpolated_borders_between_neighbouring_classes(scale, num_classes):
   """All values between are classes with regions of their own."""
   plain, resized = [], []
   for seed in range(5):
-    picture = Image.fromarray(regions(range(8), seed=seed).astype(np.uint8))
+    picture = Image.fromarray(regions(range(num_classes), seed=seed).astype(np.uint8))
     size = [round(side * scale) for side in picture.size]
     resized.append(interpolation.count_borders(np.asarray(picture.resize(size, 2))))
     plain.append(interpolation.count_borders(np.asarray(picture.resize(size, 0))))
+  assert interpolation.invents_borders(resized) and not interpolation.invents_borders(plain)
+
+
+@pytest.mark.parametrize('smaller', [1, 2, 4])
+def test_borders_of_camvid(smaller):
+  directory = os.environ.get('DEEPLAB_TEST_DATA')
+  if not directory:
+    pytest.skip('DEEPLAB_TEST_DATA is not set')
+  root = os.path.join(directory, 'camvid', 'trainannot')
+  plain, resized = [], []
+  for name in sorted(os.listdir(root))[::8]:
+    picture = Image.open(os.path.join(root, name)).convert('L')
+    picture = picture.resize([side // smaller for side in picture.size], Image.Resampling.NEAREST)
+    plain.append(interpolation.count_borders(np.asarray(picture)))
+    size = [round(0.9 * side) for side in picture.size]
+    resized.append(
+      interpolation.count_borders(np.asarray(picture.resize(size, Image.Resampling.BILINEAR)))
+    )
+  assert len(plain) > 5
   assert interpolation.invents_borders(resized) and not interpolation.invents_borders(plain)
 
 
