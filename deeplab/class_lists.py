@@ -8,11 +8,11 @@
 | class_dict.csv, Kaggle's CamVid | `name,r,g,b` below these words | the order of the lines |
 """
 
-import codecs
 import collections
 import re
 
 from deeplab.errors import InputError, shown
+from deeplab.text_files import read_lines
 
 # color is (r, g, b), or None where the file has no colours; name may be ''.
 Entry = collections.namedtuple('Entry', ['index', 'color', 'name'])
@@ -27,18 +27,14 @@ _NAMES_HEADER = re.compile(r'(?:name|class)\s*,\s*r\s*,\s*g\s*,\s*b', flags=re.I
 _NAME_AND_COLOR = re.compile(
   r'([^,]+?)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)(?:\s*,.*)?', flags=re.ASCII
 )
-_MARKS = ((codecs.BOM_UTF8, 'utf-8-sig'), (b'\xff\xfe', 'utf-16'), (b'\xfe\xff', 'utf-16'))
 
 
-def lines_of(path: str) -> list[tuple[int, str]]:
-  """(number, text) of the lines that count: neither empty nor beginning with #.
+def lines_of(path: str, *, what: str) -> list[tuple[int, str]]:
+  """(number, text) of the lines that count: neither empty nor beginning with #; see text_files.
 
-  UTF-8, or UTF-16 with a mark, as PowerShell writes it. Raises OSError.
+  `what` names the file in messages. Raises InputError.
   """
-  with open(path, 'rb') as file:
-    data = file.read()
-  encoding = next((name for mark, name in _MARKS if data.startswith(mark)), 'utf-8')
-  lines = data.decode(encoding, errors='replace').splitlines()
+  lines = read_lines(path, what=what, undecodable='replace')
   return [
     (number, line.strip())
     for number, line in enumerate(lines, start=1)
@@ -52,10 +48,14 @@ def parse_entry(line: str) -> Entry | None:
   return match and _entry(match[1], match.groups()[1:4], match[5])
 
 
-def read_entries(path: str) -> list[Entry] | None:
+def read_entries(path: str, *, what: str) -> list[Entry] | None:
   """The classes that a file lists, in the order of its lines.
 
   A class may have several lines, with several colours; its first is the colour it is painted in.
+
+  Args:
+    path: of the file.
+    what: how messages name a file that cannot be read.
 
   Returns:
     list of Entry; None where the first line is of none of the kinds above.
@@ -63,7 +63,7 @@ def read_entries(path: str) -> list[Entry] | None:
   Raises:
     InputError: a line is of another kind than the first, or repeats another.
   """
-  lines = lines_of(path)
+  lines = lines_of(path, what=what)
   if not lines:
     return None
   first = lines[0][1]

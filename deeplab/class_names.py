@@ -43,16 +43,28 @@ ADE20K = (
 )
 # fmt: on
 
-_DATA_SETS = {'voc': VOC, 'cityscapes': CITYSCAPES, 'ade20k': ADE20K}
+# The SegNet authors' 11 of its 32 classes; 11 is ignored.
+CAMVID = (
+  'sky', 'building', 'pole', 'road', 'pavement', 'tree', 'signsymbol', 'fence', 'car', 'pedestrian',
+  'bicyclist',
+)  # fmt: skip
+
+_DATA_SETS = {
+  'voc': VOC,
+  'cityscapes': CITYSCAPES,
+  'ade20k': ADE20K,
+  'ade20k_150': ADE20K[1:],  # Labels shifted by -1.
+  'camvid': CAMVID,
+}
 
 
 def load_class_names(name_or_path: str, num_classes: int) -> tuple[str, ...]:
   """The names of classes 0 to num_classes - 1.
 
   Args:
-    name_or_path: 'voc', 'cityscapes', 'ade20k', or the path of a text file with one name a line, or
-      of a file that class_lists knows, a colour map for example, of which indices beyond
-      num_classes, such as an ignore label, do not count.
+    name_or_path: 'voc', 'cityscapes', 'ade20k', 'ade20k_150' (without class 0), 'camvid', or the
+      path of a text file with one name a line, or of a file that class_lists knows, a colour map
+      for example, of which indices beyond num_classes, such as an ignore label, do not count.
     num_classes: how many names are needed.
 
   Returns:
@@ -93,11 +105,12 @@ def _read_entries(path):
   """The entries of a file that gives an index to each name, None for one with a name a line."""
   if not os.path.isfile(path):
     raise InputError(f'--class_names={path}: not a file, and not one of {", ".join(_DATA_SETS)}')
+  what = f'--class_names={path}'
   try:
-    return class_lists.read_entries(path)
+    return class_lists.read_entries(path, what=what)
   except InputError:
     # A name may look like an entry; then the other lines do not.
-    lines = [line for _, line in class_lists.lines_of(path)]
+    lines = [line for _, line in class_lists.lines_of(path, what=what)]
     if class_lists.parse_entry(lines[0]) and not all(map(class_lists.parse_entry, lines)):
       return None
     raise
@@ -121,4 +134,8 @@ def _read_names(path, num_classes):
 
 def _lines_of_names(path):
   # labelme's lists begin with the name of regions that are no class.
-  return [line for _, line in class_lists.lines_of(path) if line != '__ignore__']
+  return [
+    line
+    for _, line in class_lists.lines_of(path, what=f'--class_names={path}')
+    if line != '__ignore__'
+  ]

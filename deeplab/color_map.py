@@ -31,7 +31,12 @@ _ADE20K = """
     d6ff00 00ccff 1400ff ffff00 0099ff 0029ff 00ffcc 2900ff 29ff00 ad00ff 00f5ff 4700ff 7a00ff
     00ffb8 005cff b8ff00 0085ff ffd600 19c2c2 66ff00 5c00ff"""
 
-NAMES = ('voc', 'cityscapes', 'ade20k')
+# Colours of CamVid's 11 classes, in the order of class_names.CAMVID.
+_CAMVID = """
+    808080 800000 c0c080 804080 3c28de 808000 c08080 404080 400080 404000 0080c0"""
+_CAMVID_IGNORED = '000000'
+
+NAMES = ('voc', 'cityscapes', 'ade20k', 'ade20k_150', 'camvid')
 
 
 def pascal_voc_color_map(num_colors: int = 256) -> np.ndarray:
@@ -60,8 +65,9 @@ def load_color_map(name_or_path: str, *, flag: str | None = None) -> np.ndarray:
 
   Args:
     name_or_path: 'voc' (256 entries), 'cityscapes' (19 training ids), 'ade20k' (151, class 0 is
-      black), or the path of a text file with lines `index r g b [name]` or of another kind that
-      class_lists knows. Indices that the file leaves out are black.
+      black), 'ade20k_150' (without class 0), 'camvid' (11), or the path of a text file with lines
+      `index r g b [name]` or of another kind that class_lists knows. Indices that the file leaves
+      out are black.
     flag: name of the flag that chose it, for messages.
 
   Returns:
@@ -73,7 +79,12 @@ def load_color_map(name_or_path: str, *, flag: str | None = None) -> np.ndarray:
   if name_or_path == 'voc':
     return pascal_voc_color_map()
   if name_or_path in NAMES:
-    table = {'cityscapes': _CITYSCAPES, 'ade20k': _ADE20K}[name_or_path]
+    table = {
+      'cityscapes': _CITYSCAPES,
+      'ade20k': _ADE20K,
+      'ade20k_150': _ADE20K.split(maxsplit=1)[1],
+      'camvid': _CAMVID,
+    }[name_or_path]
     return np.array([list(bytes.fromhex(color)) for color in table.split()], np.uint8)
   entries = read_entries(name_or_path, flag=flag)
   colors = np.zeros([1 + max(entry.index for entry in entries), 3], np.uint8)
@@ -93,9 +104,9 @@ def read_entries(path: str, *, flag: str | None = None) -> list[class_lists.Entr
   if not os.path.isfile(path):
     what = f'--{flag}={path}' if flag else f'colour map {path!r}'
     raise InputError(f'{what}: not a file, and not one of {", ".join(NAMES)}')
-  entries = class_lists.read_entries(path)
+  entries = class_lists.read_entries(path, what=path)
   if entries is None:
-    lines = class_lists.lines_of(path)
+    lines = class_lists.lines_of(path, what=path)
     if lines:
       number, line = lines[0]
       raise InputError(
@@ -123,10 +134,10 @@ def label_colors(name_or_path: str, *, ignore_label: int = 255) -> list[tuple[in
   if name_or_path not in NAMES:
     return [(entry.index, entry.color) for entry in read_entries(name_or_path, flag='colormap')]
   colors = [tuple(color) for color in load_color_map(name_or_path).tolist()]
-  ignored = _CITYSCAPES_IGNORED.split() if name_or_path == 'cityscapes' else ()
+  ignored = {'cityscapes': _CITYSCAPES_IGNORED, 'camvid': _CAMVID_IGNORED}.get(name_or_path, '')
   return [
     *enumerate(colors),
-    *((ignore_label, tuple(bytes.fromhex(color))) for color in ignored),
+    *((ignore_label, tuple(bytes.fromhex(color))) for color in ignored.split()),
   ]
 
 

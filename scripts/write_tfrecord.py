@@ -18,15 +18,16 @@ grey PNGs, .mat; colours need --colormap.
 
   write_tfrecord.py --list_path=train.txt --images_dir=JPEGImages \\
     --labels_dir=SegmentationClass --split=train --num_classes=21
+  write_tfrecord.py --layout=voc --data_dir=VOCdevkit --split=train
 """
 
 
-def main(options):
+def main(options, *, given=frozenset()):
   """Converts, and prints what went into the records."""
   from deeplab.data import conversion
 
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that unfinished files are removed.
-  summary = conversion.convert(options, given=flags.given(ConversionOptions))
+  summary = conversion.convert(options, given=given)
   print(describe(summary), flush=True)
   warning = suspicious_values(summary) if summary['num_classes'] is None else None
   if warning:
@@ -96,4 +97,9 @@ def suspicious_values(summary: dict) -> str | None:
 
 
 if __name__ == '__main__':
-  flags.run(main, ConversionOptions, description=DESCRIPTION, uses_tensorflow=False)
+  flags.run(
+    lambda options: main(options, given=flags.given(ConversionOptions)),
+    ConversionOptions,
+    description=DESCRIPTION,
+    uses_tensorflow=False,
+  )

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 from deeplab.data import coco, labelme
 from deeplab.data.annotated_images import IGNORED, AnnotatedImage
+from deeplab.data.pairing import Pairing
+from deeplab.data.problems import Problems
 from deeplab.errors import InputError, shown
 from deeplab.options import ConversionOptions
 
@@ -31,17 +33,15 @@ class Annotations:
   problems: tuple[str, ...]
   class_names: tuple[str, ...]
 
-  def with_classes(
-    self, names: Sequence[str], options: ConversionOptions
-  ) -> tuple[list[AnnotatedImage], list[str]]:
-    """The images with a class for each category.
+  def pairing(
+    self, names: Sequence[str], options: ConversionOptions, problems: Problems
+  ) -> Pairing:
+    """The images with a class for each category, in place of pairs of files.
 
     Args:
       names: of the classes.
-      options: class_names, ignore_label and accept count here.
-
-    Returns:
-      (images, problems as lines, those of the files among them).
+      options: annotations and accept count here.
+      problems: takes those of the files.
 
     Raises:
       InputError: a category is none of the classes, or class 0 is a category.
@@ -68,7 +68,9 @@ class Annotations:
     images = [
       dataclasses.replace(image, classes=classes, outside=outside, cut=cut) for image in self.images
     ]
-    return images, list(self.problems)
+    for problem in self.problems:
+      problems.add(problem, varying=(options.annotations,))
+    return Pairing(images, num_items=len(images) + len(self.problems))
 
 
 def read(options: ConversionOptions) -> Annotations:

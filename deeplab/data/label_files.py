@@ -37,7 +37,11 @@ class Label:
 
 
 def read(
-  data: bytes, options: ConversionOptions, *, color_map: Mapping[tuple, int] | None = None
+  data: bytes,
+  options: ConversionOptions,
+  *,
+  color_map: Mapping[tuple, int] | None = None,
+  is_mat: bool = False,
 ) -> Label:
   """The class indices of a label file.
 
@@ -49,13 +53,12 @@ def read(
     options: ignore_label, num_classes, binary, accept and max_image_pixels count here.
     color_map: dict from (r, g, b) to index, for colours, palettes included; for greys only if the
       map has nothing but greys.
+    is_mat: the name of the file says that it is a .mat file.
 
   Raises:
     InputError: a phrase that says what is wrong with the file.
   """
-  samples = label_samples.read(
-    data, max_pixels=options.max_image_pixels, is_mat=options.labels_ext == '.mat'
-  )
+  samples = label_samples.read(data, max_pixels=options.max_image_pixels, is_mat=is_mat)
   if samples.opaque is not None and samples.opaque.all():
     samples = dataclasses.replace(samples, opaque=None)
   if samples.opaque is not None and not samples.opaque.any():

@@ -1,4 +1,4 @@
-"""Files to records, and records to training batches."""
+"""Records to training batches, and looking at both."""
 
 import dataclasses
 
@@ -97,137 +97,6 @@ class TrainingInputOptions(CheckedOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class ConversionOptions(CheckedOptions):
-  """Image and label files to records."""
-
-  group = 'Conversion'
-
-  labels_dir: str | None = option(
-    None, 'Directory of the label files. Needed unless --annotations is given.'
-  )
-  images_dir: str | None = option(None, 'Directory of the image files.', required=True)
-  split: str | None = option(
-    None, 'Name of the data set, such as train: it names the records.', required=True
-  )
-  list_path: str | None = option(
-    None,
-    'Text file with one basename (no extension) a line. Left out: every basename that has an image '
-    'and a label.',
-  )
-  labels_ext: str = option(
-    '.png',
-    'Extension of the label files: PNG, lossless TIFF, BMP, GIF or WebP, .npy, or .mat for SBD '
-    '(needs scipy). Their content says which kind they are.',
-  )
-  annotations: str | None = option(
-    None,
-    "Instead of --labels_dir: a COCO JSON of instances (needs pycocotools: pip install '.[coco]'), "
-    'or a directory of labelme JSON files. Their regions become labels: class 0 where there is '
-    'none, then the categories by id (labelme: the names in alphabetical order), or the classes of '
-    '--class_names. Where regions overlap, the smaller is on top, of equal ones the later.',
-    not_empty='a file or a directory',
-  )
-  accept: tuple[str, ...] = option(
-    (),
-    'Go on where the converter would stop. one_class: all labels hold one class and the ignored '
-    'value. palettes: the files have other colours for one index. interpolated: labels look '
-    'resized with interpolation. outside: regions of annotations are cut off at the border of '
-    'their picture. no_background: what is in no region is ignored, where class 0 is a category. '
-    'Repeat it, or separate by commas.',
-    choices=('one_class', 'palettes', 'interpolated', 'outside', 'no_background'),
-  )
-  images_ext: str = option('.jpg', 'Extension of the image files, JPEG or PNG.')
-  output_dir: str = option(
-    '.',
-    'Directory to write to. The reference layout makes the directory SPLIT in it.',
-    not_empty='a directory',
-  )
-  record_format: str = option(
-    'basic',
-    "basic: SPLIT/SPLIT-00001-of-N.tfrecord with the reference's features; official: "
-    'SPLIT-00000-of-N.tfrecord with '
-    'those of research/deeplab. This toolkit reads both.',
-    choices=('basic', 'official'),
-  )
-  num_per_shard: int = option(1024, 'Records in a file.', minimum=1)
-  num_workers: int | None = option(
-    None, 'Processes that check the files. Default: one for each core.', minimum=1
-  )
-  num_classes: int | None = option(
-    None,
-    'Refuse labels with a value that is neither below this nor --ignore_label. Left out: as many '
-    'as --class_names or a file of --colormap lists; without those any value is taken, and the '
-    'summary shows which.',
-    minimum=1,
-    maximum=65535,
-  )
-  ignore_label: int = option(
-    255, 'Label value of pixels that do not count.', minimum=0, maximum=65535
-  )
-  colormap: str | None = option(
-    None,
-    'Colours of the classes: voc, cityscapes, ade20k or a file of lines "index r g b [name]". '
-    'Labels stored as colours are read by it, and it is kept in dataset.json.',
-    alias='label_colormap',
-  )
-  class_names: str | None = option(
-    None,
-    'Names of the classes, kept in dataset.json: voc, cityscapes, ade20k or a file with one name '
-    'a line. Default: those in the file of --colormap.',
-  )
-  dataset: str | None = option(
-    None,
-    'The dataset.json of another split, or the directory of its records: number of classes, '
-    'ignore_label, names and colours are taken from it.',
-    not_empty='a file or directory',
-  )
-  binary: bool = option(
-    False,
-    'Labels are masks: 0 is class 0 and every other value, 255 too, is class 1 of two classes.',
-  )
-  label_offset: int = option(
-    0,
-    'Add this to each label value but --ignore_label. Values that fall below 0 become '
-    '--ignore_label: -1 makes class 0 of ADE20K ignored.',
-    minimum=-65535,
-    maximum=65535,
-  )
-  max_image_pixels: int = option(DEFAULT_MAX_IMAGE_PIXELS, 'A larger image is refused.', minimum=1)
-
-  def __post_init__(self):
-    super().__post_init__()
-    for name in ('labels_ext', 'images_ext'):
-      extension = getattr(self, name)
-      object.__setattr__(self, name, extension if extension.startswith('.') else f'.{extension}')
-    if self.split in ('.', '..') or '/' in self.split:
-      raise InputError(
-        f'--split={self.split}: must be a plain name such as train; --output_dir says where the '
-        'records go'
-      )
-    self._check_labels()
-
-  def _check_labels(self):
-    if not self.labels_dir and not self.annotations:
-      raise InputError(
-        '--labels_dir is required: Directory of the label files (or --annotations, a COCO JSON or '
-        'a directory of labelme JSON files)'
-      )
-    if self.annotations:
-      for name in ('labels_dir', 'list_path', 'label_offset', 'binary'):
-        if getattr(self, name):
-          raise InputError(
-            f'--{name} does not go with --annotations, whose regions become the labels'
-          )
-    if self.binary:
-      for name in ('colormap', 'label_offset'):
-        if getattr(self, name):
-          raise InputError(f'--binary does not go with --{name}: each of them says what is class 1')
-      if self.num_classes not in (None, 2):
-        raise InputError(f'--binary makes two classes; --num_classes={self.num_classes} is not 2')
-      object.__setattr__(self, 'num_classes', 2)
-
-
-@dataclasses.dataclass(frozen=True)
 class InspectionOptions(CheckedOptions):
   """Which records to look at, and how."""
 
@@ -239,19 +108,25 @@ class InspectionOptions(CheckedOptions):
   num_classes: int | None = option(
     None,
     'Report records with a label value that is neither below this nor --ignore_label. Left out: '
-    'any value is taken.',
+    'as the description of the records (dataset.json) says; without one any value is taken.',
     minimum=1,
     maximum=65535,
   )
   ignore_label: int = option(
-    255, 'Label value of pixels that do not count.', minimum=0, maximum=65535
+    255,
+    'Label value of pixels that do not count. Left out: as the description says.',
+    minimum=0,
+    maximum=65535,
   )
   class_names: str | None = option(
-    None, 'Names in the histogram: voc, cityscapes, ade20k or a file with one name a line.'
+    None,
+    'Names in the histogram: voc, cityscapes, ade20k or a file with one name a line. Default: '
+    'those of the description.',
   )
-  colormap: str = option(
-    'voc',
-    'Colours in the contact sheet: voc, cityscapes, ade20k or a file.',
+  colormap: str | None = option(
+    None,
+    'Colours in the contact sheet: voc, cityscapes, ade20k or a file. Default: those of the '
+    'description, else voc.',
     alias='label_colormap',
   )
   contact_sheet: str | None = option(
@@ -274,10 +149,21 @@ class PreviewOptions(CheckedOptions):
   output_path: str = option('augmentation.png', 'PNG to write.', not_empty='a file name')
   num_batches: int = option(2, 'Batches to draw.', minimum=1, maximum=100)
   start_step: int = option(0, 'First batch to draw, counted from 0.', minimum=0)
-  num_classes: int = option(21, 'Number of classes, background included.', minimum=1, maximum=65535)
-  class_names: str | None = option(
-    None, 'Names in the legend: voc, cityscapes, ade20k or a file with one name a line.'
+  num_classes: int = option(
+    21,
+    'Number of classes, background included. Left out: as the description of the records '
+    '(dataset.json) says.',
+    minimum=1,
+    maximum=65535,
   )
-  colormap: str = option(
-    'voc', 'Colours of the classes: voc, cityscapes, ade20k or a file.', alias='label_colormap'
+  class_names: str | None = option(
+    None,
+    'Names in the legend: voc, cityscapes, ade20k or a file with one name a line. Default: those '
+    'of the description.',
+  )
+  colormap: str | None = option(
+    None,
+    'Colours of the classes: voc, cityscapes, ade20k or a file. Default: those of the description, '
+    'else voc.',
+    alias='label_colormap',
   )
