@@ -28,20 +28,19 @@ def explain_one_class(present: Iterable[int], *, ignore_label: int) -> str | Non
 
 
 def refuse_one_class(present: Iterable[int], options: ConversionOptions) -> None:
-  """Raises InputError for such labels, unless they are wanted."""
-  if 'one_class' in options.accept or options.num_classes == 1:
+  """Raises InputError for such labels, unless they are accepted, or the description of another
+  split tells what the labels mean.
+  """
+  if 'one_class' in options.accept or options.dataset or options.num_classes == 1:
     return
   problem = explain_one_class(present, ignore_label=options.ignore_label)
   if problem:
+    grey = min(options.ignore_label, 255)
     raise InputError(
       f'--split={options.split}: {problem}: give --binary to make every value but 0 class 1, or '
-      f'--colormap=FILE with lines such as "0 0 0 0" and "1 {_grey(options.ignore_label)}", or '
+      f'--colormap=FILE with lines such as "0 0 0 0" and "1 {grey} {grey} {grey}", or '
       '--accept=one_class if it is meant so; nothing was written'
     )
-
-
-def _grey(value):
-  return ' '.join([str(min(value, 255))] * 3)
 
 
 def refuse_ignored_class(
