@@ -263,6 +263,7 @@ def test_names_of_records_differ(tmp_path):
   [
     (['a.jpg a.png b.png'], 'a.jpg a.png b.png: has 3 columns; a line is one name, or the image'),
     (['a,b,c'], 'a,b,c: has 3 columns'),
+    (['a 1 1 2'], 'a 1 1 2: has 4 columns'),
     (['a', 'a.jpg'], 'a.jpg: the same as a in .*list.txt; name it once'),
     (['a a', 'a b'], 'a b: two labels for .*images/a.jpg in .*labels/a.png and .*labels/b.png'),
     (['a', 'a'], 'a: named 2 times in'),

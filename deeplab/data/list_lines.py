@@ -61,7 +61,8 @@ def entry_of(
       return Entry(line, *certain[0])
   if len(splits) == 1 and (separator or not _looks_like_one(*splits[0])):
     return Entry(line, *splits[0])
-  if separator or complete or any(map(_ENDS_IN_EXTENSION.search, fields[:-1])):
+  others = len(fields) > 2 and is_one_name(fields[0])  # Such as the class numbers of Oxford's pets.
+  if separator or complete or others or any(map(_ENDS_IN_EXTENSION.search, fields[:-1])):
     columns = f'{len(fields)} columns' if all(fields) else 'an empty column'
     return f'has {columns}; a line is one name, or the image and its label'
   return Entry(line, _slashes(line))
