@@ -210,6 +210,8 @@ def test_an_image_is_not_its_own_label(tmp_path):
     pairs_of(tmp_path, lines=[f'{tmp_path}/images/a.png'])
   with pytest.raises(InputError, match='a.png: image and label would be one file, .*all/a.png'):
     pairs_of(tmp_path, lines=['a.png'], images='all', labels='all')
+  with pytest.raises(InputError, match='a: image and label would be one file, .*all/a.png'):
+    pairs_of(tmp_path, images='all', labels='all')
 
 
 @pytest.mark.parametrize(

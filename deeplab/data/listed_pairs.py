@@ -113,11 +113,7 @@ class _Finder:
     if not len(image_paths) == len(label_paths) == 1:
       return None
     if os.path.samefile(image_paths[0], label_paths[0]):
-      problems.add(
-        f'{name}: image and label would be one file, {image_paths[0]}; give --images_ext and '
-        '--labels_ext, or both names in the list',
-        varying=(name, image_paths[0]),
-      )
+      problems.add_own_image(name, image_paths[0])
       return None
     return image_paths[0], label_paths[0]
 

@@ -61,6 +61,14 @@ class Problems:
       varying=(name, *paths[:3]),
     )
 
+  def add_own_image(self, name: str, path: str) -> None:
+    """The one file at `path` would be image and label."""
+    self.add(
+      f'{name}: image and label would be one file, {path}; give the directories or the endings in '
+      'which they differ, or a list of images and labels',
+      varying=(name, path),
+    )
+
   def raise_error(self, *, num_items: int) -> NoReturn:
     """Prints what there is to say to stderr, up to 20 lines.
 
