@@ -347,6 +347,13 @@ def test_names_that_are_no_utf8(tmp_path):
     assert tfrecord.parts_of(record.numpy())['name'] == b'caf\xe9'
 
 
+@pytest.mark.parametrize('name', ['split', 'output_dir'])
+def test_records_need_names_that_are_utf8(name):
+  flags = dict(images_dir='a', labels_dir='b', split='train') | {name: os.fsdecode(b'caf\xe9')}
+  with pytest.raises(InputError, match=f'--{name}=caf.: is no UTF-8'):
+    ConversionOptions(**flags)
+
+
 def test_utf16_list(tmp_path):
   make(tmp_path, 'images/é.jpg', 'labels/é.png')
   (tmp_path / 'list.txt').write_bytes('\ufeffé\r\n'.encode('utf-16-le'))

@@ -141,6 +141,12 @@ class ConversionOptions(CheckedOptions):
     for name in ('labels_ext', 'images_ext'):
       if getattr(self, name) is not None:
         object.__setattr__(self, name, _ending(name, getattr(self, name)))
+    for name in ('split', 'output_dir'):
+      if any('\udc80' <= character <= '\udcff' for character in getattr(self, name)):
+        raise InputError(
+          f'--{name}={getattr(self, name)}: is no UTF-8, and TensorFlow opens no such files; choose '
+          'another name'
+        )
     if self.split in ('.', '..') or '/' in self.split:
       raise InputError(
         f'--split={self.split}: must be a plain name such as train; --output_dir says where the '
