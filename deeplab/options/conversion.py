@@ -144,8 +144,8 @@ class ConversionOptions(CheckedOptions):
     for name in ('split', 'output_dir'):
       if any('\udc80' <= character <= '\udcff' for character in getattr(self, name)):
         raise InputError(
-          f'--{name}={getattr(self, name)}: is no UTF-8, and TensorFlow opens no such files; choose '
-          'another name'
+          f'--{name}={getattr(self, name)}: is no UTF-8, and TensorFlow opens no such files; '
+          'choose another name'
         )
     if self.split in ('.', '..') or '/' in self.split:
       raise InputError(
