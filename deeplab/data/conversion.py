@@ -1,8 +1,8 @@
 """Image and label files to records: everything is checked before a record appears under its final
 name.
 
-Worker processes read and check the files (source_files.py); one process writes the records in the
-order of the list.
+Worker processes read and check the files (source_files.py); one process decodes what comes of them
+as training will (trial_decoding.py) and writes the records in the order of the list.
 """
 
 import collections
@@ -18,8 +18,8 @@ import threading
 
 from deeplab import output_places, quiet_start
 from deeplab.atomic_files import replacing
-from deeplab.data import source_files
-from deeplab.errors import InputError
+from deeplab.data import source_files, trial_decoding
+from deeplab.errors import InputError, shown, warn
 from deeplab.options import ConversionOptions
 
 _MOST_LISTED = 20
@@ -53,7 +53,8 @@ def convert(options: ConversionOptions) -> dict:
         output_places.new_directory(os.path.dirname(paths[0]), flag='output_dir')
       )
     writer = _ShardWriter(paths, options, shards)
-    for converted in _progress(_converted(pairs, options, colors), total=len(pairs)):
+    results = trial_decoding.try_decoding(_converted(pairs, options, colors), options)
+    for converted in _progress(results, total=len(pairs)):
       if converted.problem:
         problems.append(converted.problem)
         writer.close()
@@ -64,6 +65,7 @@ def convert(options: ConversionOptions) -> dict:
     if problems:
       _raise_problems(problems)
     summary.check()
+  summary.say_notes()
   result = summary.as_dict(paths)
   with replacing(summary_path(paths[0])) as temporary:
     with open(temporary, 'w', encoding='utf-8') as file:
@@ -134,6 +136,7 @@ class _Summary:
     self._options = options
     self._pixels, self._images = collections.Counter(), collections.Counter()
     self._sizes, self._encoded_again = [], collections.Counter()
+    self._noted = collections.defaultdict(list)  # Image paths by what is said about them.
 
   def add(self, converted):
     """Counts a pair."""
@@ -143,6 +146,14 @@ class _Summary:
     self._encoded_again.update(
       images=int(converted.image_encoded_again), labels=int(converted.label_encoded_again)
     )
+    for note in converted.notes:
+      self._noted[note].append(converted.pair.image_path)
+
+  def say_notes(self):
+    """Warns about images, with one line for all that share a note."""
+    for note, paths in self._noted.items():
+      others = f' (and {len(paths) - 1} other images)' if len(paths) > 1 else ''
+      warn([f'{shown(paths[0])}{others} {note}'])
 
   def check(self):
     """Raises InputError where no pixel counts."""

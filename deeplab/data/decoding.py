@@ -152,6 +152,56 @@ def label_size(encoded: tf.Tensor) -> tf.Tensor:
   return _png_size(_png_header(encoded))
 
 
+def check_pair(
+  encoded_image: tf.Tensor,
+  encoded_label: tf.Tensor,
+  *,
+  num_classes: int,
+  ignore_label: int,
+  max_image_pixels: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Checks the sizes and the label values of an image and its label; only the label is decoded.
+
+  Args:
+    encoded_image: string scalar, JPEG or PNG.
+    encoded_label: string scalar, as for `decode_label`.
+    num_classes, ignore_label: the label values allowed.
+    max_image_pixels: larger images are an error.
+
+  Returns:
+    (encoded image string scalar, label uint8 or uint16 [height, width]).
+
+  Raises (when run):
+    tf.errors.OpError: one of them is bad.
+  """
+  size = image_size(encoded_image)
+  checks = [
+    check(tf.reduce_prod(tf.cast(size, tf.int64)) <= max_image_pixels, 'the image is too large'),
+    check(
+      tf.reduce_all(tf.equal(size, label_size(encoded_label))), 'image and label differ in size'
+    ),
+  ]
+  with tf.control_dependencies(checks):
+    label = decode_label(encoded_label, num_classes=num_classes, ignore_label=ignore_label)
+    # So that nobody decodes it before the checks.
+    return tf.identity(encoded_image), label
+
+
+def decode_pair(
+  encoded_image: tf.Tensor, encoded_label: tf.Tensor, **limits
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """(image uint8 [height, width, 3], label uint8 or uint16 [height, width]), checked as by
+  `check_pair`, of which `limits` are the arguments, and decoded wholly.
+  """
+  encoded_image, label = check_pair(encoded_image, encoded_label, **limits)
+  image = decode_image(encoded_image)
+  same = check(
+    tf.reduce_all(tf.equal(tf.shape(image)[:2], tf.shape(label))), 'image and label differ in size'
+  )
+  with tf.control_dependencies([same]):
+    return tf.identity(image), label
+
+
 def _in_range(values, *, num_classes, ignore_label):
   """Whether all values are below num_classes or equal to ignore_label, as a bool scalar."""
   largest = values.dtype.max

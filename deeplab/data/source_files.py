@@ -2,24 +2,27 @@
 TensorFlow.
 
 Files go into the records as they are. Only these are encoded again, without loss: labels stored as
-colours or .mat or shifted by an offset, and images that their EXIF data turns.
+colours or .mat or shifted by an offset, images that are neither JPEG nor PNG, and what an
+orientation tag turns.
 """
 
 import collections
 import dataclasses
-import io
 import os
 
 import numpy as np
-from PIL import ImageOps
 
 from deeplab import color_map as color_maps
-from deeplab.data import labels
-from deeplab.data.encoded_pictures import open_picture
+from deeplab.data import labels, picture_files
+from deeplab.data import orientation as orientations
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
 
-_EXIF_ORIENTATION = 0x0112
+_TURNED = (
+  'has an orientation tag and is turned or mirrored by it; the sizes do not tell whether the label '
+  'was drawn on it that way, which is assumed: look with inspect_tfrecord.py --contact_sheet, and '
+  'take the tag out of the image if it was not'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,22 +41,28 @@ class Converted:
   Attributes:
     name: the record's name.
     problem: None, or what is wrong, as a line; then nothing else is set.
+    pair: the files.
     image, label: encoded bytes.
+    orientation: what `image` is still to be turned by, 2 to 8, or 1: see `trial_decoding`.
     height, width: size in pixels.
     values, pixels: the label values present, and the number of pixels of each.
     image_encoded_again, label_encoded_again: whether the bytes differ from the files'.
+    notes: what a user should know about the image, as clauses.
   """
 
   name: str
   problem: str | None = None
+  pair: Pair | None = None
   image: bytes = b''
   label: bytes = b''
+  orientation: int = 1
   height: int = 0
   width: int = 0
   values: tuple[int, ...] = ()
   pixels: tuple[int, ...] = ()
   image_encoded_again: bool = False
   label_encoded_again: bool = False
+  notes: tuple[str, ...] = ()
 
 
 def list_pairs(options: ConversionOptions) -> tuple[list[Pair], list[str]]:
@@ -158,10 +167,10 @@ def convert_pair(
   Never raises for what is wrong with them. Returns Converted.
   """
   try:
-    image, size, image_again, raw_size = _read_image(
-      pair.image_path, max_pixels=options.max_image_pixels
+    picture = picture_files.examine(
+      _read(pair.image_path), name=pair.image_path, max_pixels=options.max_image_pixels
     )
-    label, indices, label_again = _read_label(pair.label_path, options, colors)
+    label, indices, label_again, label_turned = _read_label(pair.label_path, options, colors)
   except (InputError, OSError) as error:
     reason = (
       f'{error.filename}: {error.strerror}'
@@ -169,9 +178,13 @@ def convert_pair(
       else error
     )
     return Converted(name=pair.name, problem=f'{pair.name}: {reason}')
-  if image_again and indices.shape == raw_size != size:
-    # The label was drawn on the image as it is stored, without the turn.
-    image, size, image_again = _read(pair.image_path), raw_size, False
+  size, orientation, notes = picture.size, picture.orientation, picture.notes
+  if not label_turned and indices.shape == picture.stored_size:
+    if size != picture.stored_size:
+      # The label was drawn on the image as it is stored, without the turn.
+      size, orientation = picture.stored_size, 1
+    elif orientation != 1:
+      notes += (_TURNED,)
   if indices.shape != size:
     return Converted(
       name=pair.name,
@@ -188,16 +201,20 @@ def convert_pair(
     )
     if wrong:
       return Converted(name=pair.name, problem=f'{pair.name}: {pair.label_path}: {wrong}')
+  image, orientation, image_again = _image_for_record(picture, orientation)
   return Converted(
     name=pair.name,
+    pair=pair,
     image=image,
     label=label,
+    orientation=orientation,
     height=size[0],
     width=size[1],
     values=tuple(values.tolist()),
     pixels=tuple(pixels[values].tolist()),
     image_encoded_again=image_again,
     label_encoded_again=label_again,
+    notes=notes,
   )
 
 
@@ -206,29 +223,21 @@ def _read(path):
     return file.read()
 
 
-def _read_image(path, *, max_pixels):
-  """(bytes for the record, (height, width), encoded again?, (height, width) as stored)."""
-  data = _read(path)
-  picture = open_picture(data, name=path, max_pixels=max_pixels)
-  try:
-    picture.load()
-  except Exception as error:
-    raise InputError(f'{path} cannot be decoded ({error})') from error
-  size = raw_size = (picture.height, picture.width)
-  turned = picture.format != 'PNG' and picture.getexif().get(_EXIF_ORIENTATION, 1) in range(2, 9)
-  if turned:
-    # TensorFlow does not heed EXIF, but the tools in which labels are drawn do.
-    picture = ImageOps.exif_transpose(picture).convert('RGB')
-    size = (picture.height, picture.width)
-    file = io.BytesIO()
-    picture.save(file, format='PNG')
-    data = file.getvalue()
-  return data, size, turned, raw_size
+def _image_for_record(picture, orientation):
+  """(encoded bytes, what they are still to be turned by, encoded again?) of a PictureFile.
+
+  JPEGs and PNGs are turned where TensorFlow is at hand, whose decoder is the one that counts.
+  """
+  if picture.fits_records:
+    return picture.data, orientation, orientation != 1
+  as_stored = orientation != picture.orientation
+  return picture_files.encode_png(picture, as_stored=as_stored), 1, True
 
 
 def _read_label(path, options, colors):
-  """(bytes for the record, indices [height, width], encoded again?)."""
+  """(bytes for the record, indices [height, width], encoded again?, turned by its own tag?)."""
   data = _read(path)
+  orientation = orientations.of_file(data)
   try:
     if options.labels_ext == '.mat':
       indices, stored = labels.read_mat(data), False
@@ -241,4 +250,6 @@ def _read_label(path, options, colors):
       )
   except InputError as error:
     raise InputError(f'{path} {error}') from error
-  return data if stored else labels.write_png(indices), indices, not stored
+  if orientation != 1:
+    indices, stored = np.ascontiguousarray(orientations.turn(indices, orientation)), False
+  return data if stored else labels.write_png(indices), indices, not stored, orientation != 1
