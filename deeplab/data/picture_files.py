@@ -15,6 +15,7 @@ Importing this does not import TensorFlow, nor does anything here but `decode`.
 
 import dataclasses
 import io
+import warnings
 from collections.abc import Collection
 
 import numpy as np
@@ -37,6 +38,9 @@ _TENSORFLOWS_LIMIT = 2**29
 _BLACK, _DARK = 2**12, 2**14
 
 _RESCALE = 'bring the range of values that you want to see to 0 .. 255 and save it as an 8-bit PNG'
+
+# About tags and palettes that are not as they should be, which change no pixel here.
+warnings.filterwarnings('ignore', category=UserWarning, module=r'PIL\.')
 
 
 class NoPictureError(InputError):
@@ -231,7 +235,7 @@ def _refuse_samples(picture, *, name):
   else:
     return
   raise InputError(
-    f'{name} is {picture.format} of {kind}, which have no fixed black and white; {_RESCALE}'
+    f'{name} is a {picture.format} of {kind}, which have no fixed black and white; {_RESCALE}'
   )
 
 
