@@ -58,7 +58,13 @@ class ConversionSummary:
       images=self._transparent['images'],
       ignore_label=self._options.ignore_label,
     )
-    return [note] if note else []
+    values = [value for value in self._pixels if value != self._options.ignore_label]
+    one_based = None
+    if min(values) == 1 and len(values) > 1 and not self._options.label_offset:
+      one_based = (
+        'no pixel of any label is of class 0; if the labels count from 1, give --label_offset=-1'
+      )
+    return [line for line in (note, one_based) if line]
 
   def as_dict(self, paths: Sequence[str]) -> dict:
     """The summary, ready for JSON."""
