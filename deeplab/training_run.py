@@ -1,15 +1,13 @@
 """A training run, from options to the last checkpoint: what run_trainer.py does."""
 
 import dataclasses
-import itertools
 import shlex
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 import tensorflow as tf
 
 from deeplab import checkpoints, devices, losses, quiet_start, saved_options
-from deeplab.data import input_pipeline
-from deeplab.errors import InputError, warn
+from deeplab.errors import warn
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
   ComputeOptions,
@@ -20,8 +18,16 @@ from deeplab.options import (
   TrainingOptions,
   ValidationOptions,
 )
-from deeplab.trainer import MEMORY_REMEDIES, DeepLabV3Trainer
-from deeplab.training import class_balance, run_start, starting_report, training_data
+from deeplab.trainer import DeepLabV3Trainer
+from deeplab.training import (
+  batches_of_run,
+  class_balance,
+  data_files,
+  epochs,
+  run_start,
+  starting_report,
+  training_data,
+)
 from deeplab.training.run_directory import BEST_NAME, FLAGS_NAME, METRICS_NAME, RunDirectory
 from deeplab.training.run_start import AllOptions, RunStart
 from deeplab.training.stop_signals import StopSignals
@@ -74,6 +80,14 @@ def run(
   if validation_options.eval_filenames and validation_options.eval_per_steps is None:
     validation_options = validation_options.replace(eval_per_steps=run_options.persist_per_steps)
   directory = RunDirectory(run_options.output_path)
+  if training_options.num_epochs is not None:
+    training_options, line = epochs.settled(
+      training_options,
+      input_options,
+      given=given,
+      saved_flags=directory.saved_flags() if run_options.resume else None,
+    )
+    _say(line)
   options = AllOptions(
     model=model_options,
     compute=compute_options,
@@ -89,6 +103,15 @@ def run(
     _say(f'nothing to do: step {start.step} >= num_steps {num_steps} in {directory.path}')
     return _result('nothing to do', start.step, directory, best=directory.best_score())
   data = _find_data(start)
+  if start.newest:
+    warn(
+      data_files.check_resumed(
+        directory.saved_data_files(),
+        data.facts,
+        path=directory.path,
+        allow_changed_data=run_options.allow_changed_data,
+      )
+    )
   directory.create()
   with directory.locked():
     return _train(directory, start, data)
@@ -102,13 +125,14 @@ def _train(directory, start, data):
   _warn(start, data)
   # The first batch comes before the old run goes: most of what can be wrong with the data shows by
   # then.
-  batches = _first_drawn(_batches(start))
+  batches = batches_of_run.first_drawn(batches_of_run.draw(start, data.facts))
   run_start.restore(start, trainer, model, directory)
   directory.remove_unfinished()
   directory.write_flags(*options.groups())
-  saved_options.write(
-    directory.path, options.model, step=trainer.global_step, data_set=data.described
-  )
+  directory.write_data_files(data.facts)
+  # What is saved beside the weights.
+  description = {'data_set': data.described, 'trained_size': options.input.crop_size}
+  saved_options.write(directory.path, options.model, step=trainer.global_step, **description)
   with (
     StopSignals() as stop,
     TrainingLog(
@@ -140,7 +164,7 @@ def _train(directory, start, data):
       run_options=options.run,
       stop=stop,
       validation=validation,
-      data_set=data.described,
+      **description,
     )
   best = validation.best if validation is not None else None
   result = _result(outcome, trainer.global_step, directory, best=best)
@@ -233,34 +257,6 @@ def _find_data(start: RunStart) -> TrainingData:
     saved=start.saved,
     given=start.given,
   )
-
-
-def _batches(start: RunStart) -> Iterator[dict]:
-  """The batches after the updates made before; a bad record is an InputError that names it."""
-  options = start.options
-  num_classes = options.model.num_classes
-  batches = input_pipeline.training_batches(
-    options.input,
-    num_classes=num_classes,
-    start_step=start.step * options.training.accumulate_steps,
-  )
-  try:
-    yield from batches
-  except tf.errors.ResourceExhaustedError as error:
-    raise InputError(f'out of memory while the batches were made: {MEMORY_REMEDIES}') from error
-  except tf.errors.OpError as error:
-    raise input_pipeline.explain_failure(
-      error,
-      options.input.filenames,
-      num_classes=num_classes,
-      ignore_label=options.input.ignore_label,
-      max_image_pixels=options.input.max_image_pixels,
-    ) from error
-
-
-def _first_drawn(batches):
-  """The same batches, the first of them drawn already."""
-  return itertools.chain([next(batches)], batches)
 
 
 def _result(outcome, global_step, directory, *, best):

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from deeplab import checkpoints, color_map, restoring, saved_options
+from deeplab import checkpoint_origin, checkpoints, color_map, restoring, saved_options
 from deeplab.class_names import load_class_names
 from deeplab.data_set import DataSet
 from deeplab.errors import InputError, warn
@@ -26,6 +26,8 @@ class TrainedNetwork:
     class_names: one for each class.
     notes: lines on where it comes from.
     data_set: description of the records it was trained on, or None.
+    doubts: lines to warn with, on whose checkpoint it may be.
+    trained_size: (height, width) of the crops it was trained on, or None where nobody knows.
   """
 
   model: DeepLabV3PredictionModel
@@ -34,6 +36,8 @@ class TrainedNetwork:
   class_names: tuple[str, ...]
   notes: tuple[str, ...]
   data_set: DataSet | None = None
+  doubts: tuple[str, ...] = ()
+  trained_size: tuple[int, int] | None = None
 
   def color_map(self, colormap: str | None, *, records: DataSet | None = None) -> np.ndarray:
     """The colours of the classes.
@@ -61,10 +65,11 @@ class TrainedNetwork:
     """Prints the notes, and warns where the options do not suit the network."""
     for note in self.notes:
       print(note, flush=True)
-    warn(image_padding.advice(self.options, prediction_options.pad_size))
+    warn(self.doubts)
+    warn(image_padding.advice(self.options, prediction_options.pad_size(self.options)))
 
 
-def find_checkpoint(ckpt_path: str) -> str:
+def find_checkpoint(ckpt_path: str, *, flag: str = 'ckpt_path') -> str:
   """The prefix that --ckpt_path means, as `checkpoints.find`; its InputError names the flag."""
   try:
     return checkpoints.find(ckpt_path)
@@ -72,7 +77,7 @@ def find_checkpoint(ckpt_path: str) -> str:
     reason = str(error)
     for known in (f'checkpoint {ckpt_path}: ', f'checkpoint directory {ckpt_path}: '):
       reason = reason.removeprefix(known)
-    raise InputError(f'--ckpt_path={ckpt_path}: {reason}') from error
+    raise InputError(f'--{flag}={ckpt_path}: {reason}') from error
 
 
 def load(
@@ -106,6 +111,7 @@ def load(
   names, notes_on_names = _class_names(class_names, saved, records, options.num_classes)
   model = DeepLabV3PredictionModel(options, compute_dtype=compute_dtype, operations=operations)
   restore(model, prefix)
+  doubts = checkpoint_origin.doubts(prefix, checkpoints.Reader(prefix).shapes) if not saved else ()
   return TrainedNetwork(
     model=model,
     options=options,
@@ -113,6 +119,8 @@ def load(
     class_names=names,
     notes=(*notes, *notes_on_names),
     data_set=saved.data_set if saved is not None else None,
+    doubts=tuple(doubts),
+    trained_size=saved.trained_size if saved is not None else None,
   )
 
 

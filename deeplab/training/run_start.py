@@ -8,7 +8,7 @@ import random
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from deeplab import checkpoints, restoring, saved_options
+from deeplab import checkpoint_origin, checkpoints, restoring, saved_options
 from deeplab.errors import InputError, warn
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
@@ -21,6 +21,7 @@ from deeplab.options import (
   TrainingOptions,
   ValidationOptions,
 )
+from deeplab.prediction.trained_network import find_checkpoint
 from deeplab.saved_options import SavedOptions
 from deeplab.training import starting_report, training_data
 from deeplab.training.run_directory import RunDirectory
@@ -196,10 +197,7 @@ def _find_loaded(run_options):
   """The prefix that --load_ckpt_path means, or None."""
   if not run_options.load_ckpt_path:
     return None
-  try:
-    return checkpoints.find(run_options.load_ckpt_path)
-  except InputError as error:
-    raise InputError(f'--load_ckpt_path={run_options.load_ckpt_path}: {error}') from error
+  return find_checkpoint(run_options.load_ckpt_path, flag='load_ckpt_path')
 
 
 def _newest_checkpoint(directory, options, *, given):
@@ -236,6 +234,8 @@ def _load(start, model):
   # A run that stopped before its first checkpoint has a file of its own; this one is another.
   saved = saved_options.read(prefix) if run_options.resume else start.saved
   warn(_contradictions(model.options, saved))
+  if saved is None and 'concat_projection/weights' in report.restored:
+    warn(checkpoint_origin.doubts(prefix, checkpoints.Reader(prefix).shapes))
   for line in starting_report.restore_lines(report):
     print(line, flush=True)
 

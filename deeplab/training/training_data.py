@@ -14,6 +14,7 @@ from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
 from deeplab.options import ModelOptions, RunOptions, TrainingInputOptions, ValidationOptions
 from deeplab.saved_options import SavedOptions
+from deeplab.training import data_files
 
 # The flags that have the last word on what a description says.
 _FLAGS = {
@@ -31,6 +32,7 @@ class TrainingData:
   Attributes:
     files, eval_files: of training and validation.
     described: what the run trains by, and saves with the network.
+    facts: flag -> `data_files.facts` of its files.
     notes: lines to print.
     warnings: lines to print as warnings.
   """
@@ -38,6 +40,7 @@ class TrainingData:
   files: list[RecordFile]
   eval_files: list[RecordFile]
   described: DataSet
+  facts: dict[str, dict]
   notes: tuple[str, ...]
   warnings: tuple[str, ...]
 
@@ -81,6 +84,7 @@ def find(
     files=files,
     eval_files=eval_files,
     described=chosen,
+    facts={'filenames': data_files.facts(files), 'eval_filenames': data_files.facts(eval_files)},
     notes=tuple(_notes(found, chosen)),
     warnings=(
       *_overlap_warnings(files, eval_files),

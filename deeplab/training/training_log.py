@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab import color_map, pictures
+from deeplab import color_map, metrics, pictures
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError
 from deeplab.evaluator import EvaluationResult
@@ -128,7 +128,8 @@ class TrainingLog:
     """Reports a validation, and the best score so far, a dict with mean_iou and step."""
     summary = result.summary
     self.line(
-      f'validation at step {step}: mIOU {summary.mean_iou:.4f}, loss {result.loss:.4f}, '
+      f'validation at step {step}: mIOU {summary.mean_iou:.4f}'
+      f'{metrics.one_class_remark(summary, class_names)}, loss {result.loss:.4f}, '
       f'{result.num_images} images; best {best["mean_iou"]:.4f} at step {best["step"]}'
     )
     names = class_names or tuple(str(index) for index in range(len(summary.iou)))
