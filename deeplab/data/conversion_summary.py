@@ -62,6 +62,11 @@ class ConversionSummary:
       ignore_label=self._options.ignore_label,
     )
     lines = [note] if note else []
+    values = [value for value in self._pixels if value != self._options.ignore_label]
+    if min(values) == 1 and len(values) > 1 and not self._options.label_offset:
+      lines.append(
+        'no pixel of any label is of class 0; if the labels count from 1, give --label_offset=-1'
+      )
     for note, paths in self._noted.items():
       others = f' (and {len(paths) - 1} other images)' if len(paths) > 1 else ''
       lines.append(f'{shown(paths[0])}{others} {note}')
