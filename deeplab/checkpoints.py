@@ -16,11 +16,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from deeplab import foreign_files
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError
 
 GLOBAL_STEP = 'global_step'
 FINAL_NAME = 'model.ckpt'
+# The text file in which TensorFlow lists the checkpoints of a directory.
+STATE_NAME = 'checkpoint'
 # The second name of a checkpoint while another one takes its place.
 _PREVIOUS = '.previous'
 # What TensorFlow's reader raises on damaged files depends on where it notices.
@@ -31,15 +34,17 @@ def find(path: str) -> str:
   """The checkpoint prefix that a user's path means.
 
   Args:
-    path: a prefix (`run/model.ckpt-1000`), one of the files of a checkpoint, a V1 file, or a
-      directory. Of a directory: `model.ckpt` if it is there, else the checkpoint of the highest
-      step, else the only one there is.
+    path: a prefix (`run/model.ckpt-1000`), one of the files of a checkpoint, a V1 file, the file
+      named `checkpoint` that lists a directory's checkpoints (its newest is meant), or a directory.
+      Of a directory: `model.ckpt` if it is there, else the checkpoint of the highest step, else the
+      only one there is.
 
   Returns:
     the prefix.
 
   Raises:
-    InputError: there is no such checkpoint, or a part of it is missing.
+    InputError: there is no such checkpoint, a part of it is missing, or it is something else, such
+      as an archive.
   """
   path = os.path.expanduser(path)
   if os.path.isdir(path):
@@ -53,7 +58,7 @@ def find(path: str) -> str:
   if os.path.isfile(prefix + _PREVIOUS + '.index'):
     return prefix + _PREVIOUS
   if os.path.isfile(prefix):
-    return prefix
+    return _find_in_file(prefix)
   if glob.glob(glob.escape(prefix) + '.data-*'):
     raise InputError(
       f'checkpoint {prefix}: {prefix}.index is missing; copy it beside the data file'
@@ -101,10 +106,45 @@ def _find_in_directory(directory):
     return v1_files[0]
   names = ', '.join(os.path.basename(name) for name in prefixes + v1_files)
   if not names:
-    raise InputError(f'checkpoint directory {directory}: holds no checkpoint (no *.index file)')
+    what = foreign_files.explain(directory) or 'holds no checkpoint (no *.index file)'
+    raise InputError(f'checkpoint directory {directory}: {what}')
   raise InputError(
     f'checkpoint directory {directory}: holds several checkpoints ({names}); name one'
   )
+
+
+def _find_in_file(path):
+  """The prefix that a file means which is no part of a V2 checkpoint."""
+  newest = _newest_in_state(path) if os.path.basename(path) == STATE_NAME else None
+  if newest is None:
+    what = foreign_files.explain(path)
+    if what:
+      raise InputError(f'checkpoint {path}: {what}')
+    return path
+  directory = os.path.dirname(path)
+  # What it says may be the path on another machine.
+  for prefix in (os.path.join(directory, newest), os.path.join(directory, _last_part(newest))):
+    if os.path.isfile(prefix + '.index') or os.path.isfile(prefix):
+      return find(prefix)
+  there = ', '.join(os.path.basename(other) for other in list_prefixes(directory or '.')) or 'none'
+  raise InputError(
+    f'checkpoint {path}: is the list of the checkpoints of its directory, and the newest it names, '
+    f'{newest}, is not there; checkpoints beside it: {there}'
+  )
+
+
+def _newest_in_state(path):
+  """The prefix that a `checkpoint` file calls the newest, or None where it is no such file."""
+  with open(path, encoding='utf-8', errors='surrogateescape') as file:
+    match = re.match(r'\s*model_checkpoint_path:\s*("(?:[^"\\\n]|\\.)*")', file.read(1 << 16))
+  try:
+    return json.loads(match.group(1)) if match else None
+  except ValueError:
+    return None
+
+
+def _last_part(path):
+  return re.split(r'[/\\]', path)[-1]
 
 
 def _check_data_files(prefix):
@@ -237,7 +277,7 @@ def update_state(directory: str, prefixes: Sequence[str]) -> None:
     *(f'all_model_checkpoint_paths: {name}' for name in names),
   ]
   with (
-    replacing(os.path.join(directory, 'checkpoint')) as temporary,
+    replacing(os.path.join(directory, STATE_NAME)) as temporary,
     open(temporary, 'w', encoding='utf-8') as file,
   ):
     file.write('\n'.join(lines) + '\n')

@@ -2,7 +2,7 @@
 
 import os
 
-from deeplab import color_map
+from deeplab import class_lists
 from deeplab.errors import InputError
 
 # fmt: off
@@ -43,16 +43,28 @@ ADE20K = (
 )
 # fmt: on
 
-_DATA_SETS = {'voc': VOC, 'cityscapes': CITYSCAPES, 'ade20k': ADE20K}
+# The SegNet authors' 11 of its 32 classes; 11 is ignored.
+CAMVID = (
+  'sky', 'building', 'pole', 'road', 'pavement', 'tree', 'signsymbol', 'fence', 'car', 'pedestrian',
+  'bicyclist',
+)  # fmt: skip
+
+_DATA_SETS = {
+  'voc': VOC,
+  'cityscapes': CITYSCAPES,
+  'ade20k': ADE20K,
+  'ade20k_150': ADE20K[1:],  # Labels shifted by -1.
+  'camvid': CAMVID,
+}
 
 
 def load_class_names(name_or_path: str, num_classes: int) -> tuple[str, ...]:
   """The names of classes 0 to num_classes - 1.
 
   Args:
-    name_or_path: 'voc', 'cityscapes', 'ade20k', or the path of a text file with one name a line, or
-      of a colour-map file (`index r g b name` lines, of which indices beyond num_classes, such as
-      an ignore label, do not count).
+    name_or_path: 'voc', 'cityscapes', 'ade20k', 'ade20k_150' (without class 0), 'camvid', or the
+      path of a text file with one name a line, or of a file that class_lists knows, a colour map
+      for example, of which indices beyond num_classes, such as an ignore label, do not count.
     num_classes: how many names are needed.
 
   Returns:
@@ -74,18 +86,56 @@ def load_class_names(name_or_path: str, num_classes: int) -> tuple[str, ...]:
   return tuple(names)
 
 
-def _read_names(path, num_classes):
+def of_data_set(name: str) -> tuple[str, ...]:
+  """The names of the classes of 'voc', 'cityscapes' or 'ade20k'; () for any other name."""
+  return _DATA_SETS.get(name, ())
+
+
+def count_names(path: str, *, ignore_label: int) -> int:
+  """How many classes a file of names has; an index that is `ignore_label` is none. Raises
+  InputError.
+  """
+  entries = _read_entries(path)
+  if entries is None:
+    return len(_lines_of_names(path))
+  return 1 + max((entry.index for entry in entries if entry.index != ignore_label), default=-1)
+
+
+def _read_entries(path):
+  """The entries of a file that gives an index to each name, None for one with a name a line."""
   if not os.path.isfile(path):
     raise InputError(f'--class_names={path}: not a file, and not one of {", ".join(_DATA_SETS)}')
-  with open(path, encoding='utf-8-sig', errors='replace') as lines:
-    names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith('#')]
-  if not names or not all(color_map.parse_entry(name) for name in names):
-    return names
-  named = {entry.index: entry.name for entry in color_map.read_entries(path)}
+  what = f'--class_names={path}'
+  try:
+    return class_lists.read_entries(path, what=what)
+  except InputError:
+    # A name may look like an entry; then the other lines do not.
+    lines = [line for _, line in class_lists.lines_of(path, what=what)]
+    if class_lists.parse_entry(lines[0]) and not all(map(class_lists.parse_entry, lines)):
+      return None
+    raise
+
+
+def _read_names(path, num_classes):
+  entries = _read_entries(path)
+  if entries is None:
+    return _lines_of_names(path)
+  named = {}
+  for entry in entries:
+    named.setdefault(entry.index, entry.name)
   missing = [index for index in range(num_classes) if not named.get(index)]
   if missing:
     raise InputError(
-      f'--class_names={path}: no name for class {missing[0]} of {num_classes}; write `index r g b '
-      'name` lines'
+      f'--class_names={path}: no name for class {missing[0]} of {num_classes}; give each class a '
+      'line with its name'
     )
   return [named[index] for index in range(num_classes)]
+
+
+def _lines_of_names(path):
+  # labelme's lists begin with the name of regions that are no class.
+  return [
+    line
+    for _, line in class_lists.lines_of(path, what=f'--class_names={path}')
+    if line != '__ignore__'
+  ]

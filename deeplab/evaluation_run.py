@@ -9,16 +9,17 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from deeplab import checkpoints, color_map, devices, output_places
-from deeplab.data import input_pipeline
+from deeplab import checkpoints, data_set_files, devices, output_places
+from deeplab.data import input_pipeline, record_files
 from deeplab.errors import InputError, warn
-from deeplab.evaluation import evaluation_report, measures, report_files
+from deeplab.evaluation import evaluation_data, evaluation_report, measures, report_files
 from deeplab.evaluation.checkpoint_sequence import checkpoint_sequence
 from deeplab.evaluation.evaluation_report import Report
 from deeplab.evaluation.worst_images import WorstImages
 from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.options import ComputeOptions, EvaluationOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import trained_network
+from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.trained_network import TrainedNetwork
 
 
@@ -43,7 +44,10 @@ def run(
     InputError: the options do not fit each other, the checkpoint or the records, or a report cannot
       be written.
   """
-  colors = color_map.load_color_map(evaluation_options.colormap, flag='colormap')
+  records = data_set_files.of_records(
+    record_files.expand_filenames(evaluation_options.filenames),
+    settled=evaluation_data.settled_by(given),
+  )
   devices.prepare(compute_options)
   strategy = devices.make_strategy()
   several = _several(evaluation_options)
@@ -64,8 +68,11 @@ def run(
           compute_dtype=compute_options.compute_dtype,
           operations=compute_options.operations,
           class_names=evaluation_options.class_names,
+          records=records,
         )
       network.announce(prediction_options)
+      evaluation_options = evaluation_data.settle(evaluation_options, network, records, given=given)
+      colors = network.color_map(evaluation_options.colormap, records=records)
       evaluation = _Evaluation(
         network, strategy, prediction_options, evaluation_options, compute_options, colors
       )
@@ -84,6 +91,13 @@ def run(
 def _several(options):
   """Whether more than one checkpoint may be evaluated."""
   return options.all_checkpoints or options.watch
+
+
+def _shown_padding(options, network):
+  """What --eval_pad says, and what that means for this network."""
+  if options.eval_pad != 'auto':
+    return options.eval_pad
+  return f'auto: {options.pad_size(network.options) or "none"}'
 
 
 def _report_directory(options, prefix):
@@ -121,6 +135,7 @@ class _Evaluation:
     self._settings = {
       'filenames': list(evaluation_options.filenames),
       **vars(prediction_options),
+      'eval_pad': _shown_padding(prediction_options, network),
       **vars(compute_options),
       **vars(network.options),
     }
@@ -133,6 +148,7 @@ class _Evaluation:
       constant_weights=not _several(evaluation_options) and strategy.num_replicas_in_sync == 1,
       **self._labels,
     )
+    self._advice = SizeAdvice(network.trained_size, prediction_options)
     self._dataset = input_pipeline.evaluation_examples(evaluation_options.filenames, **self._labels)
 
   def run(self, prefix: str, *, directory: str | None) -> Report:
@@ -161,7 +177,7 @@ class _Evaluation:
       measures=measured,
       settings=self._settings,
     )
-    print(*evaluation_report.score_lines(result), sep='\n', flush=True)
+    print(*evaluation_report.score_lines(result, report.class_names), sep='\n', flush=True)
     print(*evaluation_report.table_lines(report), sep='\n', flush=True)
     print(f'{result.num_images / seconds:.2f} images/s', flush=True)
     warn(evaluation_report.warnings(report))
@@ -183,6 +199,10 @@ class _Evaluation:
     )
 
     def on_image(evaluated):
+      line = self._advice.line(evaluated.name, evaluated.image)
+      if line:
+        with progress.external_write_mode(file=sys.stderr):
+          warn([line])
       for onlooker in onlookers:
         onlooker.add(evaluated)
       progress.update()

@@ -1,6 +1,7 @@
 """Confusion matrix and what is read off it: IoU per class, mean IoU, accuracies."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -94,6 +95,22 @@ def summarize(confusion: np.ndarray) -> Summary:
     truth_pixels=truth_pixels,
     predicted_pixels=predicted_pixels,
   )
+
+
+def one_class_remark(summary: Summary, class_names: Sequence[str] | None = None) -> str:
+  """' (...)', to say after mIOU where the labels have pixels of one class of several, which any
+  network gets right that always predicts it; else ''.
+
+  Args:
+    summary: of C classes.
+    class_names: one for each class, or None for their numbers.
+  """
+  there = np.flatnonzero(summary.truth_pixels)
+  num_classes = len(summary.truth_pixels)
+  if len(there) != 1 or num_classes == 1:
+    return ''
+  name = class_names[there[0]] if class_names else there[0]
+  return f' (the labels have pixels of one class of {num_classes} only: {name})'
 
 
 def _divide(numerator, denominator):

@@ -9,7 +9,9 @@ import json
 import os
 from collections.abc import Collection, Sequence
 
+from deeplab import data_set_files
 from deeplab.atomic_files import replacing
+from deeplab.data_set import DataSet
 from deeplab.errors import InputError
 from deeplab.options import ModelOptions
 
@@ -28,12 +30,17 @@ class SavedOptions:
     model_options: the architecture.
     step: of the newest checkpoint when it was written, or None.
     class_names: of the classes, or () where none are saved.
+    data_set: description of the records it was trained on, or None where none is saved.
+    trained_size: (height, width) of the crops the network was trained on, or None where it is not
+      saved.
   """
 
   path: str
   model_options: ModelOptions
   step: int | None = None
   class_names: tuple[str, ...] = ()
+  data_set: DataSet | None = None
+  trained_size: tuple[int, int] | None = None
 
 
 def path_beside(prefix: str) -> str:
@@ -47,6 +54,8 @@ def write(
   *,
   step: int | None = None,
   class_names: Sequence[str] | None = None,
+  data_set: DataSet | None = None,
+  trained_size: tuple[int, int] | None = None,
 ) -> None:
   """Writes DIRECTORY/model_options.json.
 
@@ -54,13 +63,21 @@ def write(
     directory: where the checkpoints are.
     model_options: the architecture.
     step: of the newest checkpoint, or None.
-    class_names: of the classes, or None.
+    class_names: of the classes, or None for those of `data_set`.
+    data_set: description of the records it is trained on, or None.
+    trained_size: (height, width) of the crops, or None.
   """
+  if not class_names and data_set is not None:
+    class_names = data_set.class_names
   content = {
     'model_options': dataclasses.asdict(model_options),
     'step': step,
     'class_names': list(class_names) if class_names else None,
+    'trained_size': list(trained_size) if trained_size else None,
   }
+  if data_set is not None:
+    content['data_set'] = data_set_files.to_json(data_set.replace(class_names=()))
+    del content['data_set']['class_names']  # They are above, where they have always been.
   with (
     replacing(os.path.join(directory, FILE_NAME)) as temporary,
     open(temporary, 'w', encoding='utf-8') as file,
@@ -93,12 +110,32 @@ def read(prefix: str) -> SavedOptions | None:
       model_options=ModelOptions(**options),
       step=content.get('step'),
       class_names=tuple(names),
+      data_set=_data_set(content, path, names),
+      trained_size=_trained_size(content.get('trained_size')),
     )
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise InputError(
       f'{path}: not a file of model options ({error}); restore it, or remove it and give the model '
       'flags'
     ) from error
+
+
+def _data_set(content, path, names):
+  """The saved description, with the names if they are those of its classes; or None."""
+  if not content.get('data_set'):
+    return None
+  described = data_set_files.from_json(content['data_set'], path=path)
+  fitting = tuple(names) if len(names) == described.num_classes else ()
+  return described.replace(class_names=fitting)
+
+
+def _trained_size(value):
+  if value is None:
+    return None
+  height, width = value
+  if not all(isinstance(side, int) and side > 0 for side in value):
+    raise ValueError('trained_size must be a height and a width')
+  return height, width
 
 
 def for_prediction(

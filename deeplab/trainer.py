@@ -8,11 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab import checkpoints, restoring
+from deeplab.data_set import DataSet
 from deeplab.errors import InputError
 from deeplab.learning_rate import learning_rate
 from deeplab.losses import SegmentationLoss
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions, RunOptions, TrainingOptions
+from deeplab.training.batches_of_run import MEMORY_REMEDIES
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training.step_result import StepResult
 from deeplab.training.stop_signals import StopSignals
@@ -20,12 +22,6 @@ from deeplab.training.training_log import TrainingLog
 from deeplab.training.training_step import TrainingStep
 from deeplab.training.validation import Interrupted, Validation
 
-MEMORY_REMEDIES = (
-  'use less memory, in this order: a smaller --batch_size with --accumulate_steps, a smaller '
-  '--crop_size_height and --crop_size_width (output_stride * m + 1), --recompute_gradients, '
-  '--compute_dtype=bfloat16, --model_variant=mobilenet_v2, --nouse_decoder, no --atrous_rates, '
-  '--output_stride=32 with --atrous_rates=3,6,9'
-)
 _CALMER = 'Try a lower --init_learning_rate, --warmup_steps or --clip_gradient_norm'
 
 
@@ -126,7 +122,8 @@ class DeepLabV3Trainer:
     run_options: RunOptions,
     stop: StopSignals,
     validation: Validation | None = None,
-    class_names: Sequence[str] | None = None,
+    data_set: DataSet | None = None,
+    trained_size: tuple[int, int] | None = None,
   ) -> str:
     """Trains until num_steps, a signal, or the end of patience, and saves.
 
@@ -136,7 +133,8 @@ class DeepLabV3Trainer:
       run_options: how often, and how many checkpoints are kept.
       stop: open.
       validation: None for none.
-      class_names: to save with the architecture, or None.
+      data_set: description of the records, to save with the architecture; or None.
+      trained_size: (height, width) of the crops, to save with it; or None.
 
     Returns:
       'finished', 'stopped' by a signal, or 'out of patience' with validations that do not get
@@ -146,7 +144,14 @@ class DeepLabV3Trainer:
       InputError: see `update`; or a checkpoint or the log cannot be written. Older checkpoints are
         whole.
     """
-    saves = _Saves(self, run, log, class_names=class_names, max_to_keep=run_options.max_to_keep)
+    saves = _Saves(
+      self,
+      run,
+      log,
+      data_set=data_set,
+      trained_size=trained_size,
+      max_to_keep=run_options.max_to_keep,
+    )
     iterator = iter(batches)
     if self.global_step:  # A kill may have come between the checkpoint and its validation.
       self._validate_if_due(validation, stop)

@@ -160,6 +160,22 @@ def test_incomplete_and_damaged_checkpoints_are_named(tmp_path):
     restoring.restore(make_variables(), checkpoints.find(str(text)))
 
 
+def test_the_checkpoint_file_of_a_directory_means_the_newest_that_it_names(tmp_path):
+  for step in (9, 10):
+    checkpoints.write(str(tmp_path / f'model.ckpt-{step}'), make_variables())
+  state = tmp_path / 'checkpoint'
+  for newest in ('model.ckpt-9', '/another/machine/model.ckpt-9', str(tmp_path / 'model.ckpt-9')):
+    state.write_text(
+      f'model_checkpoint_path: "{newest}"\nall_model_checkpoint_paths: "model.ckpt-10"\n'
+    )
+    assert checkpoints.find(str(state)) == str(tmp_path / 'model.ckpt-9')
+  state.write_text('model_checkpoint_path: "model.ckpt-8"\n')
+  with pytest.raises(
+    InputError, match='names, model.ckpt-8, is not there; .* beside it: model.ckpt-9, model.ckpt-10'
+  ):
+    checkpoints.find(str(state))
+
+
 def test_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
   prefix = str(tmp_path / 'model.ckpt')
   checkpoints.write(prefix, make_variables())

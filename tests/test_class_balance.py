@@ -54,6 +54,10 @@ def test_weights_are_chosen_as_the_options_say(tmp_path, capsys):
   assert capsys.readouterr().out == ''
   np.testing.assert_allclose(chosen('auto'), [1.0, 9 / 7, 4 / 7, 1.0])
   assert capsys.readouterr().out == 'class weights: 1,1.286,0.5714,1\n'
+  np.testing.assert_allclose(chosen('auto_sqrt'), np.sqrt([1.0, 9 / 7, 4 / 7, 1.0]))
+  assert capsys.readouterr().out == 'class weights: 1,1.134,0.7559,1\n'
+  with pytest.raises(InputError, match='--class_weights=auto_cube: must be auto, auto_sqrt, or'):
+    chosen('auto_cube')
   with pytest.raises(InputError, match='has 4 values and --num_classes is 3: give one a class'):
     chosen('1,0,2.5,1', num_classes=3)
 

@@ -49,6 +49,21 @@ def test_score_lines_are_what_scripts_read():
   ]  # (6 / 8 + 4 / 6) / 2
 
 
+def test_one_class_in_the_labels_is_said_after_miou():
+  # Where nothing else is measured, and where other classes are predicted.
+  for confusion, mean_iou in (
+    ([[0, 0, 0], [0, 4, 0], [0, 0, 0]], '1.00000000'),
+    ([[0, 0, 0], [1, 3, 0], [0, 0, 0]], '0.37500000'),
+  ):
+    report = _report(np.array(confusion))
+    assert evaluation_report.score_lines(report.result, _NAMES)[2] == (
+      f'mIOU: {mean_iou} (the labels have pixels of one class of 3 only: cat <b>)'
+    )
+  # One class of one is no remark.
+  assert metrics.one_class_remark(metrics.summarize([[5]])) == ''
+  assert metrics.one_class_remark(metrics.summarize([[5, 0], [0, 0]])).endswith(' 2 only: 0)')
+
+
 def test_table():
   lines = evaluation_report.table_lines(_report())
   assert lines[1].split('  ')[0] == 'class' and len({len(line) for line in lines[1:5]}) == 1
@@ -190,7 +205,7 @@ def test_json(written):
     'boundary_iou': None,
   }
   assert content['classes'][0]['boundary_iou'] == 1 and content['mean_boundary_iou'] == 1
-  assert [each['name'] for each in content['worst_images']] == ['one <script>', 'caf?']
+  assert [each['name'] for each in content['worst_images']] == ['one <script>', 'caf\\xe9']
 
 
 def test_csv(written):
@@ -204,7 +219,7 @@ def test_csv(written):
   with open(written / 'confusion.csv', newline='') as file:
     assert list(csv.reader(file))[1] == ['ground', '6', '2', '0']
   with open(written / 'per_image.csv', newline='') as file:
-    assert [row['name'] for row in csv.DictReader(file)] == ['one <script>', 'caf?']
+    assert [row['name'] for row in csv.DictReader(file)] == ['one <script>', 'caf\\xe9']
 
 
 def test_page_links_only_to_files_beside_it(written):

@@ -338,12 +338,14 @@ def test_a_label_is_turned_by_its_own_tag(tmp_path, capsys):
   exif = Image.Exif()
   for value in range(2, 9):
     exif[orientation.TAG] = value
-    label = encoded(Image.fromarray(indices), format='PNG', exif=exif)
-    make_pair(tmp_path, oriented(value, format='JPEG'), label=label, name=str(value))
-  assert convert(tmp_path)['labels_encoded_again'] == 7
+    for kind in ('PNG', 'TIFF', 'WEBP'):
+      label = encoded(Image.fromarray(indices), format=kind, exif=exif, **_LOSSLESS.get(kind, {}))
+      name = f'{value}_{kind}'
+      make_pair(tmp_path, oriented(value, format='JPEG'), label=label, name=name)
+  assert convert(tmp_path)['labels_encoded_again'] == 21
   for name, parts in record_parts(tmp_path).items():
     label = decoding.decode_label(tf.constant(parts['label']), num_classes=20, ignore_label=255)
-    np.testing.assert_array_equal(label, orientation.turn(indices, int(name)))
+    np.testing.assert_array_equal(label, orientation.turn(indices, int(name[0])), err_msg=name)
   assert 'warning' not in capsys.readouterr().err
 
 

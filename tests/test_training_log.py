@@ -124,6 +124,20 @@ def test_validation(tmp_path, capsys):
   assert ('validation/iou/sea', 4) not in seen
 
 
+def test_a_validation_with_one_class_in_the_labels_says_so(tmp_path, capsys):
+  confusion = np.array([[0, 0, 0], [0, 2, 0], [0, 0, 0]])
+  validation = EvaluationResult(
+    num_images=1, loss=0.5, confusion=confusion, summary=metrics.summarize(confusion)
+  )
+  best = {'mean_iou': 1.0, 'step': 4}
+  with logging(tmp_path) as log:
+    log.validated(validation, step=4, best=best, class_names=('sky', 'tree', 'sea'))
+  assert capsys.readouterr().out.splitlines()[0] == (
+    'validation at step 4: mIOU 1.0000 (the labels have pixels of one class of 3 only: tree), '
+    'loss 0.5000, 1 images; best 1.0000 at step 4'
+  )
+
+
 def test_panel_shows_ignored_pixels_white(tmp_path):
   image = np.full([8, 8, 3], 50, np.uint8)
   label, prediction = np.full([8, 8], 255), np.full([8, 8], 1)

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import tensorflow as tf
 import trained_work
 from PIL import Image
 
-from deeplab import checkpoints, saved_options, training_run
+from deeplab import checkpoints, saved_options, trainer, training_run
 from deeplab.data import tfrecord
 from deeplab.errors import InputError
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
@@ -212,6 +213,7 @@ def test_architecture_and_names_beside_the_checkpoint_are_taken_over(
     )
     written = saved_options.read(str(tmp_path / path / 'model.ckpt'))
     assert (written.model_options.num_classes, written.class_names) == (21, names)
+    assert written.trained_size == (33, 33)
 
 
 def test_bad_starts_are_refused(tmp_path, records, network):
@@ -296,6 +298,71 @@ def test_a_run_and_its_continuation(tmp_path, records, capsys):
     train(records, parts, run={'resume': True}, training={'init_learning_rate': 0.5}, **options)
   with pytest.raises(InputError, match='holds a run already .model.ckpt.; give --resume'):
     train(records, parts, **options)
+
+
+def test_epochs_become_steps_and_changed_data_is_noticed(tmp_path, records, capsys):
+  data = tmp_path / 'train.tfrecord'
+  data.write_bytes(pathlib.Path(records).read_bytes())
+  run = tmp_path / 'run'
+
+  def go_on(**options):
+    return train(str(data), run, training={**FROZEN, 'num_epochs': 1.0}, **options)
+
+  # 5 records in batches of 2.
+  assert go_on().global_step == 3
+  assert '--num_epochs=1 is --num_steps=3: 5 records, 2 a step\n' in capsys.readouterr().out
+  flags = (run / 'flags.txt').read_text().splitlines()
+  assert '--num_steps=3' in flags and not any('num_epochs' in flag for flag in flags)
+  assert go_on(run={'resume': True}).outcome == 'nothing to do'
+  was = json.loads((run / 'data_files.json').read_text())
+  assert was == {
+    'filenames': {str(data): {'records': 5, 'bytes': data.stat().st_size}},
+    'eval_filenames': {},
+  }
+
+  data.write_bytes(2 * data.read_bytes())
+  with pytest.raises(
+    InputError, match=f'the training data is not that of the run in {run}: .* has 10 records, had 5'
+  ):
+    go_on(run={'resume': True})
+  capsys.readouterr()
+  assert go_on(run={'resume': True, 'allow_changed_data': True}).global_step == 5
+  assert 'warning: the training data is not what the run began with: ' in capsys.readouterr().err
+  now = json.loads((run / 'data_files.json').read_text())
+  assert now['filenames'][str(data)]['records'] == 10
+  assert 'allow_changed_data' not in (run / 'flags.txt').read_text()
+
+
+def test_data_that_changes_during_the_run_is_a_warning(tmp_path, records, capsys, monkeypatch):
+  data = tmp_path / 'train.tfrecord'
+  data.write_bytes(pathlib.Path(records).read_bytes())
+  update = trainer.DeepLabV3Trainer.update
+
+  def update_and_write(self, batches):
+    if self.global_step == 1:
+      with data.open('ab') as file:
+        file.write(pathlib.Path(records).read_bytes())
+    return update(self, batches)
+
+  monkeypatch.setattr(trainer.DeepLabV3Trainer, 'update', update_and_write)
+  assert train(str(data), tmp_path / 'run', num_steps=8, training=FROZEN).global_step == 8
+  warnings = [line for line in capsys.readouterr().err.splitlines() if 'data changed' in line]
+  assert len(warnings) == 1
+  assert warnings[0].startswith(f'warning: training data changed since the run began: {data} has ')
+
+
+def test_a_segmentation_checkpoint_without_saved_options_may_be_official(tmp_path, records, capsys):
+  pooled = {'use_image_level_feature': True}
+  train(records, tmp_path / 'first', model=pooled, training=FROZEN)
+  start = str(tmp_path / 'first')
+  capsys.readouterr()
+  train(records, tmp_path / 'with', model=pooled, training=FROZEN, run={'load_ckpt_path': start})
+  assert 'official' not in capsys.readouterr().err
+  os.remove(tmp_path / 'first' / 'model_options.json')
+  train(records, tmp_path / 'none', model=pooled, training=FROZEN, run={'load_ckpt_path': start})
+  err = capsys.readouterr().err
+  assert f'warning: {start}/model.ckpt has no model_options.json beside it' in err
+  assert 'import_official_checkpoint.py' in err
 
 
 def test_resume_needs_a_directory(tmp_path, records):

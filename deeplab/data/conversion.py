@@ -15,22 +15,36 @@ import re
 import signal
 import sys
 import threading
+from collections.abc import Collection
 
-from deeplab import output_places, quiet_start
+from deeplab import __version__, data_set_files, output_places, quiet_start
 from deeplab.atomic_files import replacing
-from deeplab.data import source_files, trial_decoding
-from deeplab.errors import InputError, shown, warn
+from deeplab.data import (
+  annotations,
+  label_checks,
+  label_classes,
+  layouts,
+  source_files,
+  trial_decoding,
+)
+from deeplab.data.conversion_summary import ConversionSummary
+from deeplab.data.pairing import list_pairs
+from deeplab.data.problems import Problems
+from deeplab.data_set import Split
+from deeplab.errors import InputError, warn
 from deeplab.options import ConversionOptions
+from deeplab.undecodable_names import for_json
 
-_MOST_LISTED = 20
 _SHARD_NUMBERS = re.compile(r'-\d{5}-of-\d{5}\.tfrecord$')
 
 
-def convert(options: ConversionOptions) -> dict:
-  """Writes the records of a split.
+def convert(options: ConversionOptions, *, given: Collection[str] | None = None) -> dict:
+  """Writes the records of a split, and beside them what their labels mean (dataset.json).
 
   Args:
     options: ConversionOptions.
+    given: names of the options that the user gave, which win over a layout and over --dataset.
+      Default: those with another value than the default.
 
   Returns:
     dict, the summary that is also written as JSON beside the records.
@@ -39,39 +53,95 @@ def convert(options: ConversionOptions) -> dict:
     InputError: the files have problems. Up to 20 of them were printed to stderr; nothing was
       written.
   """
-  pairs, problems = source_files.list_pairs(options)
-  colors = source_files.color_indices(options.colormap) if options.colormap else None
+  if given is None:
+    given = options.changed()
+  layout = options.layout
+  settled = layouts.settle(options, given=given)
+  annotated = annotations.read(options) if options.annotations else None
+  options, described, warnings = label_classes.settle(
+    settled.options,
+    given=given,
+    data_set=settled.class_names,
+    names=annotated.class_names if annotated else (),
+  )
+  label_checks.refuse_ignored_class(options, given)
+  problems = Problems()
+  if annotated:
+    pairing = annotated.pairing(described.class_names, options, problems)
+  else:
+    pairing = list_pairs(options, problems, list_lines=settled.list_lines)
+  pairs = pairing.pairs
+  warn(pairing.notes)
+  colors = options.colormap and source_files.color_indices(
+    options.colormap, ignore_label=options.ignore_label
+  )
   paths = _shard_paths(options, num_records=len(pairs))
   if not pairs:
-    _raise_problems(problems)
-  summary = _Summary(options)
+    problems.raise_error(num_items=pairing.num_items)
+  summary, palettes = ConversionSummary(options), label_checks.PaletteComparison()
   # Leaving the stack without an error renames all shards; leaving it with an error removes them.
   with contextlib.ExitStack() as shards:
     if not problems:
       _refuse_other_shards(paths)
+      data_set_files.refuse_another(os.path.dirname(paths[0]), described, split_name=options.split)
       shards.enter_context(
         output_places.new_directory(os.path.dirname(paths[0]), flag='output_dir')
       )
     writer = _ShardWriter(paths, options, shards)
     results = trial_decoding.try_decoding(_converted(pairs, options, colors), options)
-    for converted in _progress(results, total=len(pairs)):
-      if converted.problem:
-        problems.append(converted.problem)
+    results = _progress(results, total=len(pairs))
+    for converted, pair in zip(results, pairs):  # The results first, so that they end.
+      problem = converted.problem or _palette_problem(converted, palettes, options)
+      if problem:
+        problems.add(problem, varying=(pair.name, pair.image_path, pair.label_path))
         writer.close()
       elif not problems:
         writer.write(converted)
         summary.add(converted)
     writer.close()
     if problems:
-      _raise_problems(problems)
-    summary.check()
-  summary.say_notes()
-  result = summary.as_dict(paths)
+      problems.raise_error(num_items=pairing.num_items)
+    summary.check(given)
+    result = {**summary.as_dict(paths), 'class_names': list(described.class_names) or None}
+    # Before the records get their names: without it their labels would mean something else.
+    data_set_files.write(
+      os.path.dirname(paths[0]),
+      described.replace(splits={options.split: _split_of(result, options, layout=layout)}),
+      split_name=options.split,
+    )
+  warn([*warnings, *summary.warnings()])
   with replacing(summary_path(paths[0])) as temporary:
     with open(temporary, 'w', encoding='utf-8') as file:
-      json.dump(result, file, indent=2)
+      json.dump(for_json(result), file, indent=2)
       file.write('\n')
   return result
+
+
+def _palette_problem(converted, palettes, options):
+  """What is wrong with the label's palette beside the others'."""
+  if 'palettes' in options.accept:
+    return None
+  return palettes.problem(converted.palette, converted.label_path)
+
+
+def _split_of(summary, options, *, layout):
+  """The split for the description, of its summary."""
+  source = {
+    name: os.path.abspath(path)
+    for name in ('images_dir', 'labels_dir', 'list_path', 'annotations')
+    if (path := getattr(options, name))
+  }
+  changed = {
+    name: getattr(options, name) for name in ('label_offset', 'binary') if getattr(options, name)
+  }
+  if layout:
+    changed['layout'] = layout
+  return Split(
+    num_records=summary['num_records'],
+    files=tuple(summary['files']),
+    labels={int(value): entry['images'] for value, entry in summary['labels'].items()},
+    source={**for_json(source), **changed, 'written_by': f'deeplab-tf {__version__}'},
+  )
 
 
 def summary_path(shard: str) -> str:
@@ -127,63 +197,6 @@ class _ShardWriter:
         raise InputError(
           f'{self._options.output_dir}: records cannot be written ({error})'
         ) from error
-
-
-class _Summary:
-  """Counts what goes into the records."""
-
-  def __init__(self, options):
-    self._options = options
-    self._pixels, self._images = collections.Counter(), collections.Counter()
-    self._sizes, self._encoded_again = [], collections.Counter()
-    self._noted = collections.defaultdict(list)  # Image paths by what is said about them.
-
-  def add(self, converted):
-    """Counts a pair."""
-    self._pixels.update(dict(zip(converted.values, converted.pixels)))
-    self._images.update(converted.values)
-    self._sizes.append((converted.height, converted.width))
-    self._encoded_again.update(
-      images=int(converted.image_encoded_again), labels=int(converted.label_encoded_again)
-    )
-    for note in converted.notes:
-      self._noted[note].append(converted.pair.image_path)
-
-  def say_notes(self):
-    """Warns about images, with one line for all that share a note."""
-    for note, paths in self._noted.items():
-      others = f' (and {len(paths) - 1} other images)' if len(paths) > 1 else ''
-      warn([f'{shown(paths[0])}{others} {note}'])
-
-  def check(self):
-    """Raises InputError where no pixel counts."""
-    ignore_label = self._options.ignore_label
-    if set(self._pixels) <= {ignore_label}:
-      raise InputError(
-        f'--split={self._options.split}: every pixel of all {len(self._sizes)} labels is ignored '
-        f'(value {ignore_label}); check --label_offset and --ignore_label; nothing was written'
-      )
-
-  def as_dict(self, paths):
-    """The summary, ready for JSON."""
-    heights, widths = zip(*self._sizes)
-    return {
-      'split': self._options.split,
-      'record_format': self._options.record_format,
-      'num_records': len(self._sizes),
-      'files': [os.path.basename(path) for path in paths],
-      'directory': os.path.dirname(paths[0]),
-      'num_classes': self._options.num_classes,
-      'ignore_label': self._options.ignore_label,
-      'height': {'min': min(heights), 'max': max(heights), 'mean': sum(heights) / len(heights)},
-      'width': {'min': min(widths), 'max': max(widths), 'mean': sum(widths) / len(widths)},
-      'labels': {
-        str(value): {'pixels': self._pixels[value], 'images': self._images[value]}
-        for value in sorted(self._pixels)
-      },
-      'images_encoded_again': self._encoded_again['images'],
-      'labels_encoded_again': self._encoded_again['labels'],
-    }
 
 
 def _shard_paths(options, *, num_records):
@@ -269,13 +282,3 @@ def _progress(results, *, total):
   from tqdm import tqdm
 
   return tqdm(results, total=total, unit='pair')
-
-
-def _raise_problems(problems):
-  if len(problems) == 1:
-    raise InputError(f'{problems[0]}; nothing was written')
-  for problem in problems[:_MOST_LISTED]:
-    print(f'problem: {problem}', file=sys.stderr)
-  if len(problems) > _MOST_LISTED:
-    print(f'problem: ... and {len(problems) - _MOST_LISTED} more', file=sys.stderr)
-  raise InputError(f'{len(problems)} problems (listed above); nothing was written')

@@ -31,7 +31,6 @@ _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 _PREMULTIPLIED = {'La': 'LA', 'RGBa': 'RGBA'}
 _PNG_BIT_DEPTH = 24  # Its place in the file.
 _END_OF_JPEG = b'\xff\xd9'
-_TIFF_SIGNATURES = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 # TensorFlow's decoders refuse more samples at once.
 _TENSORFLOWS_LIMIT = 2**29
 # Largest values of 16-bit samples that are refused (12 bits in 16: nearly black), and said.
@@ -108,7 +107,7 @@ def open_picture(
   try:
     picture = Image.open(io.BytesIO(data))
   except Exception as error:  # pylint: disable=broad-except  # PIL raises many kinds.
-    if data.startswith(_TIFF_SIGNATURES):
+    if orientations.is_tiff(data):
       raise InputError(
         f'{name} is a TIFF of a kind that cannot be read ({len(data)} bytes), such as one of '
         f'floating-point colours; {_RESCALE}'

@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deeplab import metrics
 from deeplab.evaluation import measures
 from deeplab.evaluation.measures import Measure
 
@@ -85,12 +87,12 @@ class Report:
     return totals
 
 
-def score_lines(result: 'EvaluationResult') -> list[str]:
-  """The three lines that scripts read."""
+def score_lines(result: 'EvaluationResult', class_names: Sequence[str] | None = None) -> list[str]:
+  """The three lines that scripts read; with one class in the labels, mIOU has a remark after it."""
   return [
     f'Num of images evaluated: {result.num_images}',
     f'Loss: {result.loss:.8f}',
-    f'mIOU: {result.summary.mean_iou:.8f}',
+    f'mIOU: {result.summary.mean_iou:.8f}{metrics.one_class_remark(result.summary, class_names)}',
   ]
 
 

@@ -1,4 +1,4 @@
-"""Files to records, and records to training batches."""
+"""Records to training batches, and looking at both."""
 
 import dataclasses
 
@@ -87,85 +87,17 @@ class TrainingInputOptions(CheckedOptions):
     minimum=1,
   )
 
+  @property
+  def crop_size(self) -> tuple[int, int]:
+    """(height, width) of the training crop."""
+    return self.crop_size_height, self.crop_size_width
+
   def __post_init__(self):
     super().__post_init__()
     if self.min_rescale_factor > self.max_rescale_factor:
       raise InputError(
         f'--min_rescale_factor={self.min_rescale_factor}: must not exceed '
         f'--max_rescale_factor={self.max_rescale_factor}'
-      )
-
-
-@dataclasses.dataclass(frozen=True)
-class ConversionOptions(CheckedOptions):
-  """Image and label files to records."""
-
-  group = 'Conversion'
-
-  labels_dir: str | None = option(None, 'Directory of the label files.', required=True)
-  images_dir: str | None = option(None, 'Directory of the image files.', required=True)
-  split: str | None = option(
-    None, 'Name of the data set, such as train: it names the records.', required=True
-  )
-  list_path: str | None = option(
-    None,
-    'Text file with one basename (no extension) a line. Left out: every basename that has an image '
-    'and a label.',
-  )
-  labels_ext: str = option(
-    '.png', 'Extension of the label files: .png, or .mat for SBD (needs scipy).'
-  )
-  images_ext: str = option('.jpg', 'Extension of the image files, JPEG or PNG.')
-  output_dir: str = option(
-    '.',
-    'Directory to write to. The reference layout makes the directory SPLIT in it.',
-    not_empty='a directory',
-  )
-  record_format: str = option(
-    'basic',
-    "basic: SPLIT/SPLIT-00001-of-N.tfrecord with the reference's features; official: "
-    'SPLIT-00000-of-N.tfrecord with '
-    'those of research/deeplab. This toolkit reads both.',
-    choices=('basic', 'official'),
-  )
-  num_per_shard: int = option(1024, 'Records in a file.', minimum=1)
-  num_workers: int | None = option(
-    None, 'Processes that check the files. Default: one for each core.', minimum=1
-  )
-  num_classes: int | None = option(
-    None,
-    'Refuse labels with a value that is neither below this nor --ignore_label. Left out: any value '
-    'is taken, and the summary shows which.',
-    minimum=1,
-    maximum=65535,
-  )
-  ignore_label: int = option(
-    255, 'Label value of pixels that do not count.', minimum=0, maximum=65535
-  )
-  colormap: str | None = option(
-    None,
-    'Colours of the classes, for labels stored as colours: voc, cityscapes, ade20k or a file of '
-    'lines "index r g b [name]".',
-    alias='label_colormap',
-  )
-  label_offset: int = option(
-    0,
-    'Add this to each label value but --ignore_label. Values that fall below 0 become '
-    '--ignore_label: -1 makes class 0 of ADE20K ignored.',
-    minimum=-65535,
-    maximum=65535,
-  )
-  max_image_pixels: int = option(DEFAULT_MAX_IMAGE_PIXELS, 'A larger image is refused.', minimum=1)
-
-  def __post_init__(self):
-    super().__post_init__()
-    for name in ('labels_ext', 'images_ext'):
-      extension = getattr(self, name)
-      object.__setattr__(self, name, extension if extension.startswith('.') else f'.{extension}')
-    if self.split in ('.', '..') or '/' in self.split:
-      raise InputError(
-        f'--split={self.split}: must be a plain name such as train; --output_dir says where the '
-        'records go'
       )
 
 
@@ -181,19 +113,25 @@ class InspectionOptions(CheckedOptions):
   num_classes: int | None = option(
     None,
     'Report records with a label value that is neither below this nor --ignore_label. Left out: '
-    'any value is taken.',
+    'as the description of the records (dataset.json) says; without one any value is taken.',
     minimum=1,
     maximum=65535,
   )
   ignore_label: int = option(
-    255, 'Label value of pixels that do not count.', minimum=0, maximum=65535
+    255,
+    'Label value of pixels that do not count. Left out: as the description says.',
+    minimum=0,
+    maximum=65535,
   )
   class_names: str | None = option(
-    None, 'Names in the histogram: voc, cityscapes, ade20k or a file with one name a line.'
+    None,
+    'Names in the histogram: voc, cityscapes, ade20k or a file with one name a line. Default: '
+    'those of the description.',
   )
-  colormap: str = option(
-    'voc',
-    'Colours in the contact sheet: voc, cityscapes, ade20k or a file.',
+  colormap: str | None = option(
+    None,
+    'Colours in the contact sheet: voc, cityscapes, ade20k or a file. Default: those of the '
+    'description, else voc.',
     alias='label_colormap',
   )
   contact_sheet: str | None = option(
@@ -216,10 +154,21 @@ class PreviewOptions(CheckedOptions):
   output_path: str = option('augmentation.png', 'PNG to write.', not_empty='a file name')
   num_batches: int = option(2, 'Batches to draw.', minimum=1, maximum=100)
   start_step: int = option(0, 'First batch to draw, counted from 0.', minimum=0)
-  num_classes: int = option(21, 'Number of classes, background included.', minimum=1, maximum=65535)
-  class_names: str | None = option(
-    None, 'Names in the legend: voc, cityscapes, ade20k or a file with one name a line.'
+  num_classes: int = option(
+    21,
+    'Number of classes, background included. Left out: as the description of the records '
+    '(dataset.json) says.',
+    minimum=1,
+    maximum=65535,
   )
-  colormap: str = option(
-    'voc', 'Colours of the classes: voc, cityscapes, ade20k or a file.', alias='label_colormap'
+  class_names: str | None = option(
+    None,
+    'Names in the legend: voc, cityscapes, ade20k or a file with one name a line. Default: those '
+    'of the description.',
+  )
+  colormap: str | None = option(
+    None,
+    'Colours of the classes: voc, cityscapes, ade20k or a file. Default: those of the description, '
+    'else voc.',
+    alias='label_colormap',
   )

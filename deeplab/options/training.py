@@ -5,6 +5,7 @@ import dataclasses
 from deeplab.errors import InputError
 from deeplab.model.backbones import BACKBONES, HEAD_BATCH_NORM_DECAY
 from deeplab.options.checks import CheckedOptions, option
+from deeplab.options.eval_padding import EVAL_PAD_HELP, fixed_pad_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,6 +15,12 @@ class TrainingOptions(CheckedOptions):
   group = 'Training'
 
   num_steps: int = option(30000, 'Number of updates.', minimum=1)
+  num_epochs: float | None = option(
+    None,
+    'Instead of --num_steps: how often each training record is drawn, such as 50 or 0.5, on '
+    'average. The number of steps follows from it, is printed, and is what the run keeps.',
+    above=0.0,
+  )
   fine_tune_batch_norm: bool = option(
     True,
     'Normalize with the statistics of the batch and update the stored ones. Set it to False for '
@@ -108,7 +115,8 @@ class TrainingOptions(CheckedOptions):
     super().__post_init__()
     if self.boundaries or self.rates:
       object.__setattr__(self, 'man_step_lr', True)
-    if self.slow_start_step >= self.num_steps:
+    # With num_epochs, the number of steps is not known before the records are counted.
+    if self.num_epochs is None and self.slow_start_step >= self.num_steps:
       raise InputError(
         f'--slow_start_step={self.slow_start_step}: must be below --num_steps={self.num_steps}'
       )
@@ -143,8 +151,9 @@ class LossOptions(CheckedOptions):
   )
   class_weights: str | None = option(
     None,
-    'One factor a class, separated by commas, or auto: median frequency balancing over the '
-    'training records.',
+    'One factor a class, separated by commas; or auto: median frequency balancing over the '
+    'training records, for the mean accuracy and not for mIOU; or auto_sqrt: the square roots of '
+    'those, a compromise.',
   )
   top_k_percent_pixels: float = option(
     1.0,
@@ -167,8 +176,13 @@ class LossOptions(CheckedOptions):
         f'--top_k_percent_pixels={self.top_k_percent_pixels}: the Dice loss has no loss per pixel '
         'to choose by; use cross_entropy, focal or cross_entropy_and_dice'
       )
-    if self.class_weights not in (None, 'auto'):
+    if self.class_weights is not None and not self.counts_records:
       self.listed_class_weights()
+
+  @property
+  def counts_records(self) -> bool:
+    """Whether the class weights come from counting the training records."""
+    return self.class_weights in ('auto', 'auto_sqrt')
 
   def listed_class_weights(self) -> tuple[float, ...]:
     """The factors of a listed --class_weights as a tuple of floats."""
@@ -180,8 +194,8 @@ class LossOptions(CheckedOptions):
       not weights or not all(0.0 <= weight < float('inf') for weight in weights) or not any(weights)
     ):
       raise InputError(
-        f'--class_weights={self.class_weights}: must be auto or numbers that are not negative, one '
-        'a class, separated by commas'
+        f'--class_weights={self.class_weights}: must be auto, auto_sqrt, or numbers that are not '
+        'negative, one a class, separated by commas'
       )
     return weights
 
@@ -213,10 +227,20 @@ class RunOptions(CheckedOptions):
   overwrite: bool = option(
     False, 'Start anew in an --output_path that holds a run; its files are removed.'
   )
+  allow_changed_data: bool = option(
+    False,
+    'With --resume: go on though training records have been added, removed or changed since the '
+    'run began.',
+  )
   class_names: str | None = option(
     None,
     'Names of the classes: voc, cityscapes, ade20k, or a file with one name a line; shown, and '
-    'saved for evaluation.',
+    'saved for evaluation. Default: those in the description of the records (dataset.json).',
+  )
+  colormap: str | None = option(
+    None,
+    'Colours of the classes in pictures, saved for prediction: voc, cityscapes, ade20k or a file. '
+    'Default: those in the description of the records, else voc.',
   )
   log_per_steps: int = option(
     200, 'Steps between two loss lines (the mean since the last line).', minimum=1
@@ -257,9 +281,11 @@ class ValidationOptions(CheckedOptions):
     'Stop when this many validations in a row have not raised the best mIOU; 0: never.',
     minimum=0,
   )
+  eval_pad: str = option('auto', EVAL_PAD_HELP)
 
   def __post_init__(self):
     super().__post_init__()
+    fixed_pad_size(self.eval_pad)  # Refuses what it cannot read.
     if (self.eval_per_steps or self.patience) and not self.eval_filenames:
       raise InputError(
         f'--{"eval_per_steps" if self.eval_per_steps else "patience"}: needs --eval_filenames, the '

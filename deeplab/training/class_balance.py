@@ -2,6 +2,7 @@
 balancing.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +20,8 @@ def chosen_weights(
 
   Args:
     options: of the loss.
-    filenames: the training records, which are counted for `auto`; then the weights are printed.
+    filenames: the training records, which are counted for `auto` and `auto_sqrt`; then the weights
+      are printed.
     num_classes, ignore_label: the labels in them.
 
   Raises:
@@ -27,8 +29,10 @@ def chosen_weights(
   """
   if options.class_weights is None:
     return None
-  if options.class_weights == 'auto':
+  if options.counts_records:
     weights = weights_of_records(filenames, num_classes=num_classes, ignore_label=ignore_label)
+    if options.class_weights == 'auto_sqrt':
+      weights = tuple(math.sqrt(weight) for weight in weights)
     print('class weights: ' + ','.join(f'{weight:.4g}' for weight in weights), flush=True)
     return weights
   weights = options.listed_class_weights()

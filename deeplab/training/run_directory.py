@@ -6,6 +6,7 @@ checkpoints.
     model.ckpt-STEP       checkpoints with everything a run needs to go on
     model.ckpt            the one at the end
     best.ckpt, best.json  the network with the best validation, and its score
+    data_files.json       the record files of the run, their records and sizes
     metrics.jsonl         what was logged, one JSON object a line
     events.out.tfevents*  the same for TensorBoard
 """
@@ -15,7 +16,7 @@ import glob
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 
 from deeplab.options import CheckedOptions, ModelOptions
 
@@ -28,10 +29,12 @@ import numpy as np
 
 from deeplab import checkpoints, output_places, saved_options
 from deeplab.atomic_files import replacing
+from deeplab.data_set import DataSet
 from deeplab.errors import InputError
-from deeplab.training import run_flags
+from deeplab.training import data_files, run_flags
 
 FLAGS_NAME = 'flags.txt'
+DATA_FILES_NAME = 'data_files.json'
 BEST_NAME = 'best.ckpt'
 BEST_SCORE_NAME = 'best.json'
 AVERAGED_NAME = 'model_ema.ckpt'
@@ -92,7 +95,14 @@ class RunDirectory:
     """Removes the files of an earlier run, and nothing else."""
     for prefix in self.checkpoints_of_run() + [self.file(BEST_NAME), self.file(AVERAGED_NAME)]:
       checkpoints.remove(prefix)
-    for name in ('checkpoint', FLAGS_NAME, METRICS_NAME, BEST_SCORE_NAME, saved_options.FILE_NAME):
+    for name in (
+      'checkpoint',
+      FLAGS_NAME,
+      DATA_FILES_NAME,
+      METRICS_NAME,
+      BEST_SCORE_NAME,
+      saved_options.FILE_NAME,
+    ):
       with contextlib.suppress(FileNotFoundError):
         os.remove(self.file(name))
     for name in glob.glob(glob.escape(self.file('events.out.tfevents.')) + '*'):
@@ -190,6 +200,16 @@ class RunDirectory:
         'a larger --num_steps and the flags of logging, saving and validation may change'
       )
 
+  # === Data ===
+
+  def write_data_files(self, facts: Mapping[str, Mapping]) -> None:
+    """Writes flag -> `data_files.facts` of its files."""
+    self._write_text(DATA_FILES_NAME, json.dumps(facts, indent=1) + '\n')
+
+  def saved_data_files(self) -> dict[str, dict] | None:
+    """What `write_data_files` wrote, or None where the run has no such file. Raises InputError."""
+    return data_files.read(self.file(DATA_FILES_NAME))
+
   # === Checkpoints ===
 
   def save(
@@ -198,7 +218,8 @@ class RunDirectory:
     *,
     step: int,
     model_options: ModelOptions,
-    class_names: Sequence[str] | None = None,
+    data_set: DataSet | None = None,
+    trained_size: tuple[int, int] | None = None,
     final: bool = False,
     max_to_keep: int = 0,
   ) -> str:
@@ -216,7 +237,9 @@ class RunDirectory:
     self._remove_oldest(max_to_keep)
     self._write_checkpoint(prefix, variables, step=step)
     self._remove_oldest(max_to_keep)
-    saved_options.write(self.path, model_options, step=step, class_names=class_names)
+    saved_options.write(
+      self.path, model_options, step=step, data_set=data_set, trained_size=trained_size
+    )
     checkpoints.update_state(
       self.path, [*(each for each in self._numbered() if each != prefix), prefix]
     )

@@ -15,6 +15,7 @@ _MAY_CHANGE = frozenset(
     'eval_per_steps',
     'patience',
     'class_names',
+    'colormap',
     'num_input_threads',
     'output_path',
     'resume',
@@ -23,7 +24,8 @@ _MAY_CHANGE = frozenset(
 )
 # and without these, which only matter before the first checkpoint.
 _START_FLAGS = frozenset({'load_ckpt_path', 'restore_from_seg_model', 'exclude_scopes'})
-_NOT_OF_THE_RUN = ('resume', 'overwrite')
+# `num_epochs` has become a number of steps by then.
+_NOT_OF_THE_RUN = ('resume', 'overwrite', 'allow_changed_data', 'num_epochs')
 
 
 def lines(*options: CheckedOptions) -> list[str]:

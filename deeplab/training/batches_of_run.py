@@ -1,0 +1,61 @@
+"""The batches of a training run from where it starts: what goes wrong with them is said in the
+user's words, and data that changes meanwhile is noticed.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+
+import tensorflow as tf
+
+from deeplab.data import input_pipeline
+from deeplab.errors import InputError, warn
+from deeplab.training.data_files import DataWatch
+from deeplab.training.run_start import RunStart
+
+MEMORY_REMEDIES = (
+  'use less memory, in this order: a smaller --batch_size with --accumulate_steps, a smaller '
+  '--crop_size_height and --crop_size_width (output_stride * m + 1), --recompute_gradients, '
+  '--compute_dtype=bfloat16, --model_variant=mobilenet_v2, --nouse_decoder, no --atrous_rates, '
+  '--output_stride=32 with --atrous_rates=3,6,9'
+)
+
+
+def draw(start: RunStart, data: Mapping[str, Mapping]) -> Iterator[dict]:
+  """Yields the batches after the updates made before.
+
+  Args:
+    start: of the run.
+    data: flag -> `data_files.facts`; files that differ are a warning after each epoch.
+
+  Raises:
+    InputError: a record is bad, which is named, or memory is short.
+  """
+  options = start.options
+  num_classes = options.model.num_classes
+  first_batch = start.step * options.training.accumulate_steps
+  batches = input_pipeline.training_batches(
+    options.input, num_classes=num_classes, start_step=first_batch
+  )
+  patterns = {'filenames': options.input.filenames}
+  if options.validation.eval_filenames:
+    patterns['eval_filenames'] = options.validation.eval_filenames
+  watch = DataWatch(patterns, data, batch_size=options.input.batch_size, first_batch=first_batch)
+  try:
+    for batch in batches:
+      warn(watch.batch_drawn())
+      yield batch
+  except tf.errors.ResourceExhaustedError as error:
+    raise InputError(f'out of memory while the batches were made: {MEMORY_REMEDIES}') from error
+  except tf.errors.OpError as error:
+    raise input_pipeline.explain_failure(
+      error,
+      options.input.filenames,
+      num_classes=num_classes,
+      ignore_label=options.input.ignore_label,
+      max_image_pixels=options.input.max_image_pixels,
+    ) from error
+
+
+def first_drawn(batches: Iterator[dict]) -> Iterator[dict]:
+  """The same batches, the first of them drawn already."""
+  return itertools.chain([next(batches)], batches)
