@@ -404,6 +404,13 @@ def test_pictures_that_would_be_read_as_black_are_refused_everywhere(tmp_path, d
     assert path in str(raised.value) and 'save it as an 8-bit PNG' in str(raised.value)
 
 
+def test_drawings_are_refused(tmp_path):
+  path = tmp_path / 'a.png'
+  path.write_bytes(encoded(picture(), format='EPS'))
+  with pytest.raises(InputError, match='a.png: is EPS, a drawing without pixels; save it as PNG'):
+    image_files.read_image(str(path))
+
+
 def test_dark_pictures_of_16_bits_are_taken_and_said(tmp_path, capsys):
   path = make_pair(tmp_path, deep_png(deep(1) >> 2, color_type=0))
   convert(tmp_path)

@@ -29,6 +29,7 @@ RECORD_FORMATS = ('JPEG', 'MPO', 'PNG')  # MPO: a JPEG with others behind it.
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 _PREMULTIPLIED = {'La': 'LA', 'RGBa': 'RGBA'}
+_DRAWINGS = ('EPS', 'WMF')  # Pillow would have other programs draw them.
 _PNG_BIT_DEPTH = 24  # Its place in the file.
 _END_OF_JPEG = b'\xff\xd9'
 # TensorFlow's decoders refuse more samples at once.
@@ -113,6 +114,8 @@ def open_picture(
         f'floating-point colours; {_RESCALE}'
       ) from error
     raise NoPictureError(f'{name} is no picture that can be read ({len(data)} bytes)') from error
+  if picture.format in _DRAWINGS:
+    raise InputError(f'{name} is {picture.format}, a drawing without pixels; save it as PNG')
   if formats is not None and picture.format not in formats:
     raise InputError(f'{name} is {picture.format}; must be JPEG or PNG')
   if max_pixels is not None and picture.width * picture.height > max_pixels:
