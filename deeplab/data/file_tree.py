@@ -9,7 +9,7 @@ from deeplab.errors import InputError, shown
 # Case does not matter. What cannot be decoded is said when it is opened.
 IMAGE_EXTENSIONS = (
   '.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.jpe', '.jfif', '.ppm',
-  '.pgm',
+  '.pgm', '.avif',
 )  # fmt: skip
 
 # A line of a list may name anything.

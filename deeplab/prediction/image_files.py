@@ -18,7 +18,7 @@ from deeplab.text_files import read_lines
 
 # In a directory these are taken and the rest is left alone; a file named by the user is tried
 # whatever its name.
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.avif')
 
 
 @dataclasses.dataclass(frozen=True)
