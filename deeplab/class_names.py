@@ -74,11 +74,31 @@ def load_class_names(name_or_path: str, num_classes: int) -> tuple[str, ...]:
   return tuple(names)
 
 
-def _read_names(path, num_classes):
+def of_data_set(name: str) -> tuple[str, ...]:
+  """The names of the classes of 'voc', 'cityscapes' or 'ade20k'; () for any other name."""
+  return _DATA_SETS.get(name, ())
+
+
+def count_names(path: str, *, ignore_label: int) -> int:
+  """How many classes a file of names has; an index that is `ignore_label` is none. Raises
+  InputError.
+  """
+  lines = _read_lines(path)
+  entries = [color_map.parse_entry(line) for line in lines]
+  if not lines or not all(entries):
+    return len(lines)
+  return 1 + max((entry.index for entry in entries if entry.index != ignore_label), default=-1)
+
+
+def _read_lines(path):
   if not os.path.isfile(path):
     raise InputError(f'--class_names={path}: not a file, and not one of {", ".join(_DATA_SETS)}')
   with open(path, encoding='utf-8-sig', errors='replace') as lines:
-    names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith('#')]
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith('#')]
+
+
+def _read_names(path, num_classes):
+  names = _read_lines(path)
   if not names or not all(color_map.parse_entry(name) for name in names):
     return names
   named = {entry.index: entry.name for entry in color_map.read_entries(path)}

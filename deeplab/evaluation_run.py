@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from deeplab import checkpoints, color_map, devices, output_places
-from deeplab.data import input_pipeline
+from deeplab import checkpoints, data_set_files, devices, output_places
+from deeplab.data import input_pipeline, record_files
 from deeplab.errors import InputError, warn
-from deeplab.evaluation import evaluation_report, measures, report_files
+from deeplab.evaluation import evaluation_data, evaluation_report, measures, report_files
 from deeplab.evaluation.checkpoint_sequence import checkpoint_sequence
 from deeplab.evaluation.evaluation_report import Report
 from deeplab.evaluation.worst_images import WorstImages
@@ -43,7 +43,10 @@ def run(
     InputError: the options do not fit each other, the checkpoint or the records, or a report cannot
       be written.
   """
-  colors = color_map.load_color_map(evaluation_options.colormap, flag='colormap')
+  records = data_set_files.of_records(
+    record_files.expand_filenames(evaluation_options.filenames),
+    settled=evaluation_data.settled_by(given),
+  )
   devices.prepare(compute_options)
   strategy = devices.make_strategy()
   several = _several(evaluation_options)
@@ -64,8 +67,11 @@ def run(
           compute_dtype=compute_options.compute_dtype,
           operations=compute_options.operations,
           class_names=evaluation_options.class_names,
+          records=records,
         )
       network.announce(prediction_options)
+      evaluation_options = evaluation_data.settle(evaluation_options, network, records, given=given)
+      colors = network.color_map(evaluation_options.colormap, records=records)
       evaluation = _Evaluation(
         network, strategy, prediction_options, evaluation_options, compute_options, colors
       )

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Collection
 
-from deeplab import color_map, devices, output_places
+from deeplab import devices, output_places
 from deeplab.errors import InputError
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
@@ -46,7 +46,6 @@ def run(
   planned = _plan(inference_options)
   if not planned:
     return PredictionSummary()
-  colors = color_map.load_color_map(inference_options.colormap, flag='colormap')
   devices.prepare(compute_options)
   network = trained_network.load(
     inference_options.ckpt_path,
@@ -57,6 +56,7 @@ def run(
     class_names=inference_options.class_names,
   )
   network.announce(prediction_options)
+  colors = network.color_map(inference_options.colormap)
   num_classes, types = network.options.num_classes, inference_options.output_type
   writer = prediction_files.PredictionWriter(color_map=colors, num_classes=num_classes)
   output_types.check_classes(types, num_classes)

@@ -9,7 +9,9 @@ import json
 import os
 from collections.abc import Collection, Sequence
 
+from deeplab import data_set_files
 from deeplab.atomic_files import replacing
+from deeplab.data_set import DataSet
 from deeplab.errors import InputError
 from deeplab.options import ModelOptions
 
@@ -28,12 +30,14 @@ class SavedOptions:
     model_options: the architecture.
     step: of the newest checkpoint when it was written, or None.
     class_names: of the classes, or () where none are saved.
+    data_set: description of the records it was trained on, or None where none is saved.
   """
 
   path: str
   model_options: ModelOptions
   step: int | None = None
   class_names: tuple[str, ...] = ()
+  data_set: DataSet | None = None
 
 
 def path_beside(prefix: str) -> str:
@@ -47,6 +51,7 @@ def write(
   *,
   step: int | None = None,
   class_names: Sequence[str] | None = None,
+  data_set: DataSet | None = None,
 ) -> None:
   """Writes DIRECTORY/model_options.json.
 
@@ -54,13 +59,19 @@ def write(
     directory: where the checkpoints are.
     model_options: the architecture.
     step: of the newest checkpoint, or None.
-    class_names: of the classes, or None.
+    class_names: of the classes, or None for those of `data_set`.
+    data_set: description of the records it is trained on, or None.
   """
+  if not class_names and data_set is not None:
+    class_names = data_set.class_names
   content = {
     'model_options': dataclasses.asdict(model_options),
     'step': step,
     'class_names': list(class_names) if class_names else None,
   }
+  if data_set is not None:
+    content['data_set'] = data_set_files.to_json(data_set.replace(class_names=()))
+    del content['data_set']['class_names']  # They are above, where they have always been.
   with (
     replacing(os.path.join(directory, FILE_NAME)) as temporary,
     open(temporary, 'w', encoding='utf-8') as file,
@@ -93,12 +104,22 @@ def read(prefix: str) -> SavedOptions | None:
       model_options=ModelOptions(**options),
       step=content.get('step'),
       class_names=tuple(names),
+      data_set=_data_set(content, path, names),
     )
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise InputError(
       f'{path}: not a file of model options ({error}); restore it, or remove it and give the model '
       'flags'
     ) from error
+
+
+def _data_set(content, path, names):
+  """The saved description, with the names if they are those of its classes; or None."""
+  if not content.get('data_set'):
+    return None
+  described = data_set_files.from_json(content['data_set'], path=path)
+  fitting = tuple(names) if len(names) == described.num_classes else ()
+  return described.replace(class_names=fitting)
 
 
 def for_prediction(

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab import checkpoints, restoring
+from deeplab.data_set import DataSet
 from deeplab.errors import InputError
 from deeplab.learning_rate import learning_rate
 from deeplab.losses import SegmentationLoss
@@ -121,7 +122,7 @@ class DeepLabV3Trainer:
     run_options: RunOptions,
     stop: StopSignals,
     validation: Validation | None = None,
-    class_names: Sequence[str] | None = None,
+    data_set: DataSet | None = None,
   ) -> str:
     """Trains until num_steps, a signal, or the end of patience, and saves.
 
@@ -131,7 +132,7 @@ class DeepLabV3Trainer:
       run_options: how often, and how many checkpoints are kept.
       stop: open.
       validation: None for none.
-      class_names: to save with the architecture, or None.
+      data_set: description of the records, to save with the architecture; or None.
 
     Returns:
       'finished', 'stopped' by a signal, or 'out of patience' with validations that do not get
@@ -141,7 +142,7 @@ class DeepLabV3Trainer:
       InputError: see `update`; or a checkpoint or the log cannot be written. Older checkpoints are
         whole.
     """
-    saves = _Saves(self, run, log, class_names=class_names, max_to_keep=run_options.max_to_keep)
+    saves = _Saves(self, run, log, data_set=data_set, max_to_keep=run_options.max_to_keep)
     iterator = iter(batches)
     if self.global_step:  # A kill may have come between the checkpoint and its validation.
       self._validate_if_due(validation, stop)

@@ -7,7 +7,6 @@ from collections.abc import Collection
 import tensorflow as tf
 
 from deeplab import checkpoints, devices, losses, quiet_start, saved_options
-from deeplab.data import record_files
 from deeplab.errors import warn
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
@@ -27,10 +26,12 @@ from deeplab.training import (
   epochs,
   run_start,
   starting_report,
+  training_data,
 )
 from deeplab.training.run_directory import BEST_NAME, FLAGS_NAME, METRICS_NAME, RunDirectory
 from deeplab.training.run_start import AllOptions, RunStart
 from deeplab.training.stop_signals import StopSignals
+from deeplab.training.training_data import TrainingData
 from deeplab.training.training_log import TrainingLog
 from deeplab.training.validation import Validation
 
@@ -101,40 +102,36 @@ def run(
   if start.newest and start.step >= num_steps and directory.is_finished(start.step):
     _say(f'nothing to do: step {start.step} >= num_steps {num_steps} in {directory.path}')
     return _result('nothing to do', start.step, directory, best=directory.best_score())
-  class_names = start.class_names()
-  files, eval_files = _find_records(start.options)
-  data = {'filenames': data_files.facts(files), 'eval_filenames': data_files.facts(eval_files)}
+  data = _find_data(start)
   if start.newest:
     warn(
       data_files.check_resumed(
         directory.saved_data_files(),
-        data,
+        data.facts,
         path=directory.path,
         allow_changed_data=run_options.allow_changed_data,
       )
     )
   directory.create()
   with directory.locked():
-    return _train(
-      directory, start, class_names=class_names, files=files, eval_files=eval_files, data=data
-    )
+    return _train(directory, start, data)
 
 
-def _train(directory, start, *, class_names, files, eval_files, data):
-  """Builds the parts, trains, and says how it ended; see `run`. `data`: flag -> facts."""
+def _train(directory, start, data):
+  """Builds the parts, trains, and says how it ended; see `run`."""
   options = start.options
-  strategy = _prepare_tensorflow(start, files=files, eval_files=eval_files)
+  strategy = _prepare_tensorflow(start, data)
   model, trainer = _build(options, strategy=strategy)
-  _warn(start, eval_files)
+  _warn(start, data)
   # The first batch comes before the old run goes: most of what can be wrong with the data shows by
   # then.
   batches = batches_of_run.first_drawn(batches_of_run.draw(start, data))
   run_start.restore(start, trainer, model, directory)
   directory.remove_unfinished()
   directory.write_flags(*options.groups())
-  directory.write_data_files(data)
+  directory.write_data_files(data.facts)
   saved_options.write(
-    directory.path, options.model, step=trainer.global_step, class_names=class_names
+    directory.path, options.model, step=trainer.global_step, data_set=data.described
   )
   with (
     StopSignals() as stop,
@@ -144,10 +141,11 @@ def _train(directory, start, *, class_names, files, eval_files, data):
       log_per_steps=options.run.log_per_steps,
       num_steps=options.training.num_steps,
       start_step=trainer.global_step,
+      colors=training_data.panel_colors(data.described),
     ) as log,
   ):
     validation = None
-    if eval_files:
+    if data.eval_files:
       validation = Validation(
         model,
         directory,
@@ -155,7 +153,7 @@ def _train(directory, start, *, class_names, files, eval_files, data):
         options=options.validation,
         ignore_label=options.input.ignore_label,
         average=trainer.average,
-        class_names=class_names,
+        class_names=data.described.class_names,
         strategy=strategy,
         max_image_pixels=options.input.max_image_pixels,
       )
@@ -166,7 +164,7 @@ def _train(directory, start, *, class_names, files, eval_files, data):
       run_options=options.run,
       stop=stop,
       validation=validation,
-      class_names=class_names,
+      data_set=data.described,
     )
   best = validation.best if validation is not None else None
   result = _result(outcome, trainer.global_step, directory, best=best)
@@ -174,7 +172,7 @@ def _train(directory, start, *, class_names, files, eval_files, data):
   return result
 
 
-def _prepare_tensorflow(start, *, files, eval_files):
+def _prepare_tensorflow(start, data):
   """Sets seed, determinism and devices, and prints what the run begins with; returns the
   tf.distribute.Strategy.
   """
@@ -188,11 +186,11 @@ def _prepare_tensorflow(start, *, files, eval_files):
   gpus = devices.prepare(options.compute)
   strategy = devices.make_strategy()
   _say(starting_report.device_line(strategy, gpus))
-  _say(starting_report.data_line('training data', files))
-  if eval_files:
-    _say(starting_report.data_line('validation data', eval_files))
+  _say(starting_report.data_line('training data', data.files))
+  if data.eval_files:
+    _say(starting_report.data_line('validation data', data.eval_files))
   _say(starting_report.changed_flags_line(*options.groups()))
-  for note in start.notes:
+  for note in (*data.notes, *start.notes):
     _say(note)
   return strategy
 
@@ -228,8 +226,9 @@ def _build(options, *, strategy):
   return model, trainer
 
 
-def _warn(start: RunStart, eval_files: list) -> None:
+def _warn(start: RunStart, data: TrainingData) -> None:
   options = start.options
+  warn(data.warnings)
   warn(
     starting_report.warnings(
       options.model,
@@ -238,7 +237,7 @@ def _warn(start: RunStart, eval_files: list) -> None:
       from_scratch=not options.run.load_ckpt_path,
     )
   )
-  if eval_files and options.validation.eval_per_steps > options.training.num_steps:
+  if data.eval_files and options.validation.eval_per_steps > options.training.num_steps:
     warn(
       [
         f'--eval_per_steps={options.validation.eval_per_steps} is more than '
@@ -247,20 +246,17 @@ def _warn(start: RunStart, eval_files: list) -> None:
     )
 
 
-def _find_records(options):
-  """(training files, validation files) as lists of RecordFile; raises InputError for what cannot be
-  read.
-  """
-  files = record_files.index_files(
-    record_files.expand_filenames(options.input.filenames),
-    allow_problems=options.input.skip_bad_records,
+def _find_data(start: RunStart) -> TrainingData:
+  """The records, and what their descriptions say; InputError for what cannot be read or used."""
+  options = start.options
+  return training_data.find(
+    options.model,
+    options.input,
+    options.validation,
+    options.run,
+    saved=start.saved,
+    given=start.given,
   )
-  eval_files = []
-  if options.validation.eval_filenames:
-    eval_files = record_files.index_files(
-      record_files.expand_filenames(options.validation.eval_filenames)
-    )
-  return files, eval_files
 
 
 def _result(outcome, global_step, directory, *, best):

@@ -6,8 +6,14 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import class_names, color_map, flags, output_places  # noqa: E402
-from deeplab.errors import InputError  # noqa: E402
+from deeplab import (  # noqa: E402
+  class_names,
+  color_map,
+  data_set_files,
+  flags,
+  output_places,
+)
+from deeplab.errors import InputError, shown  # noqa: E402
 from deeplab.options import InspectionOptions  # noqa: E402
 
 DESCRIPTION = """
@@ -20,26 +26,25 @@ record is bad.
 """
 
 _MOST_LISTED = 20
-_NAMES = {
-  'voc': class_names.VOC,
-  'cityscapes': class_names.CITYSCAPES,
-  'ade20k': class_names.ADE20K,
-}
 
 
-def main(options):
+def main(options, *, given=frozenset()):
   """Prints what is found and writes the contact sheet; returns the exit status."""
   from deeplab import pictures
-  from deeplab.data import inspection
+  from deeplab.data import inspection, record_files
 
-  names = _class_names(options)
-  colors = color_map.load_color_map(options.colormap, flag='colormap')
+  described = data_set_files.of_records(record_files.expand_filenames(options.filenames))
+  options = _as_described(options, described, given)
+  names = _class_names(options, described)
+  colors = _colors(options, described)
   if options.contact_sheet:
     output_places.check_file(options.contact_sheet, flag='contact_sheet')
   found = inspection.inspect(
     options, color_map=colors, num_samples=options.num_samples if options.contact_sheet else 0
   )
-  print('\n'.join(describe(found, names=names, ignore_label=options.ignore_label)), flush=True)
+  lines = _lines_on_data_set(described, found)
+  lines += describe(found, names=names, ignore_label=options.ignore_label)
+  print('\n'.join(lines), flush=True)
   if options.contact_sheet and found.samples:
     legend = [
       (_label_text(value, names), tuple(colors[value].tolist()))
@@ -91,10 +96,42 @@ def describe(found, *, names, ignore_label):
   return lines
 
 
-def _class_names(options):
+def _as_described(options, described, given):
+  """The options with what the description says where no flag was given."""
+  changes = {
+    name: getattr(described, name)
+    for name in ('num_classes', 'ignore_label')
+    if described is not None and getattr(described, name) is not None and name not in given
+  }
+  return options.replace(**changes)
+
+
+def _lines_on_data_set(described, found):
+  """Lines on what the description says, and whether the files have as many records."""
+  if described is None:
+    return []
+  classes = 'unknown' if described.num_classes is None else described.num_classes
+  lines = [
+    f'data set: {classes} classes, {described.ignore_label} ignored ({shown(described.path)})'
+  ]
+  counts = {os.path.abspath(file.path): file.num_records for file in found.files}
+  for name, split in described.splits.items():
+    directory = os.path.dirname(os.path.abspath(split.path))
+    num_found = sum(counts.get(os.path.join(directory, file), 0) for file in split.files)
+    lines.append(f'{shown(name)}: {num_found} of {split.num_records} records')
+  return lines
+
+
+def _colors(options, described):
+  if options.colormap is None and described is not None and described.colors:
+    return described.color_map()
+  return color_map.load_color_map(options.colormap or 'voc', flag='colormap')
+
+
+def _class_names(options, described):
   if options.class_names is None:
-    return ()
-  num_classes = options.num_classes or len(_NAMES.get(options.class_names, ()))
+    return described.class_names if described is not None else ()
+  num_classes = options.num_classes or len(class_names.of_data_set(options.class_names))
   if not num_classes:
     raise InputError(
       f'--class_names={options.class_names}: names from a file need --num_classes too'
@@ -107,4 +144,8 @@ def _label_text(value, names):
 
 
 if __name__ == '__main__':
-  flags.run(main, InspectionOptions, description=DESCRIPTION)
+  flags.run(
+    lambda options: main(options, given=flags.given(InspectionOptions)),
+    InspectionOptions,
+    description=DESCRIPTION,
+  )

@@ -6,7 +6,8 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import class_names, color_map, flags, output_places  # noqa: E402
+from deeplab import class_names, color_map, data_set_files, flags, output_places  # noqa: E402
+from deeplab.data_set import DataSet  # noqa: E402
 from deeplab.options import PreviewOptions, TrainingInputOptions  # noqa: E402
 
 DESCRIPTION = """
@@ -19,7 +20,7 @@ of that run.
 """
 
 
-def main(options, input_options):
+def main(options, input_options, *, given=frozenset()):
   """Draws batches and writes the sheet."""
   import numpy as np
   import tensorflow as tf
@@ -27,13 +28,8 @@ def main(options, input_options):
   from deeplab import pictures
   from deeplab.data import input_pipeline
 
-  colors = color_map.load_color_map(options.colormap, flag='colormap')
   output_places.check_file(options.output_path, flag='output_path')
-  names = (
-    class_names.load_class_names(options.class_names, options.num_classes)
-    if options.class_names
-    else ()
-  )
+  options, input_options, names, colors = _as_described(options, input_options, given)
   batches = input_pipeline.training_batches(
     input_options, num_classes=options.num_classes, start_step=options.start_step
   )
@@ -69,5 +65,29 @@ def main(options, input_options):
   print(f'Contact sheet written to {options.output_path}', flush=True)
 
 
+def _as_described(options, input_options, given):
+  """(both options, class names, colours): flags, else what the description of the records says."""
+  from deeplab.data import record_files
+
+  described = data_set_files.of_records(record_files.expand_filenames(input_options.filenames))
+  described = described or DataSet()
+  if 'num_classes' not in given and described.num_classes is not None:
+    options = options.replace(num_classes=described.num_classes)
+  if 'ignore_label' not in given and described.ignore_label is not None:
+    input_options = input_options.replace(ignore_label=described.ignore_label)
+  names = described.class_names
+  if options.class_names:
+    names = class_names.load_class_names(options.class_names, options.num_classes)
+  colors = described.color_map()
+  if options.colormap or colors is None:
+    colors = color_map.load_color_map(options.colormap or 'voc', flag='colormap')
+  return options, input_options, names, colors
+
+
 if __name__ == '__main__':
-  flags.run(main, PreviewOptions, TrainingInputOptions, description=DESCRIPTION)
+  _OPTIONS = (PreviewOptions, TrainingInputOptions)
+  flags.run(
+    lambda *options: main(*options, given=flags.given(*_OPTIONS)),
+    *_OPTIONS,
+    description=DESCRIPTION,
+  )

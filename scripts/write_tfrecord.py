@@ -7,8 +7,8 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import flags  # noqa: E402
-from deeplab.errors import warn  # noqa: E402
+from deeplab import data_set_files, flags  # noqa: E402
+from deeplab.errors import shown, warn  # noqa: E402
 from deeplab.options import ConversionOptions  # noqa: E402
 
 DESCRIPTION = """
@@ -21,30 +21,32 @@ grey PNGs, .mat; colours need --colormap.
 """
 
 
-def main(options):
+def main(options, *, given=frozenset()):
   """Converts, and prints what went into the records."""
   from deeplab.data import conversion
 
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that unfinished files are removed.
-  summary = conversion.convert(options)
-  print(describe(summary, num_classes=options.num_classes), flush=True)
-  warning = suspicious_values(summary) if options.num_classes is None else None
+  summary = conversion.convert(options, given=given)
+  print(describe(summary), flush=True)
+  warning = suspicious_values(summary) if summary['num_classes'] is None else None
   if warning:
     warn([warning])
 
 
-def describe(summary: dict, *, num_classes: int | None) -> str:
+def describe(summary: dict) -> str:
   """The lines that tell a person what went into the records; `summary` as conversion.convert
   returns it.
   """
+  num_classes, names = summary['num_classes'], summary['class_names'] or ()
   num_records = summary['num_records']
   total = sum(entry['pixels'] for entry in summary['labels'].values())
   lines = [f'{"label":>8}{"pixels":>14}{"share":>9}{"images":>9}']
   for value, entry in summary['labels'].items():
-    note = '  ignored' if int(value) == summary['ignore_label'] else ''
+    ignored = int(value) == summary['ignore_label']
+    note = 'ignored' if ignored else names[int(value)] if int(value) < len(names) else ''
     lines.append(
       f'{value:>8}{entry["pixels"]:>14}{100 * entry["pixels"] / total:>8.2f}%'
-      f'{entry["images"]:>9}{note}'
+      f'{entry["images"]:>9}  {shown(note)}'.rstrip()
     )
   if num_classes:
     absent = [str(value) for value in range(num_classes) if str(value) not in summary['labels']]
@@ -61,6 +63,18 @@ def describe(summary: dict, *, num_classes: int | None) -> str:
     f'{num_records} records written to {os.path.join(summary["directory"], files[0])}'
     + (f' and {len(files) - 1} more files' if len(files) > 1 else '')
   )
+  where = os.path.join(summary['directory'], data_set_files.FILE_NAME)
+  if num_classes is None:
+    lines.append(
+      f'{where} does not say how many classes there are; with --num_classes, or --class_names or '
+      '--colormap with a file, the other commands need no flags on the data'
+    )
+  else:
+    lines.append(
+      f'{where} says {num_classes} classes, {summary["ignore_label"]} ignored'
+      + (', their names and colours' if names else '')
+      + '; the other commands take that from there'
+    )
   return '\n'.join(lines)
 
 
@@ -77,4 +91,9 @@ def suspicious_values(summary: dict) -> str | None:
 
 
 if __name__ == '__main__':
-  flags.run(main, ConversionOptions, description=DESCRIPTION, uses_tensorflow=False)
+  flags.run(
+    lambda options: main(options, given=flags.given(ConversionOptions)),
+    ConversionOptions,
+    description=DESCRIPTION,
+    uses_tensorflow=False,
+  )

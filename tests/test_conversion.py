@@ -61,6 +61,7 @@ def files_below(directory):
 def test_files_go_into_the_records_as_they_are_in_the_order_of_the_list(data, num_workers):
   conversion.convert(make_options(data, num_workers=num_workers))
   assert files_below(data / 'out') == [
+    'train/dataset.json',
     'train/train-00001-of-00001.tfrecord',
     'train/train-summary.json',
   ]
@@ -75,6 +76,7 @@ def test_files_go_into_the_records_as_they_are_in_the_order_of_the_list(data, nu
 def test_shards_of_the_reference_layout_are_numbered_from_1(data):
   conversion.convert(make_options(data, num_per_shard=2))
   assert files_below(data / 'out') == [
+    'train/dataset.json',
     'train/train-00001-of-00002.tfrecord',
     'train/train-00002-of-00002.tfrecord',
     'train/train-summary.json',
@@ -87,6 +89,7 @@ def test_shards_of_the_reference_layout_are_numbered_from_1(data):
 def test_official_layout(data):
   conversion.convert(make_options(data, record_format='official', num_per_shard=2))
   assert files_below(data / 'out') == [
+    'dataset.json',
     'train-00000-of-00002.tfrecord',
     'train-00001-of-00002.tfrecord',
     'train-summary.json',

@@ -237,7 +237,9 @@ def _flags_of_command(path):
   for each in classes:
     for field in dataclasses.fields(each):
       allowed = field.metadata['choices']
-      yield Flag(field.name, allowed and frozenset(map(str, allowed)))
+      for name in (field.name, field.metadata['alias']):
+        if name:
+          yield Flag(name, allowed and frozenset(map(str, allowed)))
 
 
 def _flags_in_source(path):

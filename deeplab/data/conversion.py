@@ -15,22 +15,25 @@ import re
 import signal
 import sys
 import threading
+from collections.abc import Collection
 
-from deeplab import output_places, quiet_start
+from deeplab import __version__, data_set_files, output_places, quiet_start
 from deeplab.atomic_files import replacing
-from deeplab.data import source_files
-from deeplab.errors import InputError
+from deeplab.data import label_classes, source_files
+from deeplab.data_set import Split
+from deeplab.errors import InputError, warn
 from deeplab.options import ConversionOptions
 
 _MOST_LISTED = 20
 _SHARD_NUMBERS = re.compile(r'-\d{5}-of-\d{5}\.tfrecord$')
 
 
-def convert(options: ConversionOptions) -> dict:
-  """Writes the records of a split.
+def convert(options: ConversionOptions, *, given: Collection[str] = ()) -> dict:
+  """Writes the records of a split, and beside them what their labels mean (dataset.json).
 
   Args:
     options: ConversionOptions.
+    given: names of the options that the user gave; see `label_classes.settle`.
 
   Returns:
     dict, the summary that is also written as JSON beside the records.
@@ -39,6 +42,7 @@ def convert(options: ConversionOptions) -> dict:
     InputError: the files have problems. Up to 20 of them were printed to stderr; nothing was
       written.
   """
+  options, described, warnings = label_classes.settle(options, given=given)
   pairs, problems = source_files.list_pairs(options)
   colors = source_files.color_indices(options.colormap) if options.colormap else None
   paths = _shard_paths(options, num_records=len(pairs))
@@ -49,6 +53,7 @@ def convert(options: ConversionOptions) -> dict:
   with contextlib.ExitStack() as shards:
     if not problems:
       _refuse_other_shards(paths)
+      data_set_files.refuse_another(os.path.dirname(paths[0]), described, split_name=options.split)
       shards.enter_context(
         output_places.new_directory(os.path.dirname(paths[0]), flag='output_dir')
       )
@@ -64,12 +69,35 @@ def convert(options: ConversionOptions) -> dict:
     if problems:
       _raise_problems(problems)
     summary.check()
-  result = summary.as_dict(paths)
+    result = {**summary.as_dict(paths), 'class_names': list(described.class_names) or None}
+    # Before the records get their names: without it their labels would mean something else.
+    data_set_files.write(
+      os.path.dirname(paths[0]),
+      described.replace(splits={options.split: _split_of(result, options)}),
+      split_name=options.split,
+    )
+  warn(warnings)
   with replacing(summary_path(paths[0])) as temporary:
     with open(temporary, 'w', encoding='utf-8') as file:
       json.dump(result, file, indent=2)
       file.write('\n')
   return result
+
+
+def _split_of(summary, options):
+  """The split for the description, of its summary."""
+  source = {
+    name: os.path.abspath(path)
+    for name in ('images_dir', 'labels_dir', 'list_path')
+    if (path := getattr(options, name))
+  }
+  changed = {name: getattr(options, name) for name in ('label_offset',) if getattr(options, name)}
+  return Split(
+    num_records=summary['num_records'],
+    files=tuple(summary['files']),
+    labels={int(value): entry['images'] for value, entry in summary['labels'].items()},
+    source={**source, **changed, 'written_by': f'deeplab-tf {__version__}'},
+  )
 
 
 def summary_path(shard: str) -> str:

@@ -8,6 +8,7 @@ a record.
 import dataclasses
 import glob
 import os
+import re
 import struct
 from collections.abc import Iterable
 
@@ -16,6 +17,8 @@ from deeplab.errors import InputError
 _HEADER = struct.Struct('<QI')
 _FOOTER_BYTES = 4
 _CRC32C_POLYNOMIAL = 0x82F63B78
+_SHARD = re.compile(r'(.+)-\d{5}-of-\d{5}')
+_HELD_OUT = re.compile(r'(^|[-_.])(val|valid|validation|test|testing|eval|dev)([-_.]|$)')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +89,20 @@ def expand_filenames(patterns: Iterable[str]) -> list[str]:
       '--filenames: no file given; give TFRecord files, a glob in quotes or a directory'
     )
   return list(dict.fromkeys(files))
+
+
+def held_out_beside_others(pattern: str) -> tuple[str, str] | None:
+  """(a split to train on, a split that is held out) such as train and val, where one directory or
+  glob stands for both; else None. The names of the shards tell: SPLIT-00000-of-00010.
+
+  Raises InputError where it stands for no file.
+  """
+  names = map(os.path.basename, expand_filenames([pattern]))
+  splits = {match.group(1) for name in names if (match := _SHARD.match(name))}
+  held_out = {split for split in splits if _HELD_OUT.search(split.lower())}
+  if not held_out or held_out == splits:
+    return None
+  return min(splits - held_out), min(held_out)
 
 
 def _is_record_name(name):

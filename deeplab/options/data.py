@@ -134,8 +134,9 @@ class ConversionOptions(CheckedOptions):
   )
   num_classes: int | None = option(
     None,
-    'Refuse labels with a value that is neither below this nor --ignore_label. Left out: any value '
-    'is taken, and the summary shows which.',
+    'Refuse labels with a value that is neither below this nor --ignore_label. Left out: as many '
+    'as --class_names or a file of --colormap lists; without those any value is taken, and the '
+    'summary shows which.',
     minimum=1,
     maximum=65535,
   )
@@ -144,9 +145,20 @@ class ConversionOptions(CheckedOptions):
   )
   colormap: str | None = option(
     None,
-    'Colours of the classes, for labels stored as colours: voc, cityscapes, ade20k or a file of '
-    'lines "index r g b [name]".',
+    'Colours of the classes: voc, cityscapes, ade20k or a file of lines "index r g b [name]". '
+    'Labels stored as colours are read by it, and it is kept in dataset.json.',
     alias='label_colormap',
+  )
+  class_names: str | None = option(
+    None,
+    'Names of the classes, kept in dataset.json: voc, cityscapes, ade20k or a file with one name '
+    'a line. Default: those in the file of --colormap.',
+  )
+  dataset: str | None = option(
+    None,
+    'The dataset.json of another split, or the directory of its records: number of classes, '
+    'ignore_label, names and colours are taken from it.',
+    not_empty='a file or directory',
   )
   label_offset: int = option(
     0,
@@ -181,19 +193,25 @@ class InspectionOptions(CheckedOptions):
   num_classes: int | None = option(
     None,
     'Report records with a label value that is neither below this nor --ignore_label. Left out: '
-    'any value is taken.',
+    'as the description of the records (dataset.json) says; without one any value is taken.',
     minimum=1,
     maximum=65535,
   )
   ignore_label: int = option(
-    255, 'Label value of pixels that do not count.', minimum=0, maximum=65535
+    255,
+    'Label value of pixels that do not count. Left out: as the description says.',
+    minimum=0,
+    maximum=65535,
   )
   class_names: str | None = option(
-    None, 'Names in the histogram: voc, cityscapes, ade20k or a file with one name a line.'
+    None,
+    'Names in the histogram: voc, cityscapes, ade20k or a file with one name a line. Default: '
+    'those of the description.',
   )
-  colormap: str = option(
-    'voc',
-    'Colours in the contact sheet: voc, cityscapes, ade20k or a file.',
+  colormap: str | None = option(
+    None,
+    'Colours in the contact sheet: voc, cityscapes, ade20k or a file. Default: those of the '
+    'description, else voc.',
     alias='label_colormap',
   )
   contact_sheet: str | None = option(
@@ -216,10 +234,21 @@ class PreviewOptions(CheckedOptions):
   output_path: str = option('augmentation.png', 'PNG to write.', not_empty='a file name')
   num_batches: int = option(2, 'Batches to draw.', minimum=1, maximum=100)
   start_step: int = option(0, 'First batch to draw, counted from 0.', minimum=0)
-  num_classes: int = option(21, 'Number of classes, background included.', minimum=1, maximum=65535)
-  class_names: str | None = option(
-    None, 'Names in the legend: voc, cityscapes, ade20k or a file with one name a line.'
+  num_classes: int = option(
+    21,
+    'Number of classes, background included. Left out: as the description of the records '
+    '(dataset.json) says.',
+    minimum=1,
+    maximum=65535,
   )
-  colormap: str = option(
-    'voc', 'Colours of the classes: voc, cityscapes, ade20k or a file.', alias='label_colormap'
+  class_names: str | None = option(
+    None,
+    'Names in the legend: voc, cityscapes, ade20k or a file with one name a line. Default: those '
+    'of the description.',
+  )
+  colormap: str | None = option(
+    None,
+    'Colours of the classes: voc, cityscapes, ade20k or a file. Default: those of the description, '
+    'else voc.',
+    alias='label_colormap',
   )

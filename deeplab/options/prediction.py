@@ -123,16 +123,21 @@ class EvaluationOptions(CheckedOptions):
     None, 'Checkpoint: its prefix, or a directory that holds one.', required=True
   )
   ignore_label: int = option(
-    255, 'Label value that counts neither in the loss nor in the mIOU.', minimum=0, maximum=65535
+    255,
+    'Label value that counts neither in the loss nor in the mIOU. Left out: that in the '
+    'description of the records (dataset.json), else that saved with the network.',
+    minimum=0,
+    maximum=65535,
   )
   class_names: str | None = option(
     None,
     'Names of the classes: voc, cityscapes, ade20k, or a file with one name a line. Default: those '
-    'saved beside the checkpoint, else their numbers.',
+    'saved beside the checkpoint, else those of the records, else their numbers.',
   )
-  colormap: str = option(
-    'voc',
-    'Colours in the report: voc, cityscapes, ade20k, or a file of `index r g b [name]` lines.',
+  colormap: str | None = option(
+    None,
+    'Colours in the report: voc, cityscapes, ade20k, or a file of `index r g b [name]` lines. '
+    'Default: those saved beside the checkpoint, else those of the records, else voc.',
   )
   report_path: str | None = option(
     None,
@@ -194,9 +199,10 @@ class InferenceOptions(CheckedOptions):
   skip_existing: bool = option(
     False, 'Leave out images whose predictions exist: continues an interrupted run.'
   )
-  colormap: str = option(
-    'voc',
-    'Colours of the classes: voc, cityscapes, ade20k, or a file of `index r g b [name]` lines.',
+  colormap: str | None = option(
+    None,
+    'Colours of the classes: voc, cityscapes, ade20k, or a file of `index r g b [name]` lines. '
+    'Default: those saved beside the checkpoint, else voc.',
   )
   class_names: str | None = option(
     None,

@@ -3,8 +3,11 @@
 import dataclasses
 from collections.abc import Collection
 
-from deeplab import checkpoint_origin, checkpoints, restoring, saved_options
+import numpy as np
+
+from deeplab import checkpoint_origin, checkpoints, color_map, restoring, saved_options
 from deeplab.class_names import load_class_names
+from deeplab.data_set import DataSet
 from deeplab.errors import InputError, warn
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
@@ -22,6 +25,7 @@ class TrainedNetwork:
     prefix: the checkpoint.
     class_names: one for each class.
     notes: lines on where it comes from.
+    data_set: description of the records it was trained on, or None.
     doubts: lines to warn with, on whose checkpoint it may be.
   """
 
@@ -30,7 +34,30 @@ class TrainedNetwork:
   prefix: str
   class_names: tuple[str, ...]
   notes: tuple[str, ...]
+  data_set: DataSet | None = None
   doubts: tuple[str, ...] = ()
+
+  def color_map(self, colormap: str | None, *, records: DataSet | None = None) -> np.ndarray:
+    """The colours of the classes.
+
+    Args:
+      colormap: a data set's name or a file; None for the colours saved beside the checkpoint, else
+        those of `records`, else those of PASCAL VOC.
+      records: description of the records that are evaluated, or None.
+
+    Returns:
+      uint8 [n, 3], RGB.
+
+    Raises:
+      InputError: no such name or file.
+    """
+    if colormap is not None:
+      return color_map.load_color_map(colormap, flag='colormap')
+    num_classes = self.options.num_classes
+    for known in (self.data_set, records):
+      if known is not None and len(known.colors) == num_classes:
+        return known.color_map()
+    return color_map.pascal_voc_color_map(max(256, num_classes))
 
   def announce(self, prediction_options: PredictionOptions) -> None:
     """Prints the notes, and warns where the options do not suit the network."""
@@ -59,6 +86,7 @@ def load(
   compute_dtype: str = 'float32',
   operations: str = 'auto',
   class_names: str | None = None,
+  records: DataSet | None = None,
 ) -> TrainedNetwork:
   """Makes the network of a checkpoint and restores all its variables.
 
@@ -68,7 +96,8 @@ def load(
     given: names of the options that the user gave.
     compute_dtype, operations: as in ComputeOptions.
     class_names: a data set's name or a file; None for those saved beside the checkpoint, else
-      'class 0' and so on.
+      those of `records`, else 'class 0' and so on.
+    records: description of the records that are evaluated, or None.
 
   Raises:
     InputError: no such checkpoint, another network's, flags that contradict it, or another number
@@ -77,7 +106,7 @@ def load(
   prefix = find_checkpoint(ckpt_path)
   saved = saved_options.read(prefix)
   options, notes = saved_options.for_prediction(saved, model_options, given)
-  names, notes_on_names = _class_names(class_names, saved, options.num_classes)
+  names, notes_on_names = _class_names(class_names, saved, records, options.num_classes)
   model = DeepLabV3PredictionModel(options, compute_dtype=compute_dtype, operations=operations)
   restore(model, prefix)
   doubts = checkpoint_origin.doubts(prefix, checkpoints.Reader(prefix).shapes) if not saved else ()
@@ -87,6 +116,7 @@ def load(
     prefix=prefix,
     class_names=names,
     notes=(*notes, *notes_on_names),
+    data_set=saved.data_set if saved is not None else None,
     doubts=tuple(doubts),
   )
 
@@ -104,7 +134,7 @@ def restore(model: DeepLabV3PredictionModel, prefix: str) -> None:
   )
 
 
-def _class_names(name_or_path, saved, num_classes):
+def _class_names(name_or_path, saved, records, num_classes):
   """(names of the classes, lines to print)."""
   if name_or_path:
     return load_class_names(name_or_path, num_classes), []
@@ -116,4 +146,6 @@ def _class_names(name_or_path, saved, num_classes):
       f'{saved.path}: {len(saved.class_names)} class names for {num_classes} classes are not used; '
       'give --class_names'
     ]
+  if records is not None and len(records.class_names) == num_classes:
+    return records.class_names, notes
   return tuple(f'class {index}' for index in range(num_classes)), notes

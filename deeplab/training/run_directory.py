@@ -16,7 +16,7 @@ import glob
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 
 from deeplab.options import CheckedOptions, ModelOptions
 
@@ -29,6 +29,7 @@ import numpy as np
 
 from deeplab import checkpoints, output_places, saved_options
 from deeplab.atomic_files import replacing
+from deeplab.data_set import DataSet
 from deeplab.errors import InputError
 from deeplab.training import data_files, run_flags
 
@@ -217,7 +218,7 @@ class RunDirectory:
     *,
     step: int,
     model_options: ModelOptions,
-    class_names: Sequence[str] | None = None,
+    data_set: DataSet | None = None,
     final: bool = False,
     max_to_keep: int = 0,
   ) -> str:
@@ -235,7 +236,7 @@ class RunDirectory:
     self._remove_oldest(max_to_keep)
     self._write_checkpoint(prefix, variables, step=step)
     self._remove_oldest(max_to_keep)
-    saved_options.write(self.path, model_options, step=step, class_names=class_names)
+    saved_options.write(self.path, model_options, step=step, data_set=data_set)
     checkpoints.update_state(
       self.path, [*(each for each in self._numbered() if each != prefix), prefix]
     )

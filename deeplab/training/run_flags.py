@@ -15,6 +15,7 @@ _MAY_CHANGE = frozenset(
     'eval_per_steps',
     'patience',
     'class_names',
+    'colormap',
     'num_input_threads',
     'output_path',
     'resume',

@@ -9,7 +9,6 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from deeplab import checkpoint_origin, checkpoints, restoring, saved_options
-from deeplab.class_names import load_class_names
 from deeplab.errors import InputError, warn
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
@@ -24,7 +23,7 @@ from deeplab.options import (
 )
 from deeplab.prediction.trained_network import find_checkpoint
 from deeplab.saved_options import SavedOptions
-from deeplab.training import starting_report
+from deeplab.training import starting_report, training_data
 from deeplab.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -67,6 +66,7 @@ class RunStart:
       0.
     loaded: prefix of the checkpoint of another training whose values the network takes over at step
       0, or None.
+    given: names of the options that the user gave.
   """
 
   options: AllOptions
@@ -74,23 +74,12 @@ class RunStart:
   saved: SavedOptions | None
   newest: tuple[str, int] | None
   loaded: str | None
+  given: frozenset[str] = frozenset()
 
   @property
   def step(self) -> int:
     """Updates made before."""
     return self.newest[1] if self.newest else 0
-
-  def class_names(self) -> tuple[str, ...] | None:
-    """Names of the classes: those of the flag, else those saved where the run starts, else None.
-
-    Raises:
-      InputError: the flag names another number of classes.
-    """
-    num_classes = self.options.model.num_classes
-    if self.options.run.class_names:
-      return load_class_names(self.options.run.class_names, num_classes)
-    names = self.saved.class_names if self.saved else ()
-    return names if len(names) == num_classes else None
 
 
 def find(directory: RunDirectory, options: AllOptions, *, given: Collection[str]) -> RunStart:
@@ -105,18 +94,28 @@ def find(directory: RunDirectory, options: AllOptions, *, given: Collection[str]
     InputError: the directory or the options forbid what is asked.
   """
   options = _as_in_the_run(directory, options, given=given)
+  decided = given
+  if not options.run.resume or directory.saved_flags() is None:
+    options, decided = _as_the_data_says(options, given=given)
   loaded = None if options.run.resume else _find_loaded(options.run)
   saved = None
   if options.run.resume:
     saved = saved_options.read(directory.file(checkpoints.FINAL_NAME))
   elif loaded:
     saved = saved_options.read(loaded)
-  model_options, notes = saved_options.for_training(saved, options.model, given)
+  model_options, notes = saved_options.for_training(saved, options.model, decided)
   options = options.replace(model=model_options)
   newest = _newest_checkpoint(directory, options, given=given)
   if options.run.resume and newest is None:
     loaded = _find_loaded(options.run)
-  return RunStart(options=options, notes=tuple(notes), saved=saved, newest=newest, loaded=loaded)
+  return RunStart(
+    options=options,
+    notes=tuple(notes),
+    saved=saved,
+    newest=newest,
+    loaded=loaded,
+    given=frozenset(given),
+  )
 
 
 def restore(
@@ -151,6 +150,7 @@ def restore(
 def _as_in_the_run(directory, options, *, given):
   """The options with what a run that goes on has fixed already, and a seed."""
   seed, run_options = options.input.seed, options.run
+  ignore_label = options.input.ignore_label
   if run_options.resume:
     if not os.path.isdir(directory.path):
       raise InputError(
@@ -160,6 +160,8 @@ def _as_in_the_run(directory, options, *, given):
     saved = directory.saved_flags() or {}
     if seed is None and 'seed' in saved:
       seed = int(saved['seed'][0])
+    if 'ignore_label' not in given and 'ignore_label' in saved:
+      ignore_label = int(saved['ignore_label'][0])
     changes = {}
     if 'load_ckpt_path' not in given:
       changes['load_ckpt_path'] = saved.get('load_ckpt_path', [None])[0]
@@ -170,7 +172,25 @@ def _as_in_the_run(directory, options, *, given):
     run_options = run_options.replace(**changes)
   # A run without --seed is random, but it can be continued: its flagfile has the seed.
   seed = random.randrange(2**31) if seed is None else seed
-  return options.replace(input=options.input.replace(seed=seed), run=run_options)
+  input_options = options.input.replace(seed=seed, ignore_label=ignore_label)
+  return options.replace(input=input_options, run=run_options)
+
+
+def _as_the_data_says(options, *, given):
+  """(the options of a new run with what the description of its records decides, names of the
+  options that are decided).
+  """
+  paths = training_data.paths(options.input, options.validation)
+  found = training_data.described(paths, given=given)
+  if found is None:
+    return options, given
+  decided = set(given)
+  if 'ignore_label' not in given and found.ignore_label is not None:
+    options = options.replace(input=options.input.replace(ignore_label=found.ignore_label))
+  if 'num_classes' not in given and found.num_classes is not None:
+    options = options.replace(model=options.model.replace(num_classes=found.num_classes))
+    decided.add('num_classes')
+  return options, frozenset(decided)
 
 
 def _find_loaded(run_options):

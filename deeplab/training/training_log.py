@@ -31,6 +31,7 @@ class TrainingLog:
     log_per_steps: int,
     num_steps: int,
     start_step: int = 0,
+    colors: np.ndarray | None = None,
   ):
     """Opens the files.
 
@@ -40,7 +41,9 @@ class TrainingLog:
       log_per_steps: steps between two lines.
       num_steps: of the whole run.
       start_step: steps made before.
+      colors: uint8 [n, 3], RGB, of the classes in pictures; None for those of PASCAL VOC.
     """
+    self._colors = color_map.pascal_voc_color_map() if colors is None else colors
     self._directory, self._log_per_steps = directory, log_per_steps
     self._metrics_path = os.path.join(directory, metrics_name)
     self.validations = [
@@ -155,9 +158,12 @@ class TrainingLog:
     """Writes a picture to TensorBoard: rows of image uint8 [h, w, 3], label [h, w] and prediction
     [h, w].
     """
-    colors = color_map.pascal_voc_color_map()
     cells = [
-      [image, _colored(label, colors, ignore_label), color_map.colorize(prediction % 256, colors)]
+      [
+        image,
+        _colored(label, self._colors, ignore_label),
+        color_map.colorize(prediction, self._colors),
+      ]
       for image, label, prediction in rows
     ]
     sheet = pictures.contact_sheet(
@@ -222,7 +228,7 @@ def _colored(label, colors, ignore_label):
   """The label in colours, ignored pixels white."""
   ignored = (label == ignore_label)[..., np.newaxis]
   return np.where(
-    ignored, np.uint8(255), color_map.colorize(np.where(ignored[..., 0], 0, label) % 256, colors)
+    ignored, np.uint8(255), color_map.colorize(np.where(ignored[..., 0], 0, label), colors)
   )
 
 

@@ -1,0 +1,138 @@
+"""What the label values of a conversion mean: which are classes, their names and colours."""
+
+import re
+from collections.abc import Collection
+
+from deeplab import class_names, color_map, data_set_files
+from deeplab.data_set import DataSet
+from deeplab.errors import InputError, shown
+from deeplab.options import ConversionOptions
+
+# What tools call pixels that do not count.
+_VOID = re.compile(r'(void|ignore[d]?|unlabel+ed|unknown|don.?t.?care|out of roi)', re.IGNORECASE)
+
+
+def settle(
+  options: ConversionOptions, *, given: Collection[str]
+) -> tuple[ConversionOptions, DataSet, list[str]]:
+  """Brings together what flags, colour map, class names and another description say.
+
+  Args:
+    options: of the conversion.
+    given: names of the options that the user gave; they win over `--dataset`.
+
+  Returns:
+    (options with number of classes and ignore_label settled, DataSet without splits, warnings).
+    The number of classes stays None where nothing says it.
+
+  Raises:
+    InputError: a class has no colour or name in the middle of others that have, or the numbers
+      contradict each other.
+  """
+  other = data_set_files.read(options.dataset) if options.dataset else DataSet()
+  ignore_label = options.ignore_label
+  if 'ignore_label' not in given and other.ignore_label is not None:
+    ignore_label = other.ignore_label
+  num_classes = options.num_classes if options.num_classes is not None else other.num_classes
+  options = options.replace(ignore_label=ignore_label, num_classes=num_classes)
+  colors, names_of_colors = _colors(options)
+  names = _names(options) if options.class_names else names_of_colors
+  if num_classes is None:
+    num_classes = _num_classes(options, names, colors)
+    options = options.replace(num_classes=num_classes)
+  if num_classes is None:
+    return options, DataSet(ignore_label=ignore_label), []
+  described = DataSet(
+    num_classes=num_classes,
+    ignore_label=ignore_label,
+    class_names=_listed_names(names, num_classes) or _same_number(other.class_names, num_classes),
+    colors=_listed_colors(colors, num_classes) or _same_number(other.colors, num_classes),
+  )
+  return options, described, _void_warnings(described, given)
+
+
+def _colors(options):
+  """(colour by class, name by class) that --colormap says."""
+  chosen = options.colormap
+  if chosen is None:
+    return {}, {}
+  if chosen in color_map.NAMES:
+    table = color_map.load_color_map(chosen).tolist()
+    colors = dict(enumerate(map(tuple, table)))
+    names = dict(enumerate(class_names.of_data_set(chosen)))
+    if chosen == 'voc':  # Its rule colours any number of classes, which have other names then.
+      return _shifted(colors, options), names if options.num_classes == len(names) else {}
+    return _shifted(colors, options), _shifted(names, options)
+  colors, names = {}, {}
+  for entry in color_map.read_entries(chosen, flag='colormap'):
+    colors.setdefault(entry.index, entry.color)
+    if entry.name:
+      names.setdefault(entry.index, entry.name)
+  return _shifted(colors, options), _shifted(names, options)
+
+
+def _names(options):
+  """Name by class that --class_names says."""
+  chosen, num_classes = options.class_names, options.num_classes
+  known = class_names.of_data_set(chosen)
+  if known and len(known) != num_classes:
+    names = _shifted(dict(enumerate(known)), options)
+    if num_classes in (None, len(names)):
+      return names
+  if num_classes is None:
+    num_classes = class_names.count_names(chosen, ignore_label=options.ignore_label)
+  return dict(enumerate(class_names.load_class_names(chosen, num_classes)))
+
+
+def _shifted(by_value, options):
+  """What the label values of the files have, by the class that --label_offset makes of them."""
+  return {
+    value + options.label_offset: what
+    for value, what in by_value.items()
+    if value != options.ignore_label and value + options.label_offset >= 0
+  }
+
+
+def _num_classes(options, names, colors):
+  """How many classes names and colours make, or None where they leave it open."""
+  if options.class_names:
+    return len(names) or None
+  if not colors or options.colormap == 'voc':
+    return None
+  missing = sorted(set(range(max(colors))) - set(colors))
+  if missing:
+    raise InputError(
+      f'--colormap={shown(options.colormap)}: no colour for class {missing[0]}, but for class '
+      f'{max(colors)}; give each class a line, or --num_classes, or the value that does not count '
+      f'as --ignore_label (it is {options.ignore_label})'
+    )
+  return max(colors) + 1
+
+
+def _listed_names(names, num_classes):
+  if not names or not set(names) & set(range(num_classes)):
+    return ()
+  return tuple(names.get(index) or f'class {index}' for index in range(num_classes))
+
+
+def _listed_colors(colors, num_classes):
+  if not colors or not set(colors) & set(range(num_classes)):
+    return ()
+  usual = color_map.pascal_voc_color_map(num_classes).tolist()
+  return tuple(tuple(colors.get(index, usual[index])) for index in range(num_classes))
+
+
+def _same_number(values, num_classes):
+  return values if len(values) == num_classes else ()
+
+
+def _void_warnings(described, given):
+  """Whether a class has the name of what does not count."""
+  if 'ignore_label' in given:
+    return []
+  return [
+    f'class {index} is called {shown(name)}: if its pixels shall not count, give '
+    f'--ignore_label={index}'
+    for index, name in enumerate(described.class_names)
+    if _VOID.fullmatch(name.strip())
+  ]

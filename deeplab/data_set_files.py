@@ -1,0 +1,235 @@
+"""`dataset.json`: the description of a data set beside its records."""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Collection, Iterable
+
+from deeplab import data_set
+from deeplab.atomic_files import replacing
+from deeplab.data_set import DataSet, Split
+from deeplab.errors import InputError, shown
+
+try:
+  import fcntl
+except ImportError:  # Not on Windows.
+  fcntl = None
+
+FILE_NAME = 'dataset.json'
+_SHARD = re.compile(r'(.+)-\d{5}-of-\d{5}\.tfrecord')
+_SUMMARY_SUFFIX = '-summary.json'
+
+
+def write(directory: str, described: DataSet, *, split_name: str) -> str:
+  """Writes DIRECTORY/dataset.json, or adds one split to it.
+
+  Args:
+    directory: of the records.
+    described: with the split.
+    split_name: its name; other splits that the file has stay.
+
+  Returns:
+    the path.
+
+  Raises:
+    InputError: the file there describes another data set; see `refuse_another`.
+  """
+  path = os.path.join(directory, FILE_NAME)
+  with _locked(directory):  # Two splits may be converted at once.
+    there = refuse_another(directory, described, split_name=split_name)
+    splits = {**(there.splits if there else {}), split_name: described.splits[split_name]}
+    with replacing(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+      json.dump(to_json(described.replace(splits=splits)), file, indent=2)
+      file.write('\n')
+  return path
+
+
+def refuse_another(directory: str, described: DataSet, *, split_name: str) -> DataSet | None:
+  """What DIRECTORY/dataset.json says of other splits than `split_name`, or None.
+
+  Raises:
+    InputError: they have other classes or another value that does not count.
+  """
+  path = os.path.join(directory, FILE_NAME)
+  if not os.path.exists(path):
+    return None
+  there = read(path)
+  splits = {name: split for name, split in there.splits.items() if name != split_name}
+  if splits:
+    data_set.refuse_differences(
+      [there, described.replace(path=f'--split={split_name}')],
+      remedy=f'remove {shown(path)}, choose another --output_dir, or convert with --dataset={path}',
+    )
+  return there.replace(splits=splits)
+
+
+def read(path: str) -> DataSet:
+  """The description in a file.
+
+  Args:
+    path: of a dataset.json, or of a directory that has one.
+
+  Raises:
+    InputError: there is no such file, or it is no description.
+  """
+  if os.path.isdir(path):
+    path = os.path.join(path, FILE_NAME)
+  try:
+    with open(path, encoding='utf-8') as file:
+      return from_json(json.load(file), path=path)
+  except OSError as error:
+    raise InputError(f'{shown(path)}: cannot be read ({error.strerror})') from error
+  except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    raise InputError(
+      f'{shown(path)}: not a description of a data set ({shown(str(error))}); restore it, or '
+      'remove it and give --num_classes and --ignore_label'
+    ) from error
+
+
+def of_records(paths: Iterable[str], *, settled: Collection[str] = ()) -> DataSet | None:
+  """The description beside record files, with the splits that the files belong to.
+
+  Args:
+    paths: of record files. Those that no description names count as undescribed.
+    settled: see `data_set.combined`.
+
+  Returns:
+    DataSet, or None without any description.
+
+  Raises:
+    InputError: a description cannot be read, or the files belong to data sets that contradict each
+      other.
+  """
+  by_directory = {}
+  for path in paths:
+    by_directory.setdefault(os.path.dirname(path) or os.curdir, set()).add(os.path.basename(path))
+  found = []
+  for directory, names in by_directory.items():
+    described = _beside(directory, names, settled=settled)
+    if described is None:
+      continue
+    splits = {name: split for name, split in described.splits.items() if names & set(split.files)}
+    if splits:
+      found.append(described.replace(splits=splits))
+  return data_set.combined(found, settled=settled) if found else None
+
+
+def to_json(described: DataSet) -> dict:
+  """The description as JSON has it."""
+  return {
+    'num_classes': described.num_classes,
+    'ignore_label': described.ignore_label,
+    'class_names': list(described.class_names) or None,
+    'colors': [list(color) for color in described.colors] or None,
+    'splits': {
+      name: {
+        'num_records': split.num_records,
+        'files': list(split.files),
+        'images_with_label': {str(value): count for value, count in split.labels.items()},
+        'source': dict(split.source),
+      }
+      for name, split in described.splits.items()
+    },
+  }
+
+
+def from_json(content: dict, *, path: str) -> DataSet:
+  """The reverse of `to_json`. Anything else raises ValueError, KeyError, TypeError or
+  AttributeError.
+  """
+  return DataSet(
+    num_classes=_number(content, 'num_classes', minimum=1),
+    ignore_label=_number(content, 'ignore_label', minimum=0),
+    class_names=tuple(_texts(content, 'class_names')),
+    colors=tuple(_color(color) for color in content.get('colors') or []),
+    splits={
+      name: Split(
+        num_records=_number(split, 'num_records', minimum=0) or 0,
+        files=tuple(_texts(split, 'files')),
+        labels={int(value): int(count) for value, count in split['images_with_label'].items()},
+        source=dict(split.get('source') or {}),
+        path=path,
+      )
+      for name, split in (content.get('splits') or {}).items()
+    },
+    path=path,
+  )
+
+
+def _beside(directory, names, *, settled):
+  """The description in `directory`, or what a summary of an older converter says, or None."""
+  path = os.path.join(directory, FILE_NAME)
+  if os.path.exists(path):
+    return read(path)
+  splits = {match.group(1) for name in names if (match := _SHARD.fullmatch(name))}
+  found = []
+  for split in sorted(splits):
+    path = os.path.join(directory, split + _SUMMARY_SUFFIX)
+    if os.path.exists(path):
+      found.append(_from_summary(path, split))
+  return data_set.combined(found, settled=settled) if found else None
+
+
+def _from_summary(path, split_name):
+  """What SPLIT-summary.json says, which the converter wrote alone before there was dataset.json."""
+  try:
+    with open(path, encoding='utf-8') as file:
+      content = json.load(file)
+    return DataSet(
+      num_classes=_number(content, 'num_classes', minimum=1),
+      ignore_label=_number(content, 'ignore_label', minimum=0),
+      splits={
+        split_name: Split(
+          num_records=content['num_records'],
+          files=tuple(_texts(content, 'files')),
+          labels={int(value): entry['images'] for value, entry in content['labels'].items()},
+          path=path,
+        )
+      },
+      path=path,
+    )
+  except OSError as error:
+    raise InputError(f'{shown(path)}: cannot be read ({error.strerror})') from error
+  except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    raise InputError(
+      f'{shown(path)}: not a summary of a conversion ({shown(str(error))}); restore or remove it'
+    ) from error
+
+
+def _number(content, name, *, minimum):
+  value = content.get(name)
+  if value is None:
+    return None
+  if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= 2**53:
+    raise ValueError(f'{name} is {str(value)[:40]!r}, not a number from {minimum} on')
+  return value
+
+
+def _texts(content, name):
+  values = content.get(name) or []
+  if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+    raise ValueError(f'{name} is not a list of texts')
+  return values
+
+
+def _color(values):
+  color = tuple(values)
+  if len(color) != 3 or not all(type(value) is int and 0 <= value <= 255 for value in color):
+    raise ValueError(f'colors has {str(values)[:40]!r}, not three numbers from 0 to 255')
+  return color
+
+
+@contextlib.contextmanager
+def _locked(directory):
+  """While open, no other process writes the description in the directory."""
+  if fcntl is None:
+    yield
+    return
+  descriptor = os.open(directory, os.O_RDONLY)
+  try:
+    with contextlib.suppress(OSError):  # A file system without locks.
+      fcntl.flock(descriptor, fcntl.LOCK_EX)
+    yield
+  finally:
+    os.close(descriptor)
