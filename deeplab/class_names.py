@@ -4,6 +4,7 @@ import os
 
 from deeplab import color_map
 from deeplab.errors import InputError
+from deeplab.text_files import read_lines
 
 # fmt: off
 VOC = (
@@ -43,16 +44,28 @@ ADE20K = (
 )
 # fmt: on
 
-_DATA_SETS = {'voc': VOC, 'cityscapes': CITYSCAPES, 'ade20k': ADE20K}
+# The SegNet authors' 11 of its 32 classes; 11 is ignored.
+CAMVID = (
+  'sky', 'building', 'pole', 'road', 'pavement', 'tree', 'signsymbol', 'fence', 'car', 'pedestrian',
+  'bicyclist',
+)  # fmt: skip
+
+_DATA_SETS = {
+  'voc': VOC,
+  'cityscapes': CITYSCAPES,
+  'ade20k': ADE20K,
+  'ade20k_150': ADE20K[1:],  # Labels shifted by -1.
+  'camvid': CAMVID,
+}
 
 
 def load_class_names(name_or_path: str, num_classes: int) -> tuple[str, ...]:
   """The names of classes 0 to num_classes - 1.
 
   Args:
-    name_or_path: 'voc', 'cityscapes', 'ade20k', or the path of a text file with one name a line, or
-      of a colour-map file (`index r g b name` lines, of which indices beyond num_classes, such as
-      an ignore label, do not count).
+    name_or_path: 'voc', 'cityscapes', 'ade20k', 'ade20k_150' (without class 0), 'camvid', or the
+      path of a text file with one name a line, or of a colour-map file (`index r g b name` lines,
+      of which indices beyond num_classes, such as an ignore label, do not count).
     num_classes: how many names are needed.
 
   Returns:
@@ -93,8 +106,8 @@ def count_names(path: str, *, ignore_label: int) -> int:
 def _read_lines(path):
   if not os.path.isfile(path):
     raise InputError(f'--class_names={path}: not a file, and not one of {", ".join(_DATA_SETS)}')
-  with open(path, encoding='utf-8-sig', errors='replace') as lines:
-    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith('#')]
+  lines = read_lines(path, what=f'--class_names={path}', undecodable='replace')
+  return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith('#')]
 
 
 def _read_names(path, num_classes):

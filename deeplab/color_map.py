@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from deeplab.errors import InputError
+from deeplab.text_files import read_lines
 
 # Colours of the 19 training ids of Cityscapes, in the order of class_names.CITYSCAPES.
 _CITYSCAPES = """
@@ -28,7 +29,11 @@ _ADE20K = """
     d6ff00 00ccff 1400ff ffff00 0099ff 0029ff 00ffcc 2900ff 29ff00 ad00ff 00f5ff 4700ff 7a00ff
     00ffb8 005cff b8ff00 0085ff ffd600 19c2c2 66ff00 5c00ff"""
 
-NAMES = ('voc', 'cityscapes', 'ade20k')
+# Colours of CamVid's 11 classes, in the order of class_names.CAMVID.
+_CAMVID = """
+    808080 800000 c0c080 804080 3c28de 808000 c08080 404080 400080 404000 0080c0"""
+
+NAMES = ('voc', 'cityscapes', 'ade20k', 'ade20k_150', 'camvid')
 
 # color (r, g, b); name may be ''.
 ColorMapEntry = collections.namedtuple('ColorMapEntry', ['index', 'color', 'name'])
@@ -60,8 +65,8 @@ def load_color_map(name_or_path: str, *, flag: str | None = None) -> np.ndarray:
 
   Args:
     name_or_path: 'voc' (256 entries), 'cityscapes' (19 training ids), 'ade20k' (151, class 0 is
-      black), or the path of a text file with lines `index r g b [name]`. Indices that the file
-      leaves out are black.
+      black), 'ade20k_150' (without class 0), 'camvid' (11), or the path of a text file with lines
+      `index r g b [name]`. Indices that the file leaves out are black.
     flag: name of the flag that chose it, for messages.
 
   Returns:
@@ -73,7 +78,12 @@ def load_color_map(name_or_path: str, *, flag: str | None = None) -> np.ndarray:
   if name_or_path == 'voc':
     return pascal_voc_color_map()
   if name_or_path in NAMES:
-    table = {'cityscapes': _CITYSCAPES, 'ade20k': _ADE20K}[name_or_path]
+    table = {
+      'cityscapes': _CITYSCAPES,
+      'ade20k': _ADE20K,
+      'ade20k_150': _ADE20K.split(maxsplit=1)[1],
+      'camvid': _CAMVID,
+    }[name_or_path]
     return np.array([list(bytes.fromhex(color)) for color in table.split()], np.uint8)
   entries = read_entries(name_or_path, flag=flag)
   colors = np.zeros([1 + max(entry.index for entry in entries), 3], np.uint8)
@@ -94,24 +104,22 @@ def read_entries(path: str, *, flag: str | None = None) -> list[ColorMapEntry]:
     what = f'--{flag}={path}' if flag else f'colour map {path!r}'
     raise InputError(f'{what}: not a file, and not one of {", ".join(NAMES)}')
   entries, seen = [], set()
-  with open(path, encoding='utf-8-sig', errors='replace') as lines:
-    for number, line in enumerate(lines, start=1):
-      line = line.strip()
-      if not line or line.startswith('#'):
-        continue
-      entry = parse_entry(line)
-      if entry is None:
-        raise InputError(
-          f'{path}, line {number}: {line[:60]!r} is not `index r g b [name]` with an index up to '
-          '65535 and '
-          'colours from 0 to 255'
-        )
-      if entry.index in seen:
-        raise InputError(
-          f'{path}, line {number}: index {entry.index} appears twice; give each class one line'
-        )
-      seen.add(entry.index)
-      entries.append(entry)
+  for number, line in enumerate(read_lines(path, what=path, undecodable='replace'), start=1):
+    line = line.strip()
+    if not line or line.startswith('#'):
+      continue
+    entry = parse_entry(line)
+    if entry is None:
+      raise InputError(
+        f'{path}, line {number}: {line[:60]!r} is not `index r g b [name]` with an index up to '
+        '65535 and colours from 0 to 255'
+      )
+    if entry.index in seen:
+      raise InputError(
+        f'{path}, line {number}: index {entry.index} appears twice; give each class one line'
+      )
+    seen.add(entry.index)
+    entries.append(entry)
   if not entries:
     raise InputError(f'{path}: no line `index r g b [name]`; a colour map has one for each class')
   return entries

@@ -18,6 +18,7 @@ grey PNGs, .mat; colours need --colormap.
 
   write_tfrecord.py --list_path=train.txt --images_dir=JPEGImages \\
     --labels_dir=SegmentationClass --split=train --num_classes=21
+  write_tfrecord.py --layout=voc --data_dir=VOCdevkit --split=train
 """
 
 

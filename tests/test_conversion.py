@@ -153,7 +153,7 @@ def test_colours_become_the_same_records_as_indices(data):
     np.testing.assert_array_equal(
       labels.read_png(one['label'])[0], labels.read_png(other['label'])[0]
     )
-  with pytest.raises(InputError, match='3 problems'):
+  with pytest.raises(InputError, match='all 3 have the same fault; .*c.png is an RGB picture'):
     conversion.convert(make_options(data, output_dir=str(data / 'refused')))
   assert not files_below(data / 'refused')
 
@@ -180,8 +180,7 @@ def test_missing_and_duplicate_names(data, capsys):
   text = problem_of(data, capsys)
   assert f'a: named 2 times in {data}/list.txt' in text
   assert f'x: no file {data}/images/x.jpg' in text and f'x: no file {data}/labels/x.png' in text
-  assert 'c.jpg.jpg (names in the list go without extension)' in text
-  assert '5 problems (listed above)' in text
+  assert '3 problems (listed above)' in text
 
 
 def test_label_without_image_is_named(data, capsys):
@@ -265,7 +264,7 @@ def test_only_the_first_20_problems_are_listed(data, capsys):
 
 
 def test_large_image_is_refused_before_it_is_decoded(data, capsys):
-  assert 'a.jpg has 6x5 pixels (width x height), more than --max_image_pixels=29' in problem_of(
+  assert 'c.jpg has 6x5 pixels (width x height), more than --max_image_pixels=29' in problem_of(
     data, capsys, max_image_pixels=29
   )
 

@@ -205,7 +205,7 @@ def test_json(written):
     'boundary_iou': None,
   }
   assert content['classes'][0]['boundary_iou'] == 1 and content['mean_boundary_iou'] == 1
-  assert [each['name'] for each in content['worst_images']] == ['one <script>', 'caf?']
+  assert [each['name'] for each in content['worst_images']] == ['one <script>', 'caf\\xe9']
 
 
 def test_csv(written):
@@ -219,7 +219,7 @@ def test_csv(written):
   with open(written / 'confusion.csv', newline='') as file:
     assert list(csv.reader(file))[1] == ['ground', '6', '2', '0']
   with open(written / 'per_image.csv', newline='') as file:
-    assert [row['name'] for row in csv.DictReader(file)] == ['one <script>', 'caf?']
+    assert [row['name'] for row in csv.DictReader(file)] == ['one <script>', 'caf\\xe9']
 
 
 def test_page_links_only_to_files_beside_it(written):

@@ -19,21 +19,24 @@ from collections.abc import Collection
 
 from deeplab import __version__, data_set_files, output_places, quiet_start
 from deeplab.atomic_files import replacing
-from deeplab.data import label_classes, source_files
+from deeplab.data import label_classes, layouts, source_files
+from deeplab.data.pairing import list_pairs
+from deeplab.data.problems import Problems
 from deeplab.data_set import Split
 from deeplab.errors import InputError, warn
 from deeplab.options import ConversionOptions
+from deeplab.undecodable_names import for_json
 
-_MOST_LISTED = 20
 _SHARD_NUMBERS = re.compile(r'-\d{5}-of-\d{5}\.tfrecord$')
 
 
-def convert(options: ConversionOptions, *, given: Collection[str] = ()) -> dict:
+def convert(options: ConversionOptions, *, given: Collection[str] | None = None) -> dict:
   """Writes the records of a split, and beside them what their labels mean (dataset.json).
 
   Args:
     options: ConversionOptions.
-    given: names of the options that the user gave; see `label_classes.settle`.
+    given: names of the options that the user gave, which win over a layout and over --dataset.
+      Default: those with another value than the default.
 
   Returns:
     dict, the summary that is also written as JSON beside the records.
@@ -42,12 +45,21 @@ def convert(options: ConversionOptions, *, given: Collection[str] = ()) -> dict:
     InputError: the files have problems. Up to 20 of them were printed to stderr; nothing was
       written.
   """
-  options, described, warnings = label_classes.settle(options, given=given)
-  pairs, problems = source_files.list_pairs(options)
+  if given is None:
+    given = options.changed()
+  layout = options.layout
+  settled = layouts.settle(options, given=given)
+  options, described, warnings = label_classes.settle(
+    settled.options, given=given, data_set=settled.class_names
+  )
+  problems = Problems()
+  pairing = list_pairs(options, problems, list_lines=settled.list_lines)
+  pairs = pairing.pairs
+  warn(pairing.notes)
   colors = source_files.color_indices(options.colormap) if options.colormap else None
   paths = _shard_paths(options, num_records=len(pairs))
   if not pairs:
-    _raise_problems(problems)
+    problems.raise_error(num_items=pairing.num_items)
   summary = _Summary(options)
   # Leaving the stack without an error renames all shards; leaving it with an error removes them.
   with contextlib.ExitStack() as shards:
@@ -58,33 +70,34 @@ def convert(options: ConversionOptions, *, given: Collection[str] = ()) -> dict:
         output_places.new_directory(os.path.dirname(paths[0]), flag='output_dir')
       )
     writer = _ShardWriter(paths, options, shards)
-    for converted in _progress(_converted(pairs, options, colors), total=len(pairs)):
+    results = _progress(_converted(pairs, options, colors), total=len(pairs))
+    for converted, pair in zip(results, pairs):  # The results first, so that they end.
       if converted.problem:
-        problems.append(converted.problem)
+        problems.add(converted.problem, varying=(pair.name, pair.image_path, pair.label_path))
         writer.close()
       elif not problems:
         writer.write(converted)
         summary.add(converted)
     writer.close()
     if problems:
-      _raise_problems(problems)
+      problems.raise_error(num_items=pairing.num_items)
     summary.check()
     result = {**summary.as_dict(paths), 'class_names': list(described.class_names) or None}
     # Before the records get their names: without it their labels would mean something else.
     data_set_files.write(
       os.path.dirname(paths[0]),
-      described.replace(splits={options.split: _split_of(result, options)}),
+      described.replace(splits={options.split: _split_of(result, options, layout=layout)}),
       split_name=options.split,
     )
   warn(warnings)
   with replacing(summary_path(paths[0])) as temporary:
     with open(temporary, 'w', encoding='utf-8') as file:
-      json.dump(result, file, indent=2)
+      json.dump(for_json(result), file, indent=2)
       file.write('\n')
   return result
 
 
-def _split_of(summary, options):
+def _split_of(summary, options, *, layout):
   """The split for the description, of its summary."""
   source = {
     name: os.path.abspath(path)
@@ -92,11 +105,13 @@ def _split_of(summary, options):
     if (path := getattr(options, name))
   }
   changed = {name: getattr(options, name) for name in ('label_offset',) if getattr(options, name)}
+  if layout:
+    changed['layout'] = layout
   return Split(
     num_records=summary['num_records'],
     files=tuple(summary['files']),
     labels={int(value): entry['images'] for value, entry in summary['labels'].items()},
-    source={**source, **changed, 'written_by': f'deeplab-tf {__version__}'},
+    source={**for_json(source), **changed, 'written_by': f'deeplab-tf {__version__}'},
   )
 
 
@@ -286,13 +301,3 @@ def _progress(results, *, total):
   from tqdm import tqdm
 
   return tqdm(results, total=total, unit='pair')
-
-
-def _raise_problems(problems):
-  if len(problems) == 1:
-    raise InputError(f'{problems[0]}; nothing was written')
-  for problem in problems[:_MOST_LISTED]:
-    print(f'problem: {problem}', file=sys.stderr)
-  if len(problems) > _MOST_LISTED:
-    print(f'problem: ... and {len(problems) - _MOST_LISTED} more', file=sys.stderr)
-  raise InputError(f'{len(problems)} problems (listed above); nothing was written')

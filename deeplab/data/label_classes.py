@@ -13,13 +13,15 @@ _VOID = re.compile(r'(void|ignore[d]?|unlabel+ed|unknown|don.?t.?care|out of roi
 
 
 def settle(
-  options: ConversionOptions, *, given: Collection[str]
+  options: ConversionOptions, *, given: Collection[str], data_set: str | None = None
 ) -> tuple[ConversionOptions, DataSet, list[str]]:
   """Brings together what flags, colour map, class names and another description say.
 
   Args:
     options: of the conversion.
     given: names of the options that the user gave; they win over `--dataset`.
+    data_set: what color_map.py calls the published data set that is converted, whose colours count
+      where no colour map is given; or None.
 
   Returns:
     (options with number of classes and ignore_label settled, DataSet without splits, warnings).
@@ -40,6 +42,8 @@ def settle(
   if num_classes is None:
     num_classes = _num_classes(options, names, colors)
     options = options.replace(num_classes=num_classes)
+  if not colors and data_set is not None:
+    colors = dict(enumerate(map(tuple, color_map.load_color_map(data_set).tolist())))
   if num_classes is None:
     return options, DataSet(ignore_label=ignore_label), []
   described = DataSet(

@@ -5,30 +5,20 @@ Files go into the records as they are. Only these are encoded again, without los
 colours or .mat or shifted by an offset, and images that their EXIF data turns.
 """
 
-import collections
 import dataclasses
 import io
-import os
 
 import numpy as np
 from PIL import ImageOps
 
 from deeplab import color_map as color_maps
-from deeplab.data import labels
+from deeplab.data import cityscapes_ids, labels
 from deeplab.data.encoded_pictures import open_picture
+from deeplab.data.pairing import Pair
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
 
 _EXIF_ORIENTATION = 0x0112
-
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-  """An image file and its label file."""
-
-  name: str
-  image_path: str
-  label_path: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,81 +44,6 @@ class Converted:
   pixels: tuple[int, ...] = ()
   image_encoded_again: bool = False
   label_encoded_again: bool = False
-
-
-def list_pairs(options: ConversionOptions) -> tuple[list[Pair], list[str]]:
-  """The pairs of files to convert.
-
-  Returns:
-    (list of Pair, list of problems as lines: duplicate names, missing files).
-
-  Raises:
-    InputError: a directory or the list is missing or empty.
-  """
-  for name in ('images_dir', 'labels_dir'):
-    if not os.path.isdir(getattr(options, name)):
-      raise InputError(f'--{name}={getattr(options, name)}: no such directory')
-  names = _listed_names(options) if options.list_path else _names_in_directories(options)
-  problems = [
-    f'{name}: named {count} times in {options.list_path}; name it once'
-    for name, count in collections.Counter(names).items()
-    if count > 1
-  ]
-  pairs = []
-  for name in dict.fromkeys(names):
-    pair = Pair(
-      name=name,
-      image_path=os.path.join(options.images_dir, name + options.images_ext),
-      label_path=os.path.join(options.labels_dir, name + options.labels_ext),
-    )
-    missing = [path for path in (pair.image_path, pair.label_path) if not os.path.isfile(path)]
-    problems += [f'{name}: no file {path}{_extension_hint(name, options)}' for path in missing]
-    if not missing:
-      pairs.append(pair)
-  return pairs, problems
-
-
-def _listed_names(options):
-  try:
-    with open(options.list_path, encoding='utf-8-sig') as file:
-      names = [line.strip() for line in file if line.strip()]
-  except (OSError, UnicodeDecodeError) as error:
-    raise InputError(
-      f'--list_path={options.list_path}: cannot be read as text '
-      f'({getattr(error, "strerror", None) or error})'
-    ) from error
-  if not names:
-    raise InputError(
-      f'--list_path={options.list_path}: no names in it; it needs one basename a line, such as '
-      '2007_000032'
-    )
-  return names
-
-
-def _extension_hint(name, options):
-  if name.endswith((options.images_ext, options.labels_ext)):
-    return ' (names in the list go without extension)'
-  return ' (--images_ext and --labels_ext set the extensions)'
-
-
-def _names_in_directories(options):
-  names = {}
-  for kind, directory, extension in (
-    ('images', options.images_dir, options.images_ext),
-    ('labels', options.labels_dir, options.labels_ext),
-  ):
-    names[kind] = sorted(
-      entry.name[: -len(extension)]
-      for entry in os.scandir(directory)
-      if entry.name.endswith(extension) and entry.is_file()
-    )
-    if not names[kind]:
-      raise InputError(
-        f'--{kind}_dir={directory}: no *{extension} files in it; --{kind}_ext sets the extension'
-      )
-  # An image without label is common (VOC has thousands); a label without image is a mistake, and
-  # reported as missing.
-  return names['labels']
 
 
 def color_indices(name_or_path: str) -> dict[tuple, int]:
@@ -230,10 +145,13 @@ def _read_label(path, options, colors):
   """(bytes for the record, indices [height, width], encoded again?)."""
   data = _read(path)
   try:
-    if options.labels_ext == '.mat':
+    if path.lower().endswith('.mat'):
       indices, stored = labels.read_mat(data), False
     else:
       indices, stored = labels.read_png(data, color_map=colors, max_pixels=options.max_image_pixels)
+    if options.label_map == 'cityscapes_ids':
+      indices = cityscapes_ids.to_train_ids(indices, ignore_label=options.ignore_label)
+      stored = False
     if options.label_offset:
       indices, stored = (
         labels.shift(indices, offset=options.label_offset, ignore_label=options.ignore_label),

@@ -121,7 +121,8 @@ def serialize(
 def _feature(value):
   if isinstance(value, int):
     return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-  value = value.encode() if isinstance(value, str) else value
+  if isinstance(value, str):  # File names keep bytes that are no UTF-8.
+    value = value.encode('utf-8', 'surrogateescape')
   return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
 

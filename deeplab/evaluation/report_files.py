@@ -9,7 +9,7 @@ import os
 import numpy as np
 from PIL import Image
 
-from deeplab import pictures
+from deeplab import pictures, undecodable_names
 from deeplab.atomic_files import replacing
 from deeplab.evaluation import confusion_picture, evaluation_report, report_page
 from deeplab.evaluation.evaluation_report import Report
@@ -44,7 +44,7 @@ def write(
   confusion = report.result.confusion
   _write_csv(
     os.path.join(directory, 'per_class.csv'),
-    [list(report.rows[0])] + [[_blank_nan(value) for value in row.values()] for row in report.rows],
+    [list(report.rows[0])] + [[_for_csv(value) for value in row.values()] for row in report.rows],
   )
   _write_csv(
     os.path.join(directory, 'confusion.csv'),
@@ -55,7 +55,7 @@ def write(
   _write_csv(
     os.path.join(directory, 'per_image.csv'),
     [fields]
-    + [[_blank_nan(getattr(score, field)) for field in fields] for score in worst_images.scores],
+    + [[_for_csv(getattr(score, field)) for field in fields] for score in worst_images.scores],
   )
   _write_picture(
     os.path.join(directory, 'confusion.png'), confusion_picture.draw(confusion, report.class_names)
@@ -128,17 +128,19 @@ def _as_json(report, worst):
 
 
 def _without_nan(value):
-  """JSON has no NaN: it becomes null. Bytes of names that are no text become question marks."""
+  """JSON has no NaN: it becomes null; and no bytes that are no text: undecodable_names.py."""
   if isinstance(value, dict):
     return {key: _without_nan(each) for key, each in value.items()}
   if isinstance(value, (list, tuple)):
     return [_without_nan(each) for each in value]
   if isinstance(value, str):
-    return value.encode('utf-8', 'replace').decode('utf-8')
+    return undecodable_names.to_text(value)
   return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _blank_nan(value):
+def _for_csv(value):
+  if isinstance(value, str):
+    return undecodable_names.to_text(value)
   return '' if isinstance(value, float) and math.isnan(value) else value
 
 

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from deeplab import undecodable_names
 from deeplab.evaluation import evaluation_report, measures
 from deeplab.evaluation.evaluation_report import Report
 
@@ -178,4 +179,4 @@ def _number(value):
 
 
 def _escaped(text):
-  return html.escape(text.encode('utf-8', 'replace').decode('utf-8'))
+  return html.escape(undecodable_names.to_text(text))

@@ -65,6 +65,12 @@ class CheckedOptions:
       for element in value if isinstance(value, tuple) else (value,):
         _check_value(field, element)
 
+  def changed(self) -> frozenset[str]:
+    """The names of the options that are not at their defaults."""
+    return frozenset(
+      field.name for field in dataclasses.fields(self) if getattr(self, field.name) != field.default
+    )
+
   def replace(self, **changes) -> 'CheckedOptions':
     """A copy with other values, checked again."""
     return dataclasses.replace(self, **changes)

@@ -102,20 +102,38 @@ class ConversionOptions(CheckedOptions):
 
   group = 'Conversion'
 
-  labels_dir: str | None = option(None, 'Directory of the label files.', required=True)
-  images_dir: str | None = option(None, 'Directory of the image files.', required=True)
+  labels_dir: str | None = option(None, 'Directory of the label files. Required without --layout.')
+  images_dir: str | None = option(None, 'Directory of the image files. Required without --layout.')
+  layout: str | None = option(
+    None,
+    'A published data set on the tree of its downloads in --data_dir: sets the directories, the '
+    'list, what names end in, the number of classes and what is ignored. Flags that are given win.',
+    choices=('voc', 'voc_aug', 'cityscapes', 'ade20k', 'camvid'),
+  )
+  data_dir: str | None = option(
+    None, 'Where the downloads of that data set were unpacked.', not_empty='a directory'
+  )
   split: str | None = option(
     None, 'Name of the data set, such as train: it names the records.', required=True
   )
   list_path: str | None = option(
     None,
-    'Text file with one basename (no extension) a line. Left out: every basename that has an image '
-    'and a label.',
+    'Text file with one name a line, with or without its ending, or with the image and its label. '
+    'Paths of another machine are looked for by their last parts below --images_dir and '
+    '--labels_dir. Left out: every label, with its image, in sub-directories too.',
   )
   labels_ext: str = option(
-    '.png', 'Extension of the label files: .png, or .mat for SBD (needs scipy).'
+    '.png',
+    'What the names of the label files end in: .png, _mask.png, _gtFine_labelTrainIds.png, or .mat '
+    'for SBD (needs scipy).',
+    not_empty='what the names end in',
   )
-  images_ext: str = option('.jpg', 'Extension of the image files, JPEG or PNG.')
+  images_ext: str | None = option(
+    None,
+    'What the names of the image files end in, such as .jpg or _leftImg8bit.png. Left out: every '
+    'image extension, in any case.',
+    not_empty='what the names end in',
+  )
   output_dir: str = option(
     '.',
     'Directory to write to. The reference layout makes the directory SPLIT in it.',
@@ -167,18 +185,39 @@ class ConversionOptions(CheckedOptions):
     minimum=-65535,
     maximum=65535,
   )
+  label_map: str | None = option(
+    None,
+    'Replace the values in the label files by classes. cityscapes_ids: label ids of Cityscapes (0 '
+    'to 33) by its 19 training ids, others by --ignore_label.',
+    choices=('cityscapes_ids',),
+  )
   max_image_pixels: int = option(DEFAULT_MAX_IMAGE_PIXELS, 'A larger image is refused.', minimum=1)
 
   def __post_init__(self):
     super().__post_init__()
+    if (self.layout is None) != (self.data_dir is None):
+      raise InputError('--layout and --data_dir belong together: a data set, and where it is')
+    for name in ('labels_dir', 'images_dir') if self.layout is None else ():
+      if not getattr(self, name):
+        raise InputError(f'--{name} is required; or give --layout and --data_dir')
     for name in ('labels_ext', 'images_ext'):
-      extension = getattr(self, name)
-      object.__setattr__(self, name, extension if extension.startswith('.') else f'.{extension}')
+      if getattr(self, name) is not None:
+        object.__setattr__(self, name, _ending(name, getattr(self, name)))
     if self.split in ('.', '..') or '/' in self.split:
       raise InputError(
         f'--split={self.split}: must be a plain name such as train; --output_dir says where the '
         'records go'
       )
+
+
+def _ending(flag, text):
+  """What names end in: `png` is `.png`; `_mask.png` stays."""
+  if '/' in text or '*' in text or not ('.' in text or text.isalnum()) or text.endswith('.'):
+    raise InputError(
+      f'--{flag}={text}: must be what the file names end in, extension included, such as .png or '
+      '_mask.png'
+    )
+  return text if '.' in text else f'.{text}'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from deeplab import output_places, pictures
 from deeplab.atomic_files import replacing
 from deeplab.color_map import colorize
 from deeplab.errors import shown
+from deeplab.undecodable_names import to_text
 
 _ROWS = 12
 _CELL = 256
@@ -57,7 +58,7 @@ class ContactSheets:
     self._rows.append(
       [image, colorize(labels, self._color_map), pictures.overlay(image, labels, self._color_map)]
     )
-    self._titles.append(shown(name).encode('utf-8', 'replace').decode('utf-8'))
+    self._titles.append(to_text(shown(name)))
     return self.finish() if len(self._rows) == _ROWS else None
 
   def finish(self) -> str | None:

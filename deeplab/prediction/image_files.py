@@ -4,7 +4,6 @@ Inputs are files, directories, globs or a list. Names may hold any byte the file
 are Python's surrogate-escaped strings everywhere, and `errors.shown` makes one line of them.
 """
 
-import codecs
 import dataclasses
 import glob
 import io
@@ -16,6 +15,7 @@ import numpy as np
 import PIL.Image
 
 from deeplab.errors import InputError, shown
+from deeplab.text_files import read_lines
 
 # In a directory these are taken and the rest is left alone; a file named by the user is tried
 # whatever its name.
@@ -52,18 +52,12 @@ def listed_images(list_path: str) -> list[InputImage]:
   Raises:
     InputError: the list cannot be read or names nothing.
   """
-  try:
-    with open(list_path, 'rb') as list_file:
-      content = list_file.read().removeprefix(codecs.BOM_UTF8)  # Some editors begin a text with it.
-  except OSError as error:
-    raise InputError(f'--input_file_list={shown(list_path)}: {error.strerror}') from error
-  if b'\0' in content:
-    raise InputError(
-      f'--input_file_list={shown(list_path)}: is no text file; write one image path a line, or '
-      'name an image with --input'
-    )
-  lines = content.split(b'\n')
-  paths = [_listed_path(os.fsdecode(line.rstrip(b'\r'))) for line in lines if line.strip()]
+  lines = read_lines(
+    list_path,
+    what=f'--input_file_list={list_path}',
+    remedy='write one image path a line, or name an image with --input',
+  )
+  paths = [_listed_path(line) for line in lines if line.strip()]
   if not paths:
     raise InputError(
       f'--input_file_list={shown(list_path)}: it is empty; write one image path a line'
@@ -162,8 +156,9 @@ def read_image(path: str) -> np.ndarray:
 
 
 def _listed_path(line):
-  """Spaces around a path are not meant, unless a file is named so."""
-  return line if os.path.lexists(line) else line.strip()
+  """Spaces around a path are not meant, nor backslashes in it, unless a file is named so."""
+  paths = (line, line.strip(), line.strip().replace('\\', '/'))
+  return next((path for path in paths if os.path.lexists(path)), paths[1])
 
 
 def _to_rgb(picture):
