@@ -19,6 +19,7 @@ from deeplab.evaluation.worst_images import WorstImages
 from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.options import ComputeOptions, EvaluationOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import trained_network
+from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.trained_network import TrainedNetwork
 
 
@@ -92,6 +93,13 @@ def _several(options):
   return options.all_checkpoints or options.watch
 
 
+def _shown_padding(options, network):
+  """What --eval_pad says, and what that means for this network."""
+  if options.eval_pad != 'auto':
+    return options.eval_pad
+  return f'auto: {options.pad_size(network.options) or "none"}'
+
+
 def _report_directory(options, prefix):
   """Where the report of a checkpoint goes, or None; each of several has a directory of its own."""
   if options.report_path and _several(options):
@@ -127,6 +135,7 @@ class _Evaluation:
     self._settings = {
       'filenames': list(evaluation_options.filenames),
       **vars(prediction_options),
+      'eval_pad': _shown_padding(prediction_options, network),
       **vars(compute_options),
       **vars(network.options),
     }
@@ -139,6 +148,7 @@ class _Evaluation:
       constant_weights=not _several(evaluation_options) and strategy.num_replicas_in_sync == 1,
       **self._labels,
     )
+    self._advice = SizeAdvice(network.trained_size, prediction_options)
     self._dataset = input_pipeline.evaluation_examples(evaluation_options.filenames, **self._labels)
 
   def run(self, prefix: str, *, directory: str | None) -> Report:
@@ -189,6 +199,10 @@ class _Evaluation:
     )
 
     def on_image(evaluated):
+      line = self._advice.line(evaluated.name, evaluated.image)
+      if line:
+        with progress.external_write_mode(file=sys.stderr):
+          warn([line])
       for onlooker in onlookers:
         onlooker.add(evaluated)
       progress.update()

@@ -10,7 +10,8 @@ from deeplab import metrics
 from deeplab.errors import InputError
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import PredictionOptions
-from deeplab.prediction import image_padding, multi_scale
+from deeplab.prediction import image_padding, multi_scale, tiling
+from deeplab.prediction.reduced_predictor import ReducedPredictor
 from deeplab.prediction.same_size_batches import same_size_batches
 from deeplab.prediction.tile_predictor import TilePredictor
 
@@ -87,12 +88,10 @@ class DeepLabV3Evaluator:
     self._options = options or PredictionOptions()
     self._options.check_against(model.options)
     self._strategy = strategy
-    self._tiles = TilePredictor(
-      model, self._options, jit_compile=jit_compile, constant_weights=constant_weights
-    )
-    self._logits = multi_scale.logits_function(
-      model, self._options, jit_compile=jit_compile, constant_weights=constant_weights
-    )
+    settings = dict(jit_compile=jit_compile, constant_weights=constant_weights)
+    self._tiles = TilePredictor(model, self._options, **settings)
+    self._reduced = ReducedPredictor(model, self._options, self._tiles, **settings)
+    self._logits = multi_scale.logits_function(model, self._options, **settings)
     # Any size and any batch fit these, so nothing is traced for a new size.
     self._step = tf.function(
       self._evaluate_batch,
@@ -107,7 +106,11 @@ class DeepLabV3Evaluator:
   @property
   def num_traces(self) -> int:
     """How often the network was traced."""
-    return self._step.experimental_get_tracing_count() + self._tiles.num_traces
+    return (
+      self._step.experimental_get_tracing_count()
+      + self._tiles.num_traces
+      + self._reduced.num_traces
+    )
 
   def evaluate(
     self, dataset: Iterable[dict], *, on_image: Callable[[EvaluatedImage], None] | None = None
@@ -143,14 +146,18 @@ class DeepLabV3Evaluator:
     """Yields the EvaluatedImage of each example."""
     batches = same_size_batches(
       (_as_arrays(example) for example in dataset),
-      self._padded_size,
+      self._batch_key,
       batch_size=self._options.batch_size,
     )
     replicas = 1 if self._strategy is None else self._strategy.num_replicas_in_sync
     group = []
     for batch in batches:
-      if self._tiles.needs_tiles(batch[0]['image']):
-        yield from map(self._evaluate_by_tiles, batch)
+      images = [example['image'] for example in batch]
+      if self._reduced.needs_reduction(images[0]):
+        yield from map(self._evaluate_by_bands, batch, self._reduced.probability_bands(images))
+        continue
+      if self._tiles.needs_tiles(images[0]):
+        yield from map(self._evaluate_by_bands, batch, map(self._tiles.bands, images))
         continue
       group.append(batch)
       if len(group) == replicas:
@@ -159,19 +166,24 @@ class DeepLabV3Evaluator:
     for batch in group:  # Too few for all replicas: one after the other.
       yield from self._evaluate_group([batch])
 
-  def _padded_size(self, example):
-    height, width = example['label'].shape
-    if self._tiles.needs_tiles(example['image']):
-      return height, width
+  def _batch_key(self, example):
+    """Examples with equal keys may be evaluated together."""
+    size = self._reduced.size(example['image'])
+    reduced = ('reduced',) if self._reduced.needs_reduction(example['image']) else ()
+    if tiling.needs_tiles(*size, self._options.tile_size):
+      return *reduced, 'tiles', *size
     try:
-      return image_padding.padded_size(
-        height,
-        width,
-        pad_size=self._options.pad_size,
-        output_stride=self._model.options.output_stride,
-      )
+      return *reduced, *self._padded_size(*size)
     except InputError as error:
       raise InputError(f'{example["name"]}: {error}') from error
+
+  def _padded_size(self, height, width):
+    return image_padding.padded_size(
+      height,
+      width,
+      pad_size=self._options.pad_size(self._model.options),
+      output_stride=self._model.options.output_stride,
+    )
 
   def _evaluate_group(self, batches):
     """Runs batches, one a replica if there are several, and yields EvaluatedImages."""
@@ -204,7 +216,7 @@ class DeepLabV3Evaluator:
         )
 
   def _stacked(self, batch):
-    size = self._padded_size(batch[0])
+    size = self._padded_size(*batch[0]['label'].shape)
     images = image_padding.stack_padded([example['image'] for example in batch], size=size, value=0)
     labels = image_padding.stack_padded(
       [example['label'] for example in batch], size=size, value=self._ignore_label
@@ -233,11 +245,11 @@ class DeepLabV3Evaluator:
     )
     return means, confusions, predictions
 
-  def _evaluate_by_tiles(self, example):
-    """The EvaluatedImage of one image that is computed in tiles."""
+  def _evaluate_by_bands(self, example, bands):
+    """The EvaluatedImage of one image from (first_row, probabilities float32 [rows, W, C])."""
     prediction = np.empty(example['label'].shape, np.int32)
     total, count = 0.0, 0
-    for top, probabilities in self._tiles.bands(example['image']):
+    for top, probabilities in bands:
       rows = slice(top, top + len(probabilities))
       prediction[rows] = probabilities.argmax(axis=-1)
       label = example['label'][rows]

@@ -9,12 +9,14 @@ from deeplab.errors import InputError
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import (
+  foreground,
   image_files,
   output_types,
   prediction_files,
   prediction_paths,
   trained_network,
 )
+from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.prediction_paths import PlannedPrediction
 from deeplab.prediction.prediction_pipeline import PredictionPipeline, PredictionSummary
 
@@ -58,21 +60,37 @@ def run(
   network.announce(prediction_options)
   colors = network.color_map(inference_options.colormap)
   num_classes, types = network.options.num_classes, inference_options.output_type
-  writer = prediction_files.PredictionWriter(color_map=colors, num_classes=num_classes)
+  overlay_settings = {
+    'alpha': inference_options.overlay_alpha,
+    'background': foreground.background_class(network.class_names),
+    'with_outlines': True,
+  }
+  writer = prediction_files.PredictionWriter(
+    color_map=colors, num_classes=num_classes, overlay_settings=overlay_settings
+  )
   output_types.check_classes(types, num_classes)
+  to_cut_out = ()
+  if output_types.need_foreground(types):
+    to_cut_out = foreground.foreground_classes(
+      inference_options.cutout_classes, network.class_names
+    )
   output_places.make_directory(inference_options.output_path, flag='output_path')
   print(f'predicting {len(planned)} images with {network.prefix}', flush=True)
   inferencer = DeepLabV3Inferencer(
     network.model,
     options=prediction_options,
     with_probabilities=output_types.need_probabilities(types),
+    foreground_classes=to_cut_out,
     jit_compile=compute_options.jit_compile,
   )
   pipeline = PredictionPipeline(
     inferencer,
     writer,
     batch_size=prediction_options.batch_size,
-    pages=_legend_and_pages(inference_options, network.class_names, colors),
+    pages=_legend_and_pages(
+      inference_options, network.class_names, colors, overlay_settings=overlay_settings
+    ),
+    advice=SizeAdvice(network.trained_size, prediction_options),
     # Images that need tiles are few and large.
     look_ahead=1 if prediction_options.tile_size else None,
   )
@@ -116,7 +134,7 @@ def _plan(options: InferenceOptions) -> list[PlannedPrediction]:
   return planned
 
 
-def _legend_and_pages(options, class_names, colors):
+def _legend_and_pages(options, class_names, colors, *, overlay_settings):
   """Writes the legend if it is asked for; returns what writes pages of many images, a list."""
   legend = list(zip(class_names, colors.tolist())) if options.legend else ()
   if legend:
@@ -125,7 +143,11 @@ def _legend_and_pages(options, class_names, colors):
     )
   return [
     kind.pages(
-      options.output_path, color_map=colors, legend=legend, keep_pages=options.skip_existing
+      options.output_path,
+      color_map=colors,
+      legend=legend,
+      overlay=overlay_settings,
+      keep_pages=options.skip_existing,
     )
     for kind in output_types.page_types(options.output_type).values()
   ]

@@ -2,7 +2,8 @@
 probabilities.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -10,12 +11,28 @@ import tensorflow as tf
 from deeplab.errors import InputError
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import PredictionOptions
-from deeplab.prediction import image_padding, multi_scale
+from deeplab.prediction import image_padding, image_reduction, multi_scale, tiling
+from deeplab.prediction.reduced_predictor import ReducedPredictor
 from deeplab.prediction.tile_predictor import TilePredictor
 
 # Above this, an activation, up to 24 values a pixel, may have more than 2 ** 31 values, at which
 # TensorFlow's CPU kernels crash.
 _MAX_PIXELS = 80_000_000
+
+
+class Predicted(NamedTuple):
+  """What the network says of one image.
+
+  Attributes:
+    labels: int32 [H, W].
+    probabilities: float32 [H, W, num_classes], or None where nobody asked.
+    foreground: float32 [H, W], the sum of the probabilities of the foreground's classes, or None
+      where nobody asked.
+  """
+
+  labels: np.ndarray
+  probabilities: np.ndarray | None
+  foreground: np.ndarray | None
 
 
 class DeepLabV3Inferencer:
@@ -27,6 +44,7 @@ class DeepLabV3Inferencer:
     *,
     options: PredictionOptions | None = None,
     with_probabilities: bool = False,
+    foreground_classes: Sequence[int] = (),
     jit_compile: bool = False,
   ):
     """Prepares the prediction.
@@ -34,21 +52,25 @@ class DeepLabV3Inferencer:
     Args:
       options: None for the network as it is.
       with_probabilities: `predict` returns probabilities too.
+      foreground_classes: `predict_with_foreground` returns their probability, which takes a small
+        part of the memory of all probabilities; () for none.
       jit_compile: compile the network with XLA. A new image size then costs a compilation.
     """
     self._model = model
     self._options = options or PredictionOptions()
     self._options.check_against(model.options)
     self._with_probabilities = with_probabilities
-    self._tiles = TilePredictor(
-      model, self._options, jit_compile=jit_compile, constant_weights=True
-    )
-    self._logits = multi_scale.logits_function(
-      model, self._options, jit_compile=jit_compile, constant_weights=True
-    )
+    self._foreground_classes = list(foreground_classes)
+    settings = dict(jit_compile=jit_compile, constant_weights=True)
+    self._tiles = TilePredictor(model, self._options, **settings)
+    self._reduced = ReducedPredictor(model, self._options, self._tiles, **settings)
+    self._logits = multi_scale.logits_function(model, self._options, **settings)
     # The shorter way to labels serves where nobody needs all logits.
     self._needs_logits = (
-      with_probabilities or jit_compile or not multi_scale.is_single_pass(self._options)
+      with_probabilities
+      or bool(self._foreground_classes)
+      or jit_compile
+      or not multi_scale.is_single_pass(self._options)
     )
     self._step = tf.function(
       self._predict_batch,
@@ -62,7 +84,11 @@ class DeepLabV3Inferencer:
   @property
   def num_traces(self) -> int:
     """How often the network was traced."""
-    return self._step.experimental_get_tracing_count() + self._tiles.num_traces
+    return (
+      self._step.experimental_get_tracing_count()
+      + self._tiles.num_traces
+      + self._reduced.num_traces
+    )
 
   def batch_key(self, image: np.ndarray) -> tuple:
     """Images uint8 [H, W, 3] with equal keys may be predicted together.
@@ -70,23 +96,18 @@ class DeepLabV3Inferencer:
     Raises:
       InputError: the image is larger than a fixed padding, or too large for the network at once.
     """
-    height, width = image.shape[:2]
-    if self._tiles.needs_tiles(image):
-      return 'tiles', height, width
+    height, width = self._reduced.size(image)
+    reduced = ('reduced',) if self._reduced.needs_reduction(image) else ()
+    if tiling.needs_tiles(height, width, self._options.tile_size):
+      return *reduced, 'tiles', height, width
     scale = max(1.0, *self._options.eval_scales)
     if height * width * scale**2 > _MAX_PIXELS:
       at = f' at scale {scale:g}' if scale > 1 else ''
       raise InputError(
         f'height {height}, width {width}{at} is more than {_MAX_PIXELS} pixels, too many at once; '
-        'give '
-        '--tile_size, such as 1025'
+        'give --tile_size, such as 1025, or --max_size'
       )
-    return image_padding.padded_size(
-      height,
-      width,
-      pad_size=self._options.pad_size,
-      output_stride=self._model.options.output_stride,
-    )
+    return *reduced, *self._padded_size(height, width)
 
   def predict(self, images: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Predicts images with equal `batch_key`.
@@ -97,38 +118,76 @@ class DeepLabV3Inferencer:
     Returns:
       (labels int32 [H, W], probabilities float32 [H, W, num_classes] or None), one for each image.
     """
+    return [(one.labels, one.probabilities) for one in self.predict_with_foreground(images)]
+
+  def predict_with_foreground(self, images: Sequence[np.ndarray]) -> list[Predicted]:
+    """As `predict`, with the probability of the foreground."""
+    if self._reduced.needs_reduction(images[0]):
+      return self._predict_reduced(images)
     if self._tiles.needs_tiles(images[0]):
-      return [self._predict_by_tiles(image) for image in images]
+      return [self._from_bands(self._tiles.bands(image)) for image in images]
     sizes = np.array([image.shape[:2] for image in images], np.int32)
-    labels, probabilities = self._step(
-      image_padding.stack_padded(images, size=self.batch_key(images[0]), value=0), sizes
+    labels, *others = self._step(
+      image_padding.stack_padded(images, size=self._padded_size(*images[0].shape[:2]), value=0),
+      sizes,
     )
-    labels = [array[:height, :width] for array, (height, width) in zip(labels.numpy(), sizes)]
-    if not self._with_probabilities:
-      return [(array, None) for array in labels]
+    labels, (probabilities, foreground) = labels.numpy(), (other.numpy() for other in others)
     return [
-      (array, probability[:height, :width])
-      for array, probability, (height, width) in zip(labels, probabilities.numpy(), sizes)
+      Predicted(
+        labels=labels[index, :height, :width],
+        probabilities=(probabilities[index, :height, :width] if self._with_probabilities else None),
+        foreground=foreground[index, :height, :width] if self._foreground_classes else None,
+      )
+      for index, (height, width) in enumerate(sizes)
     ]
 
+  def _padded_size(self, height, width):
+    return image_padding.padded_size(
+      height,
+      width,
+      pad_size=self._options.pad_size(self._model.options),
+      output_stride=self._model.options.output_stride,
+    )
+
   def _predict_batch(self, images, sizes):
-    """Traced: labels int32 [B, H, W], and probabilities float32 [B, H, W, C], empty where nobody
-    wants them.
+    """Traced: labels int32 [B, H, W]; probabilities float32 [B, H, W, C] and those of the
+    foreground, float32 [B, H, W], empty where nobody wants them.
     """
     if not self._needs_logits:
       labels = multi_scale.predict_labels(
         self._model, images, sizes, self._options, constant_weights=True
       )
-      return labels, tf.zeros([0])
+      return labels, tf.zeros([0]), tf.zeros([0])
     logits = self._logits(images, sizes)
     labels = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    return labels, tf.nn.softmax(logits) if self._with_probabilities else tf.zeros([0])
+    none = tf.zeros([0])
+    if not (self._with_probabilities or self._foreground_classes):
+      return labels, none, none
+    probabilities = tf.nn.softmax(logits)
+    foreground = none
+    if self._foreground_classes:
+      foreground = tf.reduce_sum(tf.gather(probabilities, self._foreground_classes, axis=-1), -1)
+    return labels, probabilities if self._with_probabilities else none, foreground
 
-  def _predict_by_tiles(self, image):
-    labels = np.empty(image.shape[:2], np.int32)
-    kept = []
-    for top, probabilities in self._tiles.bands(image):
-      labels[top : top + len(probabilities)] = probabilities.argmax(axis=-1)
+  def _predict_reduced(self, images):
+    if self._with_probabilities or self._foreground_classes:
+      return [self._from_bands(bands) for bands in self._reduced.probability_bands(images)]
+    return [
+      Predicted(image_reduction.enlarged_labels(logits, image.shape[:2]), None, None)
+      for image, logits in zip(images, self._reduced.logits(images))
+    ]
+
+  def _from_bands(self, bands: Iterable[tuple[int, np.ndarray]]) -> Predicted:
+    """One image from (first_row, probabilities float32 [rows, W, C]), from top to bottom."""
+    labels, probabilities, foreground = [], [], []
+    for _, band in bands:
+      labels.append(band.argmax(axis=-1).astype(np.int32))
       if self._with_probabilities:
-        kept.append(probabilities)
-    return labels, np.concatenate(kept) if kept else None
+        probabilities.append(band)
+      if self._foreground_classes:
+        foreground.append(band[..., self._foreground_classes].sum(axis=-1))
+    return Predicted(
+      labels=np.concatenate(labels),
+      probabilities=np.concatenate(probabilities) if probabilities else None,
+      foreground=np.concatenate(foreground) if foreground else None,
+    )

@@ -14,6 +14,8 @@ _GAP = 6
 # zlib's fastest level: label pictures are flat, so higher levels win little and take several times
 # as long.
 _COMPRESS_LEVEL = 1
+# The longer side of a picture is as long as so many outlines of an overlay are wide.
+_OUTLINES = 400
 
 
 def overlay(
@@ -23,6 +25,8 @@ def overlay(
   *,
   alpha: float = 0.5,
   ignore_label: int | None = None,
+  background: int | None = None,
+  with_outlines: bool = False,
 ) -> np.ndarray:
   """Lays the colours of the classes over an image.
 
@@ -31,7 +35,9 @@ def overlay(
     labels: integer array [height, width].
     color_map: uint8 [num_colors, 3].
     alpha: share of the class colour, 0 (only the image) to 1 (only the colours).
-    ignore_label: pixels of this label stay as they are in the image; None: no such label.
+    ignore_label, background: pixels of these labels stay as they are in the image; None: no such
+      label.
+    with_outlines: draw the borders of the classes in their full colours, unless alpha is 0.
 
   Returns:
     uint8 [height, width, 3].
@@ -39,8 +45,12 @@ def overlay(
   image, labels = np.asarray(image), np.asarray(labels)
   colors = color_maps.colorize(labels, color_map)
   blended = np.rint((1 - alpha) * image + alpha * colors.astype(np.float32)).astype(np.uint8)
-  if ignore_label is not None:
-    blended = np.where((labels == ignore_label)[..., np.newaxis], image, blended)
+  if with_outlines and alpha > 0:
+    on_outline = _outlines(labels, width=max(1, round(max(labels.shape) / _OUTLINES)))
+    blended = np.where(on_outline[..., np.newaxis], colors, blended)
+  for label in (ignore_label, background):
+    if label is not None:
+      blended = np.where((labels == label)[..., np.newaxis], image, blended)
   return blended
 
 
@@ -72,11 +82,13 @@ def contact_sheet(
   columns = max((len(row) for row in cells), default=1)
   width = _GAP + columns * (cell_size + _GAP)
   top = _GAP + (line if column_titles else 0)
+  # A name stands nearer to its own pictures than to those above it.
   title_line = line if row_titles else 0
+  row_gap = 3 * _GAP if row_titles else _GAP
   legend_image = _legend(legend, width=width) if legend else None
   height = (
     top
-    + sum(height + title_line + _GAP for height in heights)
+    + sum(height + title_line + row_gap for height in heights)
     + (legend_image.height if legend_image else 0)
   )
 
@@ -96,7 +108,7 @@ def contact_sheet(
     for column, cell in enumerate(row):
       left = _GAP + column * (cell_size + _GAP)
       sheet.paste(cell, (left + (cell_size - cell.width) // 2, top + title_line))
-    top += heights[index] + title_line + _GAP
+    top += heights[index] + title_line + row_gap
   if legend_image:
     sheet.paste(legend_image, (0, top))
   return sheet
@@ -117,6 +129,19 @@ def legend(entries: Sequence[tuple[str, Sequence[int]]]) -> Image.Image:
 def save_png(picture: Image.Image, path: str) -> None:
   """Writes a PIL.Image as PNG, whatever the name of the file. Raises OSError."""
   picture.save(path, format='PNG', compress_level=_COMPRESS_LEVEL)
+
+
+def _outlines(labels, *, width):
+  """The pixels with another label at most `width` pixels above, below, left or right: bool."""
+  found = np.zeros(labels.shape, bool)
+  for axis in (0, 1):
+    # `width` pixels in a row differ from a neighbour where any of the steps between them is one.
+    steps = np.diff(labels, axis=axis) != 0
+    moved_found, moved_steps = np.moveaxis(found, axis, 0), np.moveaxis(steps, axis, 0)
+    for distance in range(min(width, len(moved_steps))):
+      moved_found[: len(moved_steps) - distance] |= moved_steps[distance:]
+      moved_found[1 + distance :] |= moved_steps[: len(moved_steps) - distance]
+  return found
 
 
 def _legend(entries, *, width):

@@ -31,6 +31,8 @@ class SavedOptions:
     step: of the newest checkpoint when it was written, or None.
     class_names: of the classes, or () where none are saved.
     data_set: description of the records it was trained on, or None where none is saved.
+    trained_size: (height, width) of the crops the network was trained on, or None where it is not
+      saved.
   """
 
   path: str
@@ -38,6 +40,7 @@ class SavedOptions:
   step: int | None = None
   class_names: tuple[str, ...] = ()
   data_set: DataSet | None = None
+  trained_size: tuple[int, int] | None = None
 
 
 def path_beside(prefix: str) -> str:
@@ -52,6 +55,7 @@ def write(
   step: int | None = None,
   class_names: Sequence[str] | None = None,
   data_set: DataSet | None = None,
+  trained_size: tuple[int, int] | None = None,
 ) -> None:
   """Writes DIRECTORY/model_options.json.
 
@@ -61,6 +65,7 @@ def write(
     step: of the newest checkpoint, or None.
     class_names: of the classes, or None for those of `data_set`.
     data_set: description of the records it is trained on, or None.
+    trained_size: (height, width) of the crops, or None.
   """
   if not class_names and data_set is not None:
     class_names = data_set.class_names
@@ -68,6 +73,7 @@ def write(
     'model_options': dataclasses.asdict(model_options),
     'step': step,
     'class_names': list(class_names) if class_names else None,
+    'trained_size': list(trained_size) if trained_size else None,
   }
   if data_set is not None:
     content['data_set'] = data_set_files.to_json(data_set.replace(class_names=()))
@@ -105,6 +111,7 @@ def read(prefix: str) -> SavedOptions | None:
       step=content.get('step'),
       class_names=tuple(names),
       data_set=_data_set(content, path, names),
+      trained_size=_trained_size(content.get('trained_size')),
     )
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise InputError(
@@ -120,6 +127,15 @@ def _data_set(content, path, names):
   described = data_set_files.from_json(content['data_set'], path=path)
   fitting = tuple(names) if len(names) == described.num_classes else ()
   return described.replace(class_names=fitting)
+
+
+def _trained_size(value):
+  if value is None:
+    return None
+  height, width = value
+  if not all(isinstance(side, int) and side > 0 for side in value):
+    raise ValueError('trained_size must be a height and a width')
+  return height, width
 
 
 def for_prediction(

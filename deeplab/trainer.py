@@ -123,6 +123,7 @@ class DeepLabV3Trainer:
     stop: StopSignals,
     validation: Validation | None = None,
     data_set: DataSet | None = None,
+    trained_size: tuple[int, int] | None = None,
   ) -> str:
     """Trains until num_steps, a signal, or the end of patience, and saves.
 
@@ -133,6 +134,7 @@ class DeepLabV3Trainer:
       stop: open.
       validation: None for none.
       data_set: description of the records, to save with the architecture; or None.
+      trained_size: (height, width) of the crops, to save with it; or None.
 
     Returns:
       'finished', 'stopped' by a signal, or 'out of patience' with validations that do not get
@@ -142,7 +144,14 @@ class DeepLabV3Trainer:
       InputError: see `update`; or a checkpoint or the log cannot be written. Older checkpoints are
         whole.
     """
-    saves = _Saves(self, run, log, data_set=data_set, max_to_keep=run_options.max_to_keep)
+    saves = _Saves(
+      self,
+      run,
+      log,
+      data_set=data_set,
+      trained_size=trained_size,
+      max_to_keep=run_options.max_to_keep,
+    )
     iterator = iter(batches)
     if self.global_step:  # A kill may have come between the checkpoint and its validation.
       self._validate_if_due(validation, stop)

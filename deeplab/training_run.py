@@ -125,14 +125,14 @@ def _train(directory, start, data):
   _warn(start, data)
   # The first batch comes before the old run goes: most of what can be wrong with the data shows by
   # then.
-  batches = batches_of_run.first_drawn(batches_of_run.draw(start, data))
+  batches = batches_of_run.first_drawn(batches_of_run.draw(start, data.facts))
   run_start.restore(start, trainer, model, directory)
   directory.remove_unfinished()
   directory.write_flags(*options.groups())
   directory.write_data_files(data.facts)
-  saved_options.write(
-    directory.path, options.model, step=trainer.global_step, data_set=data.described
-  )
+  # What is saved beside the weights.
+  description = {'data_set': data.described, 'trained_size': options.input.crop_size}
+  saved_options.write(directory.path, options.model, step=trainer.global_step, **description)
   with (
     StopSignals() as stop,
     TrainingLog(
@@ -164,7 +164,7 @@ def _train(directory, start, data):
       run_options=options.run,
       stop=stop,
       validation=validation,
-      data_set=data.described,
+      **description,
     )
   best = validation.best if validation is not None else None
   result = _result(outcome, trainer.global_step, directory, best=best)

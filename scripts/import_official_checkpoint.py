@@ -40,7 +40,7 @@ def main(options):
     prefix = convert(options)
   print(f'Checkpoint written to {prefix}')
   path = shlex.quote(options.output_path)
-  print(f'Predict: run_inferencer.py --ckpt_path={path} --input=IMAGE --eval_pad=stride')
+  print(f'Predict: run_inferencer.py --ckpt_path={path} --input=IMAGE')
   print(
     f'Fine-tune: run_trainer.py --load_ckpt_path={path} --fine_tune_batch_norm=False '
     '--init_learning_rate=1e-4 --filenames=RECORDS --output_path=DIRECTORY'
@@ -50,7 +50,7 @@ def main(options):
 def convert(options: ImportOptions) -> str:
   """Writes the checkpoint, prints what was recognized, and returns the prefix."""
   from deeplab.official import official_checkpoints
-  from deeplab.official.official_architectures import recognize
+  from deeplab.official.official_architectures import recognize, trained_size
 
   with official_checkpoints.opened(options.ckpt_path) as (source, name):
     recognized = recognize(
@@ -64,7 +64,11 @@ def convert(options: ImportOptions) -> str:
   print(f'Official weights: {name}' + ('' if step is None else f', step {step}'), flush=True)
   report(recognized)
   return official_checkpoints.write_directory(
-    options.output_path, tensors, model_options=recognized.options, class_names=names
+    options.output_path,
+    tensors,
+    model_options=recognized.options,
+    class_names=names,
+    trained_size=trained_size(recognized.options),
   )
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from deeplab.errors import InputError
+from deeplab.options import ModelOptions, PredictionOptions, ValidationOptions
 from deeplab.prediction import image_padding
 
 
@@ -60,3 +61,25 @@ def test_pad_to_stride():
     and (padded[:, 5:] == 127.5).all()
     and (padded[:, :, 8:] == 127.5).all()
   )
+
+
+@pytest.mark.parametrize(
+  'eval_pad, align_corners, expected',
+  [
+    ('auto', True, 'stride'),
+    ('auto', False, None),
+    ('none', True, None),
+    ('stride', False, 'stride'),
+    ('40x50', True, (40, 50)),
+  ],
+)
+def test_auto_pads_where_the_network_aligns_corners(eval_pad, align_corners, expected):
+  network = ModelOptions(align_corners=align_corners)
+  assert PredictionOptions(eval_pad=eval_pad).pad_size(network) == expected
+
+
+@pytest.mark.parametrize('options', [PredictionOptions, ValidationOptions])
+def test_padding_that_is_none_is_refused(options):
+  assert options().eval_pad == 'auto'
+  with pytest.raises(InputError, match='--eval_pad=513: must be auto, none, stride, or HEIGHTx'):
+    options(eval_pad='513')

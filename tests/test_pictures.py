@@ -18,6 +18,28 @@ def test_overlay():
   )
 
 
+def test_overlay_leaves_the_background_and_draws_outlines():
+  image = np.full([5, 6, 3], 100, np.uint8)
+  labels = np.zeros([5, 6], np.uint8)
+  labels[1:, 1:5] = 1
+  drawn = pictures.overlay(image, labels, _COLORS, alpha=0.5, background=0, with_outlines=True)
+  full, half = (200, 100, 0), (150, 100, 50)
+  expected = image.copy()
+  expected[1:, 1:5] = full
+  expected[2:, 2:4] = half
+  np.testing.assert_array_equal(drawn, expected)
+  unseen = pictures.overlay(image, labels, _COLORS, alpha=0.0, background=0, with_outlines=True)
+  np.testing.assert_array_equal(unseen, image)
+
+
+def test_outlines_of_large_pictures_are_wider():
+  labels = np.zeros([3, 1200], np.uint8)
+  labels[:, 600:] = 1
+  image = np.zeros([3, 1200, 3], np.uint8)
+  drawn = pictures.overlay(image, labels, _COLORS, background=0, with_outlines=True)
+  np.testing.assert_array_equal(drawn[1, 600:604, 0], [200, 200, 200, 100])
+
+
 def test_contact_sheet_keeps_shapes_and_order():
   red = np.zeros([20, 40, 3], np.uint8) + np.array([255, 0, 0], np.uint8)
   blue = np.zeros([40, 20, 3], np.uint8) + np.array([0, 0, 255], np.uint8)

@@ -73,18 +73,18 @@ def test_an_image_too_large_for_the_padding_is_a_bad_image(photos, tmp_path, cap
 
 
 def test_an_image_too_large_for_the_memory_is_a_bad_image(photos, tmp_path, capsys, monkeypatch):
-  predict = DeepLabV3Inferencer.predict
+  predict = DeepLabV3Inferencer.predict_with_foreground
 
   def fail_for_some(self, images):
     if images[0].shape[0] == 6:
       raise tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating')
     return predict(self, images)
 
-  monkeypatch.setattr(DeepLabV3Inferencer, 'predict', fail_for_some)
+  monkeypatch.setattr(DeepLabV3Inferencer, 'predict_with_foreground', fail_for_some)
   summary = _run(photos, tmp_path / 'out', batch_size=2)
   assert (summary.num_predicted, summary.num_bad) == (6, 3)
   assert (
-    f'warning: {photos}/4.png: out of memory for height 6, width 7; give --tile_size, a smaller'
+    f'warning: {photos}/4.png: out of memory for height 6, width 7; give --max_size, --tile_size, a'
     in capsys.readouterr().err
   )
   monkeypatch.setattr(inferencer, '_MAX_PIXELS', 40)

@@ -19,7 +19,9 @@ def saved():
 
 @pytest.fixture
 def prefix(tmp_path):
-  saved_options.write(str(tmp_path), SAVED, step=7, class_names=['a', 'b', 'c', 'd', 'e'])
+  saved_options.write(
+    str(tmp_path), SAVED, step=7, class_names=['a', 'b', 'c', 'd', 'e'], trained_size=(65, 33)
+  )
   return str(tmp_path / 'model.ckpt-7')
 
 
@@ -29,6 +31,7 @@ def test_round_trip(prefix):
     model_options=SAVED,
     step=7,
     class_names=('a', 'b', 'c', 'd', 'e'),
+    trained_size=(65, 33),
   )
 
 
@@ -78,6 +81,8 @@ def test_another_number_of_rates_is_refused(saved):
     '{"model_options": {"num_classes": -3}}',
     '{"model_options": {"atrous_rates": 6}}',
     '{"model_options": {}, "class_names": [1]}',
+    '{"model_options": {}, "trained_size": [513]}',
+    '{"model_options": {}, "trained_size": [513, -1]}',
   ],
 )
 def test_damaged_file_is_named(prefix, tmp_path, content):

@@ -213,6 +213,7 @@ def test_architecture_and_names_beside_the_checkpoint_are_taken_over(
     )
     written = saved_options.read(str(tmp_path / path / 'model.ckpt'))
     assert (written.model_options.num_classes, written.class_names) == (21, names)
+    assert written.trained_size == (33, 33)
 
 
 def test_bad_starts_are_refused(tmp_path, records, network):

@@ -10,9 +10,10 @@ import tiny_model
 from PIL import Image
 
 from deeplab import checkpoints, optimizer
-from deeplab.data import tfrecord
+from deeplab.data import input_pipeline, tfrecord
 from deeplab.errors import InputError
-from deeplab.options import ValidationOptions
+from deeplab.evaluator import DeepLabV3Evaluator
+from deeplab.options import PredictionOptions, ValidationOptions
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training.training_log import TrainingLog
 from deeplab.training.validation import Interrupted, Validation
@@ -144,3 +145,33 @@ def test_a_bad_record_is_named(tmp_path):
   _, validation = make(tmp_path, records, tiny_model.TinyModel())
   with pytest.raises(InputError, match='bad.tfrecord.*7'):
     validation.validate(10, stop=Stop())
+
+
+class CornerAlignedModel(tiny_model.TinyModel):
+  """A tiny network whose padding matters: class 2 where the whole picture, padding included, is of
+  a size of the stride's own, else class 1.
+  """
+
+  def __init__(self, *, align_corners):
+    super().__init__(tiny_model.OPTIONS.replace(align_corners=align_corners))
+
+  def predict(self, images, **_):
+    padded = tf.cast(tf.reduce_all(tf.shape(images)[1:3] % 16 == 1), tf.int32)
+    return tf.one_hot(tf.fill(tf.shape(images)[:3], 1 + padded), 3)
+
+
+@pytest.mark.parametrize(
+  'align_corners, eval_pad, predicted', [(True, 'auto', 2), (False, 'auto', 1), (True, 'none', 1)]
+)
+def test_pads_as_the_evaluator_does(tmp_path, records, align_corners, eval_pad, predicted):
+  model = CornerAlignedModel(align_corners=align_corners)
+  run = RunDirectory(str(tmp_path / 'run'))
+  run.create()
+  log = TrainingLog(run.path, metrics_name='metrics.jsonl', log_per_steps=1, num_steps=100)
+  options = ValidationOptions(eval_filenames=(records,), eval_per_steps=10, eval_pad=eval_pad)
+  Validation(model, run, log, options=options, ignore_label=255).validate(10, stop=Stop())
+  settings = {'num_classes': 3, 'ignore_label': 255}
+  evaluator = DeepLabV3Evaluator(model, options=PredictionOptions(eval_pad=eval_pad), **settings)
+  result = evaluator.evaluate(input_pipeline.evaluation_examples((records,), **settings))
+  assert result.confusion[:, predicted].sum() == result.confusion.sum()
+  assert log.validations[-1]['mean_iou'] == result.summary.mean_iou

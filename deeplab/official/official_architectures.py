@@ -55,6 +55,14 @@ class Recognized:
   unknown: tuple
 
 
+def trained_size(options: ModelOptions) -> tuple[int, int] | None:
+  """(height, width) of the crops that official weights with so many classes were trained on, as the
+  model zoo's recipes say (g3doc/pascal.md, ade20k.md, cityscapes.md); None for other data sets.
+  """
+  side = {21: 513, 151: 513, 19: 769}.get(options.num_classes)
+  return None if side is None else (side, side)
+
+
 def recognize(source: checkpoints.Reader | FrozenGraph, *, name: str, given: Mapping) -> Recognized:
   """Finds out which network official weights are of, and accounts for every variable.
 

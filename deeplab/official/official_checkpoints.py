@@ -180,6 +180,7 @@ def write_directory(
   *,
   model_options: ModelOptions | None = None,
   class_names: Sequence[str] | None = None,
+  trained_size: tuple[int, int] | None = None,
 ) -> str:
   """Writes `model.ckpt`, the state file and, if given, the architecture; a kill leaves no
   checkpoint or the whole.
@@ -189,6 +190,7 @@ def write_directory(
     tensors: dict of name -> ndarray.
     model_options: ModelOptions to save beside the checkpoint, or None.
     class_names: names to save with them, or None.
+    trained_size: (height, width) of the crops to save with them, or None.
 
   Returns:
     prefix of the checkpoint.
@@ -201,7 +203,11 @@ def write_directory(
     if model_options is not None:
       step = tensors.get(checkpoints.GLOBAL_STEP)
       saved_options.write(
-        aside, model_options, step=None if step is None else int(step), class_names=class_names
+        aside,
+        model_options,
+        step=None if step is None else int(step),
+        class_names=class_names,
+        trained_size=trained_size,
       )
     checkpoints.update_state(aside, [checkpoints.FINAL_NAME])
     prefix = os.path.join(output_path, checkpoints.FINAL_NAME)

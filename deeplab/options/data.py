@@ -87,6 +87,11 @@ class TrainingInputOptions(CheckedOptions):
     minimum=1,
   )
 
+  @property
+  def crop_size(self) -> tuple[int, int]:
+    """(height, width) of the training crop."""
+    return self.crop_size_height, self.crop_size_width
+
   def __post_init__(self):
     super().__post_init__()
     if self.min_rescale_factor > self.max_rescale_factor:

@@ -2,14 +2,12 @@
 
 import dataclasses
 import os
-import re
 
 from deeplab.errors import InputError
 from deeplab.options.checks import CheckedOptions, option
+from deeplab.options.eval_padding import EVAL_PAD_HELP, fixed_pad_size, pad_size
 from deeplab.options.model import ModelOptions
 from deeplab.prediction.output_types import OUTPUT_TYPES
-
-_MAX_PAD_SIZE = 16384
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +30,13 @@ class PredictionOptions(CheckedOptions):
     maximum=8.0,
   )
   add_flipped_images: bool = option(False, 'Predict the mirrored image too, and average.')
-  eval_pad: str = option(
-    'none',
-    'Padding at the bottom and right before the network, cropped off afterwards: none; stride (to '
-    'the next multiple of the output stride plus 1); or HEIGHTxWIDTH such as 513x513, for smaller '
-    'images. Weights with --align_corners want stride or a fixed size: official MobileNetV2 '
-    'weights gave mIOU 0.796 on 8 PASCAL VOC images of native size, 0.853 with stride, 0.859 with '
-    '513x513.',
+  eval_pad: str = option('auto', EVAL_PAD_HELP)
+  max_size: int | None = option(
+    None,
+    'Shrink images whose longer side is larger to this many pixels for the network, and enlarge '
+    'the result to their own size; tiles, scales and padding apply to the shrunk image. Best is '
+    'about the size of the crops that the network was trained on.',
+    minimum=1,
   )
   tile_size: int | None = option(
     None,
@@ -57,7 +55,7 @@ class PredictionOptions(CheckedOptions):
     super().__post_init__()
     if not self.eval_scales:
       raise InputError('--eval_scales: give at least one scale, 1.0 for the image as it is')
-    _ = self.pad_size  # Refuses what it cannot read.
+    fixed_size = fixed_pad_size(self.eval_pad)  # Refuses what it cannot read.
     if self.tile_size is None and self.tile_overlap is not None:
       raise InputError(f'--tile_overlap={self.tile_overlap}: give --tile_size too')
     if (
@@ -68,26 +66,14 @@ class PredictionOptions(CheckedOptions):
       raise InputError(
         f'--tile_overlap={self.tile_overlap}: must be at most half of --tile_size={self.tile_size}'
       )
-    if self.tile_size is not None and self.pad_size not in (None, 'stride'):
-      raise InputError(f'--eval_pad={self.eval_pad}: with --tile_size it must be none or stride')
+    if self.tile_size is not None and fixed_size is not None:
+      raise InputError(
+        f'--eval_pad={self.eval_pad}: with --tile_size it must be auto, none or stride'
+      )
 
-  @property
-  def pad_size(self) -> str | tuple[int, int] | None:
-    """None without padding, 'stride', or (height, width)."""
-    if self.eval_pad in ('none', 'stride'):
-      return None if self.eval_pad == 'none' else 'stride'
-    match = re.fullmatch(r'([1-9]\d*)x([1-9]\d*)', self.eval_pad, flags=re.ASCII)
-    if not match:
-      raise InputError(
-        f'--eval_pad={self.eval_pad}: must be none, stride, or HEIGHTxWIDTH such as 513x513'
-      )
-    size = int(match.group(1)), int(match.group(2))
-    if max(size) > _MAX_PAD_SIZE:
-      raise InputError(
-        f'--eval_pad={self.eval_pad}: must be at most {_MAX_PAD_SIZE}x{_MAX_PAD_SIZE}; larger '
-        'images need --tile_size'
-      )
-    return size
+  def pad_size(self, model_options: ModelOptions) -> str | tuple[int, int] | None:
+    """As `eval_padding.pad_size`."""
+    return pad_size(self.eval_pad, model_options)
 
   @property
   def overlap(self) -> int | None:
@@ -188,6 +174,17 @@ class InferenceOptions(CheckedOptions):
     + '.',
     choices=tuple(OUTPUT_TYPES),
   )
+  overlay_alpha: float = option(
+    0.5,
+    'Share of the colours in overlays, 0 to 1; the background stays as it is.',
+    minimum=0.0,
+    maximum=1.0,
+  )
+  cutout_classes: tuple[str, ...] = option(
+    (),
+    'Classes that --output_type=cutout keeps, by name or number: person,cat. Default: all but the '
+    'background.',
+  )
   output_suffix: str | None = option(
     None,
     'Names: --output_suffix=_pred writes NAME_pred.png for NAME.jpg. Default: NAME.jpg.png, and '
@@ -220,6 +217,10 @@ class InferenceOptions(CheckedOptions):
       )
     if not self.output_type:
       raise InputError(f'--output_type: give at least one of {", ".join(OUTPUT_TYPES)}')
+    if self.cutout_classes and 'cutout' not in self.output_type:
+      raise InputError(
+        f'--cutout_classes={",".join(self.cutout_classes)}: give --output_type=cutout too'
+      )
     if self.output_suffix and os.sep in self.output_suffix:
       raise InputError(
         f'--output_suffix={self.output_suffix}: must not contain {os.sep}; --output_path is the '

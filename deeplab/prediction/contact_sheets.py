@@ -1,7 +1,7 @@
 """Contact sheets: pages of rows `image, prediction, overlay`, many images a page."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class ContactSheets:
     *,
     color_map: np.ndarray,
     legend: Sequence[tuple] = (),
+    overlay: Mapping | None = None,
     keep_pages: bool = False,
   ):
     """Prepares it.
@@ -34,11 +35,13 @@ class ContactSheets:
       output_path: directory of the pages, contact_sheet-001.png and so on.
       color_map: uint8 [num_colors, 3].
       legend: (name, (r, g, b)) pairs to show on each page, or ().
+      overlay: settings of `pictures.overlay`, or None for its own.
       keep_pages: number the pages after those that are there, instead of replacing them.
     """
     self._output_path = output_path
     self._color_map = color_map
     self._legend = legend
+    self._overlay = overlay or {}
     self._rows, self._titles = [], []
     self._num_pages = 0
     while keep_pages and os.path.exists(self._next_path()):
@@ -56,7 +59,11 @@ class ContactSheets:
     step = max(1, max(labels.shape) // _CELL)  # Every step-th pixel: a class has no mean.
     image, labels = image[::step, ::step], labels[::step, ::step]
     self._rows.append(
-      [image, colorize(labels, self._color_map), pictures.overlay(image, labels, self._color_map)]
+      [
+        image,
+        colorize(labels, self._color_map),
+        pictures.overlay(image, labels, self._color_map, **self._overlay),
+      ]
     )
     self._titles.append(to_text(shown(name)))
     return self.finish() if len(self._rows) == _ROWS else None

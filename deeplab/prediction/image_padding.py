@@ -23,12 +23,12 @@ def next_stride_size(size: int | tf.Tensor, output_stride: int) -> int | tf.Tens
 def advice(model_options: ModelOptions, pad_size: str | tuple[int, int] | None) -> list[str]:
   """Lines of warning where this padding does not suit the network.
 
-  Arguments: ModelOptions, PredictionOptions.pad_size.
+  `pad_size` is what PredictionOptions.pad_size gives for this network.
   """
   if model_options.align_corners and pad_size is None:
     return [
       'the resizes of this network align corners, which costs several points of mIOU at sizes that '
-      f'are not a multiple of {model_options.output_stride} plus 1; give --eval_pad=stride'
+      f'are not a multiple of {model_options.output_stride} plus 1; leave --eval_pad=none out'
     ]
   return []
 
@@ -40,7 +40,7 @@ def padded_size(
 
   Args:
     height, width: ints, of the image.
-    pad_size: None, 'stride' or (height, width), as `PredictionOptions.pad_size`.
+    pad_size: None, 'stride' or (height, width), as `PredictionOptions.pad_size` gives.
     output_stride: int.
 
   Returns:

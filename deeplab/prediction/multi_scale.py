@@ -72,13 +72,18 @@ def predict_logits(
     scaled = _at_scale(images, scale)
     for mirrored in (False, True) if options.add_flipped_images else (False,):
       logits = _one_pass(
-        model, scaled, mirrored=mirrored, pad_to_stride=options.pad_size == 'stride'
+        model, scaled, mirrored=mirrored, pad_to_stride=options.pad_size(model.options) == 'stride'
       )
       if scale != 1.0:
         logits = _resize(logits, tf.shape(images)[1:3])
       total += tf.nn.softmax(logits)
       passes += 1
-  return tf.math.log(tf.maximum(total / passes, _TINY))
+  return log_probabilities(total / passes)
+
+
+def log_probabilities(probabilities: tf.Tensor) -> tf.Tensor:
+  """Logits whose softmax is `probabilities`; finite where those are 0."""
+  return tf.math.log(tf.maximum(probabilities, _TINY))
 
 
 def predict_labels(
@@ -97,7 +102,7 @@ def predict_labels(
 
 
 def _with_padding(model, images, sizes, options):
-  if options.pad_size is None:
+  if options.pad_size(model.options) is None:
     return images
   return image_padding.fill_padding(images, sizes, model.options.preprocess_images_option)
 

@@ -27,6 +27,7 @@ class FileType:
       extension.
     extension: of the file.
     needs_probabilities: the Prediction must have them.
+    needs_foreground: the Prediction must have the probability of the classes to cut out.
     most_classes: that the file can hold, or None.
   """
 
@@ -35,6 +36,7 @@ class FileType:
   name_part: str
   extension: str = '.png'
   needs_probabilities: bool = False
+  needs_foreground: bool = False
   most_classes: int | None = None
 
 
@@ -72,6 +74,11 @@ def _write_overlay(path, prediction):
   _save_png(prediction.overlay(), path)
 
 
+def _write_cutout(path, prediction):
+  """RGBA: the chosen classes, and nothing around them."""
+  _save_png(prediction.cutout(), path)
+
+
 def _write_probabilities(path, prediction):
   """An npz with `probabilities` float16 [H, W, num_classes]."""
   import numpy as np
@@ -87,7 +94,7 @@ def _contact_sheets(output_path, **settings):
 
 
 def _save_png(pixels, path, *, palette=None):
-  """Writes uint8 [H, W, 3], or uint8 or uint16 [H, W] with uint8 [num_colors, 3] as palette."""
+  """Writes uint8 [H, W, 3 or 4], or uint8 or uint16 [H, W], palette uint8 [num_colors, 3]."""
   from PIL import Image
 
   from deeplab import pictures
@@ -105,6 +112,12 @@ OUTPUT_TYPES = {
   ),
   'palette': FileType('a PNG that is both', _write_palette, name_part='_palette', most_classes=256),
   'overlay': FileType('colours over the image', _write_overlay, name_part='_overlay'),
+  'cutout': FileType(
+    'RGBA PNG of the classes --cutout_classes, transparent elsewhere',
+    _write_cutout,
+    name_part='_cutout',
+    needs_foreground=True,
+  ),
   'probabilities': FileType(
     'npz, float16 [height, width, num_classes]',
     _write_probabilities,
@@ -129,6 +142,11 @@ def page_types(names: Iterable[str]) -> dict[str, PageType]:
 def need_probabilities(names: Iterable[str]) -> bool:
   """Whether one of the types does."""
   return any(kind.needs_probabilities for kind in file_types(names).values())
+
+
+def need_foreground(names: Iterable[str]) -> bool:
+  """Whether one of the types does."""
+  return any(kind.needs_foreground for kind in file_types(names).values())
 
 
 def check_classes(names: Iterable[str], num_classes: int) -> None:

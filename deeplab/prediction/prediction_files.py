@@ -10,6 +10,7 @@ from deeplab import output_places, pictures
 from deeplab.atomic_files import replacing
 from deeplab.color_map import colorize
 from deeplab.errors import InputError
+from deeplab.prediction import cutouts
 from deeplab.prediction.output_types import OUTPUT_TYPES
 
 
@@ -22,12 +23,16 @@ class Prediction:
     labels: class indices [H, W], uint8, or uint16 where the network has more than 256 classes.
     probabilities: float [H, W, num_classes], or None where nobody asked for them.
     color_map: uint8 [num_colors, 3].
+    foreground: float [H, W], the probability of the classes to cut out, or None where nobody asked.
+    overlay_settings: of `pictures.overlay`.
   """
 
   image: np.ndarray
   labels: np.ndarray
   probabilities: np.ndarray | None
   color_map: np.ndarray
+  foreground: np.ndarray | None = None
+  overlay_settings: Mapping = dataclasses.field(default_factory=dict)
 
   def colors(self) -> np.ndarray:
     """The colour of each pixel's class, uint8 [H, W, 3]."""
@@ -35,18 +40,25 @@ class Prediction:
 
   def overlay(self) -> np.ndarray:
     """The colours laid over the image, uint8 [H, W, 3]."""
-    return pictures.overlay(self.image, self.labels, self.color_map)
+    return pictures.overlay(self.image, self.labels, self.color_map, **self.overlay_settings)
+
+  def cutout(self) -> np.ndarray:
+    """The chosen classes on a transparent background, uint8 [H, W, 4]."""
+    return cutouts.cutout(self.image, self.foreground)
 
 
 class PredictionWriter:
   """Writes the files of one prediction at a time; may be called from several threads."""
 
-  def __init__(self, *, color_map: np.ndarray, num_classes: int):
+  def __init__(
+    self, *, color_map: np.ndarray, num_classes: int, overlay_settings: Mapping | None = None
+  ):
     """Prepares it.
 
     Args:
       color_map: uint8 [num_colors, 3].
       num_classes: number of classes.
+      overlay_settings: of `pictures.overlay`, or None for its own.
 
     Raises:
       InputError: there are more classes than colours.
@@ -57,6 +69,7 @@ class PredictionWriter:
         'network; choose another or add lines to it'
       )
     self._color_map = np.asarray(color_map, np.uint8)
+    self._overlay_settings = overlay_settings or {}
     self._dtype = np.uint8 if num_classes <= 256 else np.uint16
 
   def write(
@@ -66,6 +79,7 @@ class PredictionWriter:
     image: np.ndarray,
     labels: np.ndarray,
     probabilities: np.ndarray | None = None,
+    foreground: np.ndarray | None = None,
   ) -> None:
     """Writes the files of one image.
 
@@ -74,6 +88,7 @@ class PredictionWriter:
       image: uint8 [H, W, 3].
       labels: int32 [H, W].
       probabilities: float [H, W, num_classes], where a type needs them.
+      foreground: float [H, W], where a type needs it.
 
     Raises:
       InputError: a file cannot be written, for example because the disk is full. It is then as it
@@ -84,6 +99,8 @@ class PredictionWriter:
       labels=labels.astype(self._dtype),
       probabilities=probabilities,
       color_map=self._color_map,
+      foreground=foreground,
+      overlay_settings=self._overlay_settings,
     )
     for name, path in paths.items():
       with output_places.explaining(path, flag='output_path'):

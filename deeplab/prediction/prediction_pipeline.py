@@ -15,6 +15,7 @@ from deeplab.errors import InputError, shown
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.prediction.contact_sheets import ContactSheets
 from deeplab.prediction.image_files import read_image
+from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.prediction_files import PredictionWriter
 from deeplab.prediction.prediction_paths import PlannedPrediction
 from deeplab.prediction.same_size_batches import same_size_batches
@@ -60,6 +61,7 @@ class PredictionPipeline:
     *,
     batch_size: int = 1,
     pages: Sequence[ContactSheets] = (),
+    advice: SizeAdvice | None = None,
     look_ahead: int | None = None,
   ):
     """Prepares it.
@@ -69,6 +71,7 @@ class PredictionPipeline:
       writer: of the files that each image has.
       batch_size: the most images in a batch.
       pages: what writes pages of many images.
+      advice: on images that are far larger than the network knows; None for none.
       look_ahead: the most images decoded but not yet computed, and computed but not yet written;
         None for a default.
     """
@@ -76,6 +79,7 @@ class PredictionPipeline:
     self._writer = writer
     self._batch_size = batch_size
     self._pages = pages
+    self._advice = advice
     self._look_ahead = look_ahead or _LOOK_AHEAD
     self._summary = PredictionSummary()
     self._start = None
@@ -103,7 +107,7 @@ class PredictionPipeline:
         batch_size=self._batch_size,
       )
       for batch in batches:
-        for decoded, (labels, probabilities) in zip(batch, self._predicted(batch)):
+        for decoded, predicted in zip(batch, self._predicted(batch)):
           unwritten.append(
             (
               decoded.planned,
@@ -111,13 +115,14 @@ class PredictionPipeline:
                 self._writer.write,
                 decoded.planned.paths,
                 image=decoded.image,
-                labels=labels,
-                probabilities=probabilities,
+                **predicted._asdict(),
               ),
             )
           )
           for pages in self._pages:
-            self._say_written(pages.add(decoded.planned.image.relative_path, decoded.image, labels))
+            self._say_written(
+              pages.add(decoded.planned.image.relative_path, decoded.image, predicted.labels)
+            )
         while unwritten and (unwritten[0][1].done() or len(unwritten) > self._look_ahead):
           self._finish(*unwritten.popleft())
       while unwritten:
@@ -138,13 +143,13 @@ class PredictionPipeline:
     does not suffice.
     """
     try:
-      return self._inferencer.predict([one.image for one in batch])
+      return self._inferencer.predict_with_foreground([one.image for one in batch])
     except (tf.errors.ResourceExhaustedError, MemoryError):
       for one in batch:
         height, width = one.image.shape[:2]
         self._leave_out(
           f'{shown(one.planned.image.path)}: out of memory for height {height}, width {width}; '
-          'give --tile_size, a smaller --batch_size or smaller --eval_scales'
+          'give --max_size, --tile_size, a smaller --batch_size or smaller --eval_scales'
         )
       return []
 
@@ -172,6 +177,9 @@ class PredictionPipeline:
       except InputError as error:
         self._leave_out(error)
         continue
+      line = self._advice.line(shown(one.image.path), image) if self._advice else None
+      if line:
+        tqdm.write(f'warning: {line}', file=sys.stderr)
       yield _Decoded(planned=one, image=image, batch_key=key)
 
   def _batch_key(self, planned, image):

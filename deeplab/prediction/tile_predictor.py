@@ -68,7 +68,7 @@ class TilePredictor:
     size = image_padding.padded_size(
       height,
       width,
-      pad_size=self._options.pad_size,
+      pad_size=self._options.pad_size(self._model.options),
       output_stride=self._model.options.output_stride,
     )
     images = image_padding.stack_padded(list(tiles), size=size, value=0)

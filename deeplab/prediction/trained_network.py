@@ -27,6 +27,7 @@ class TrainedNetwork:
     notes: lines on where it comes from.
     data_set: description of the records it was trained on, or None.
     doubts: lines to warn with, on whose checkpoint it may be.
+    trained_size: (height, width) of the crops it was trained on, or None where nobody knows.
   """
 
   model: DeepLabV3PredictionModel
@@ -36,6 +37,7 @@ class TrainedNetwork:
   notes: tuple[str, ...]
   data_set: DataSet | None = None
   doubts: tuple[str, ...] = ()
+  trained_size: tuple[int, int] | None = None
 
   def color_map(self, colormap: str | None, *, records: DataSet | None = None) -> np.ndarray:
     """The colours of the classes.
@@ -64,7 +66,7 @@ class TrainedNetwork:
     for note in self.notes:
       print(note, flush=True)
     warn(self.doubts)
-    warn(image_padding.advice(self.options, prediction_options.pad_size))
+    warn(image_padding.advice(self.options, prediction_options.pad_size(self.options)))
 
 
 def find_checkpoint(ckpt_path: str, *, flag: str = 'ckpt_path') -> str:
@@ -118,6 +120,7 @@ def load(
     notes=(*notes, *notes_on_names),
     data_set=saved.data_set if saved is not None else None,
     doubts=tuple(doubts),
+    trained_size=saved.trained_size if saved is not None else None,
   )
 
 

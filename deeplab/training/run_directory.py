@@ -219,6 +219,7 @@ class RunDirectory:
     step: int,
     model_options: ModelOptions,
     data_set: DataSet | None = None,
+    trained_size: tuple[int, int] | None = None,
     final: bool = False,
     max_to_keep: int = 0,
   ) -> str:
@@ -236,7 +237,9 @@ class RunDirectory:
     self._remove_oldest(max_to_keep)
     self._write_checkpoint(prefix, variables, step=step)
     self._remove_oldest(max_to_keep)
-    saved_options.write(self.path, model_options, step=step, data_set=data_set)
+    saved_options.write(
+      self.path, model_options, step=step, data_set=data_set, trained_size=trained_size
+    )
     checkpoints.update_state(
       self.path, [*(each for each in self._numbered() if each != prefix), prefix]
     )

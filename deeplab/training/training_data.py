@@ -32,6 +32,7 @@ class TrainingData:
   Attributes:
     files, eval_files: of training and validation.
     described: what the run trains by, and saves with the network.
+    facts: flag -> `data_files.facts` of its files.
     notes: lines to print.
     warnings: lines to print as warnings.
     facts: flag -> `data_files.facts` of its files, to notice a change by.
@@ -40,6 +41,7 @@ class TrainingData:
   files: list[RecordFile]
   eval_files: list[RecordFile]
   described: DataSet
+  facts: dict[str, dict]
   notes: tuple[str, ...]
   warnings: tuple[str, ...]
   facts: dict[str, dict[str, dict[str, int]]]
@@ -84,6 +86,7 @@ def find(
     files=files,
     eval_files=eval_files,
     described=chosen,
+    facts={'filenames': data_files.facts(files), 'eval_filenames': data_files.facts(eval_files)},
     notes=tuple(_notes(found, chosen)),
     warnings=(
       *_overlap_warnings(files, eval_files),

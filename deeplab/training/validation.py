@@ -10,7 +10,7 @@ from deeplab.errors import InputError
 from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.optimizer import MovingAverage
-from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS, ValidationOptions
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS, PredictionOptions, ValidationOptions
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training.stop_signals import StopSignals
 from deeplab.training.training_log import TrainingLog
@@ -64,7 +64,11 @@ class Validation:
       max_image_pixels=max_image_pixels,
     )
     self._evaluator = DeepLabV3Evaluator(
-      model, num_classes=model.options.num_classes, ignore_label=ignore_label, strategy=strategy
+      model,
+      num_classes=model.options.num_classes,
+      ignore_label=ignore_label,
+      options=PredictionOptions(eval_pad=options.eval_pad),
+      strategy=strategy,
     )
     self.best = run.best_score()
 
