@@ -3,7 +3,7 @@ user's words, and data that changes meanwhile is noticed.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 
@@ -11,7 +11,6 @@ from deeplab.data import input_pipeline
 from deeplab.errors import InputError, warn
 from deeplab.training.data_files import DataWatch
 from deeplab.training.run_start import RunStart
-from deeplab.training.training_data import TrainingData
 
 MEMORY_REMEDIES = (
   'use less memory, in this order: a smaller --batch_size with --accumulate_steps, a smaller '
@@ -21,12 +20,12 @@ MEMORY_REMEDIES = (
 )
 
 
-def draw(start: RunStart, data: TrainingData) -> Iterator[dict]:
+def draw(start: RunStart, data: Mapping[str, Mapping]) -> Iterator[dict]:
   """Yields the batches after the updates made before.
 
   Args:
     start: of the run.
-    data: its records; files that are no longer the same are a warning after each epoch.
+    data: flag -> `data_files.facts`; files that differ are a warning after each epoch.
 
   Raises:
     InputError: a record is bad, which is named, or memory is short.
@@ -40,9 +39,7 @@ def draw(start: RunStart, data: TrainingData) -> Iterator[dict]:
   patterns = {'filenames': options.input.filenames}
   if options.validation.eval_filenames:
     patterns['eval_filenames'] = options.validation.eval_filenames
-  watch = DataWatch(
-    patterns, data.facts, batch_size=options.input.batch_size, first_batch=first_batch
-  )
+  watch = DataWatch(patterns, data, batch_size=options.input.batch_size, first_batch=first_batch)
   try:
     for batch in batches:
       warn(watch.batch_drawn())

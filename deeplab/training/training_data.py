@@ -35,7 +35,6 @@ class TrainingData:
     facts: flag -> `data_files.facts` of its files.
     notes: lines to print.
     warnings: lines to print as warnings.
-    facts: flag -> `data_files.facts` of its files, to notice a change by.
   """
 
   files: list[RecordFile]
@@ -44,7 +43,6 @@ class TrainingData:
   facts: dict[str, dict]
   notes: tuple[str, ...]
   warnings: tuple[str, ...]
-  facts: dict[str, dict[str, dict[str, int]]]
 
 
 def find(
@@ -92,7 +90,6 @@ def find(
       *_overlap_warnings(files, eval_files),
       *_warnings(found, chosen, [*files, *eval_files]),
     ),
-    facts={'filenames': data_files.facts(files), 'eval_filenames': data_files.facts(eval_files)},
   )
 
 
