@@ -2,9 +2,8 @@
 
 import os
 
-from deeplab import color_map
+from deeplab import class_lists
 from deeplab.errors import InputError
-from deeplab.text_files import read_lines
 
 # fmt: off
 VOC = (
@@ -64,8 +63,8 @@ def load_class_names(name_or_path: str, num_classes: int) -> tuple[str, ...]:
 
   Args:
     name_or_path: 'voc', 'cityscapes', 'ade20k', 'ade20k_150' (without class 0), 'camvid', or the
-      path of a text file with one name a line, or of a colour-map file (`index r g b name` lines,
-      of which indices beyond num_classes, such as an ignore label, do not count).
+      path of a text file with one name a line, or of a file that class_lists knows, a colour map
+      for example, of which indices beyond num_classes, such as an ignore label, do not count.
     num_classes: how many names are needed.
 
   Returns:
@@ -96,29 +95,47 @@ def count_names(path: str, *, ignore_label: int) -> int:
   """How many classes a file of names has; an index that is `ignore_label` is none. Raises
   InputError.
   """
-  lines = _read_lines(path)
-  entries = [color_map.parse_entry(line) for line in lines]
-  if not lines or not all(entries):
-    return len(lines)
+  entries = _read_entries(path)
+  if entries is None:
+    return len(_lines_of_names(path))
   return 1 + max((entry.index for entry in entries if entry.index != ignore_label), default=-1)
 
 
-def _read_lines(path):
+def _read_entries(path):
+  """The entries of a file that gives an index to each name, None for one with a name a line."""
   if not os.path.isfile(path):
     raise InputError(f'--class_names={path}: not a file, and not one of {", ".join(_DATA_SETS)}')
-  lines = read_lines(path, what=f'--class_names={path}', undecodable='replace')
-  return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith('#')]
+  what = f'--class_names={path}'
+  try:
+    return class_lists.read_entries(path, what=what)
+  except InputError:
+    # A name may look like an entry; then the other lines do not.
+    lines = [line for _, line in class_lists.lines_of(path, what=what)]
+    if class_lists.parse_entry(lines[0]) and not all(map(class_lists.parse_entry, lines)):
+      return None
+    raise
 
 
 def _read_names(path, num_classes):
-  names = _read_lines(path)
-  if not names or not all(color_map.parse_entry(name) for name in names):
-    return names
-  named = {entry.index: entry.name for entry in color_map.read_entries(path)}
+  entries = _read_entries(path)
+  if entries is None:
+    return _lines_of_names(path)
+  named = {}
+  for entry in entries:
+    named.setdefault(entry.index, entry.name)
   missing = [index for index in range(num_classes) if not named.get(index)]
   if missing:
     raise InputError(
-      f'--class_names={path}: no name for class {missing[0]} of {num_classes}; write `index r g b '
-      'name` lines'
+      f'--class_names={path}: no name for class {missing[0]} of {num_classes}; give each class a '
+      'line with its name'
     )
   return [named[index] for index in range(num_classes)]
+
+
+def _lines_of_names(path):
+  # labelme's lists begin with the name of regions that are no class.
+  return [
+    line
+    for _, line in class_lists.lines_of(path, what=f'--class_names={path}')
+    if line != '__ignore__'
+  ]

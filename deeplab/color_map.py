@@ -1,18 +1,20 @@
 """Colour maps: which colour a class index is painted in."""
 
-import collections
 import os
-import re
 
 import numpy as np
 
+from deeplab import class_lists
 from deeplab.errors import InputError
-from deeplab.text_files import read_lines
 
 # Colours of the 19 training ids of Cityscapes, in the order of class_names.CITYSCAPES.
 _CITYSCAPES = """
     804080 f423e8 464646 66669c be9999 999999 faaa1e dcdc00 6b8e23 98fb98 4682b4 dc143c ff0000
     00008e 000046 003c64 005064 0000e6 770b20"""
+
+# Colours of its other labels: unlabeled, static and the like; dynamic, ground, parking, rail track,
+# guard rail, bridge, tunnel, caravan, trailer (cityscapesScripts, helpers/labels.py).
+_CITYSCAPES_IGNORED = '000000 6f4a00 510051 faaaa0 e6968c b4a5b4 966464 96785a 00005a 00006e'
 
 # Colours of the ADE20K scene parsing benchmark, in the order of class_names.ADE20K.
 _ADE20K = """
@@ -32,11 +34,9 @@ _ADE20K = """
 # Colours of CamVid's 11 classes, in the order of class_names.CAMVID.
 _CAMVID = """
     808080 800000 c0c080 804080 3c28de 808000 c08080 404080 400080 404000 0080c0"""
+_CAMVID_IGNORED = '000000'
 
 NAMES = ('voc', 'cityscapes', 'ade20k', 'ade20k_150', 'camvid')
-
-# color (r, g, b); name may be ''.
-ColorMapEntry = collections.namedtuple('ColorMapEntry', ['index', 'color', 'name'])
 
 
 def pascal_voc_color_map(num_colors: int = 256) -> np.ndarray:
@@ -66,7 +66,8 @@ def load_color_map(name_or_path: str, *, flag: str | None = None) -> np.ndarray:
   Args:
     name_or_path: 'voc' (256 entries), 'cityscapes' (19 training ids), 'ade20k' (151, class 0 is
       black), 'ade20k_150' (without class 0), 'camvid' (11), or the path of a text file with lines
-      `index r g b [name]`. Indices that the file leaves out are black.
+      `index r g b [name]` or of another kind that class_lists knows. Indices that the file leaves
+      out are black.
     flag: name of the flag that chose it, for messages.
 
   Returns:
@@ -87,55 +88,57 @@ def load_color_map(name_or_path: str, *, flag: str | None = None) -> np.ndarray:
     return np.array([list(bytes.fromhex(color)) for color in table.split()], np.uint8)
   entries = read_entries(name_or_path, flag=flag)
   colors = np.zeros([1 + max(entry.index for entry in entries), 3], np.uint8)
-  for entry in entries:
+  for entry in reversed(entries):  # The first colour of a class counts.
     colors[entry.index] = entry.color
   return colors
 
 
-def read_entries(path: str, *, flag: str | None = None) -> list[ColorMapEntry]:
-  """The lines `index r g b [name]` of a colour-map file, in the order of the file.
+def read_entries(path: str, *, flag: str | None = None) -> list[class_lists.Entry]:
+  """The classes of a colour-map file, in the order of its lines: see class_lists.
 
-  Fields are separated by blanks or commas; empty lines and lines that begin with # do not count.
+  Each has a colour. A class may have several lines; it is painted in the colour of its first.
 
   Raises:
-    InputError: the file is missing or empty, a line is something else, or an index appears twice.
+    InputError: the file is missing or empty, or a line is something else.
   """
   if not os.path.isfile(path):
     what = f'--{flag}={path}' if flag else f'colour map {path!r}'
     raise InputError(f'{what}: not a file, and not one of {", ".join(NAMES)}')
-  entries, seen = [], set()
-  for number, line in enumerate(read_lines(path, what=path, undecodable='replace'), start=1):
-    line = line.strip()
-    if not line or line.startswith('#'):
-      continue
-    entry = parse_entry(line)
-    if entry is None:
+  entries = class_lists.read_entries(path, what=path)
+  if entries is None:
+    lines = class_lists.lines_of(path, what=path)
+    if lines:
+      number, line = lines[0]
       raise InputError(
         f'{path}, line {number}: {line[:60]!r} is not `index r g b [name]` with an index up to '
-        '65535 and colours from 0 to 255'
+        "65535 and colours from 0 to 255, nor a line of CVAT's labelmap.txt (name:r,g,b::)"
       )
-    if entry.index in seen:
-      raise InputError(
-        f'{path}, line {number}: index {entry.index} appears twice; give each class one line'
-      )
-    seen.add(entry.index)
-    entries.append(entry)
   if not entries:
     raise InputError(f'{path}: no line `index r g b [name]`; a colour map has one for each class')
+  for entry in entries:
+    if entry.color is None:
+      raise InputError(
+        f'{path}: no colour for class {entry.index} ({entry.name}); as a list of names give it to '
+        '--class_names'
+      )
   return entries
 
 
-def parse_entry(line: str) -> ColorMapEntry | None:
-  """The entry of one line `index r g b [name]`, or None where the line is not one."""
-  match = re.fullmatch(
-    r'(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+)(?:[\s,]+(\S.*))?', line.strip(), flags=re.ASCII
-  )
-  if not match:
-    return None
-  index, *color = (int(group) for group in match.groups()[:4])
-  if index > 65535 or max(color) > 255:
-    return None
-  return ColorMapEntry(index, tuple(color), (match.group(5) or '').strip())
+def label_colors(name_or_path: str, *, ignore_label: int = 255) -> list[tuple[int, tuple]]:
+  """(index, colour) of all colours that labels of a data set may have.
+
+  Several may have one index: those of Cityscapes' labels that are not evaluated, such as parking
+  and trailer, have `ignore_label`. Its pole group and license plate have the colours of pole and
+  car, and cannot be told from them. Raises InputError.
+  """
+  if name_or_path not in NAMES:
+    return [(entry.index, entry.color) for entry in read_entries(name_or_path, flag='colormap')]
+  colors = [tuple(color) for color in load_color_map(name_or_path).tolist()]
+  ignored = {'cityscapes': _CITYSCAPES_IGNORED, 'camvid': _CAMVID_IGNORED}.get(name_or_path, '')
+  return [
+    *enumerate(colors),
+    *((ignore_label, tuple(bytes.fromhex(color))) for color in ignored.split()),
+  ]
 
 
 def colorize(labels: np.ndarray, color_map: np.ndarray) -> np.ndarray:

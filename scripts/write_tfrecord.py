@@ -59,6 +59,11 @@ def describe(summary: dict) -> str:
   for what in ('images', 'labels'):
     again = summary[f'{what}_encoded_again']
     lines.append(f'{what}: {num_records - again} stored as they are, {again} encoded again')
+  if summary['overlapping_pixels']:
+    lines.append(
+      f'regions: {summary["overlapping_pixels"]} pixels in {summary["overlapping_images"]} images '
+      'lie in regions of several classes; there the smallest region counts'
+    )
   files = summary['files']
   lines.append(
     f'{num_records} records written to {os.path.join(summary["directory"], files[0])}'

@@ -88,7 +88,7 @@ def test_color_map_file(tmp_path):
 @pytest.mark.parametrize(
   'text, message',
   [
-    ('0 0 0 0\n0 1 1 1\n', 'line 2: index 0 appears twice'),
+    ('0 0 0 0\n0 0 0 0\n', 'line 2: index 0 appears twice, as in line 1'),
     ('0 0 0 256\n', "line 1: '0 0 0 256' is not `index r g b"),
     ('background\n', "line 1: 'background' is not"),
     ('0 0 0\n', "line 1: '0 0 0' is not"),

@@ -49,6 +49,12 @@ def test_images_of_all_extensions(tmp_path):
   ]
 
 
+@pytest.mark.parametrize('lines', [None, ['a.jpg']])
+def test_labels_named_after_the_whole_name_of_the_image(tmp_path, lines):
+  make(tmp_path, 'images/a.jpg', 'labels/a.jpg.png')
+  assert pairs_of(tmp_path, lines=lines) == [('a', 'images/a.jpg', 'labels/a.jpg.png')]
+
+
 def test_labels_in_another_case(tmp_path):
   make(tmp_path, 'images/a.jpg', 'images/b.jpg', 'labels/a.PNG', 'labels/b.png', 'labels/b.PNG')
   assert [pair[2] for pair in pairs_of(tmp_path)] == ['labels/a.PNG', 'labels/b.png']
@@ -81,7 +87,9 @@ def test_two_labels_for_an_image(tmp_path):
     pairs_of(tmp_path)
 
 
-@pytest.mark.parametrize('lines', [None, ['x', 'y.1'], ['x.jpg', 'y.1.png']])
+@pytest.mark.parametrize(
+  'lines', [None, ['x', 'y.1'], ['x.jpg', 'y.1.png'], ['x_mask.png', '/old/train/y.1_mask.png']]
+)
 def test_masks_beside_the_images(tmp_path, lines):
   make(tmp_path, 'train/x.jpg', 'train/x_mask.png', 'train/y.1.png', 'train/y.1_mask.png')
   make(tmp_path, 'train/_classes.csv', 'train/unlabelled.jpg')

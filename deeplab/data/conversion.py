@@ -19,7 +19,8 @@ from collections.abc import Collection
 
 from deeplab import __version__, data_set_files, output_places, quiet_start
 from deeplab.atomic_files import replacing
-from deeplab.data import label_classes, layouts, source_files
+from deeplab.data import annotations, label_checks, label_classes, layouts, source_files
+from deeplab.data.conversion_summary import ConversionSummary
 from deeplab.data.pairing import list_pairs
 from deeplab.data.problems import Problems
 from deeplab.data_set import Split
@@ -49,18 +50,28 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
     given = options.changed()
   layout = options.layout
   settled = layouts.settle(options, given=given)
+  annotated = annotations.read(options) if options.annotations else None
   options, described, warnings = label_classes.settle(
-    settled.options, given=given, data_set=settled.class_names
+    settled.options,
+    given=given,
+    data_set=settled.class_names,
+    names=annotated.class_names if annotated else (),
   )
+  label_checks.refuse_ignored_class(options, given)
   problems = Problems()
-  pairing = list_pairs(options, problems, list_lines=settled.list_lines)
+  if annotated:
+    pairing = annotated.pairing(described.class_names, options, problems)
+  else:
+    pairing = list_pairs(options, problems, list_lines=settled.list_lines)
   pairs = pairing.pairs
   warn(pairing.notes)
-  colors = source_files.color_indices(options.colormap) if options.colormap else None
+  colors = options.colormap and source_files.color_indices(
+    options.colormap, ignore_label=options.ignore_label
+  )
   paths = _shard_paths(options, num_records=len(pairs))
   if not pairs:
     problems.raise_error(num_items=pairing.num_items)
-  summary = _Summary(options)
+  summary, palettes = ConversionSummary(options), label_checks.PaletteComparison()
   # Leaving the stack without an error renames all shards; leaving it with an error removes them.
   with contextlib.ExitStack() as shards:
     if not problems:
@@ -72,8 +83,9 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
     writer = _ShardWriter(paths, options, shards)
     results = _progress(_converted(pairs, options, colors), total=len(pairs))
     for converted, pair in zip(results, pairs):  # The results first, so that they end.
-      if converted.problem:
-        problems.add(converted.problem, varying=(pair.name, pair.image_path, pair.label_path))
+      problem = converted.problem or _palette_problem(converted, palettes, options)
+      if problem:
+        problems.add(problem, varying=(pair.name, pair.image_path, pair.label_path))
         writer.close()
       elif not problems:
         writer.write(converted)
@@ -81,7 +93,7 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
     writer.close()
     if problems:
       problems.raise_error(num_items=pairing.num_items)
-    summary.check()
+    summary.check(given)
     result = {**summary.as_dict(paths), 'class_names': list(described.class_names) or None}
     # Before the records get their names: without it their labels would mean something else.
     data_set_files.write(
@@ -89,7 +101,7 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
       described.replace(splits={options.split: _split_of(result, options, layout=layout)}),
       split_name=options.split,
     )
-  warn(warnings)
+  warn([*warnings, *summary.warnings()])
   with replacing(summary_path(paths[0])) as temporary:
     with open(temporary, 'w', encoding='utf-8') as file:
       json.dump(for_json(result), file, indent=2)
@@ -97,14 +109,23 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
   return result
 
 
+def _palette_problem(converted, palettes, options):
+  """What is wrong with the label's palette beside the others'."""
+  if 'palettes' in options.accept:
+    return None
+  return palettes.problem(converted.palette, converted.label_path)
+
+
 def _split_of(summary, options, *, layout):
   """The split for the description, of its summary."""
   source = {
     name: os.path.abspath(path)
-    for name in ('images_dir', 'labels_dir', 'list_path')
+    for name in ('images_dir', 'labels_dir', 'list_path', 'annotations')
     if (path := getattr(options, name))
   }
-  changed = {name: getattr(options, name) for name in ('label_offset',) if getattr(options, name)}
+  changed = {
+    name: getattr(options, name) for name in ('label_offset', 'binary') if getattr(options, name)
+  }
   if layout:
     changed['layout'] = layout
   return Split(
@@ -168,54 +189,6 @@ class _ShardWriter:
         raise InputError(
           f'{self._options.output_dir}: records cannot be written ({error})'
         ) from error
-
-
-class _Summary:
-  """Counts what goes into the records."""
-
-  def __init__(self, options):
-    self._options = options
-    self._pixels, self._images = collections.Counter(), collections.Counter()
-    self._sizes, self._encoded_again = [], collections.Counter()
-
-  def add(self, converted):
-    """Counts a pair."""
-    self._pixels.update(dict(zip(converted.values, converted.pixels)))
-    self._images.update(converted.values)
-    self._sizes.append((converted.height, converted.width))
-    self._encoded_again.update(
-      images=int(converted.image_encoded_again), labels=int(converted.label_encoded_again)
-    )
-
-  def check(self):
-    """Raises InputError where no pixel counts."""
-    ignore_label = self._options.ignore_label
-    if set(self._pixels) <= {ignore_label}:
-      raise InputError(
-        f'--split={self._options.split}: every pixel of all {len(self._sizes)} labels is ignored '
-        f'(value {ignore_label}); check --label_offset and --ignore_label; nothing was written'
-      )
-
-  def as_dict(self, paths):
-    """The summary, ready for JSON."""
-    heights, widths = zip(*self._sizes)
-    return {
-      'split': self._options.split,
-      'record_format': self._options.record_format,
-      'num_records': len(self._sizes),
-      'files': [os.path.basename(path) for path in paths],
-      'directory': os.path.dirname(paths[0]),
-      'num_classes': self._options.num_classes,
-      'ignore_label': self._options.ignore_label,
-      'height': {'min': min(heights), 'max': max(heights), 'mean': sum(heights) / len(heights)},
-      'width': {'min': min(widths), 'max': max(widths), 'mean': sum(widths) / len(widths)},
-      'labels': {
-        str(value): {'pixels': self._pixels[value], 'images': self._images[value]}
-        for value in sorted(self._pixels)
-      },
-      'images_encoded_again': self._encoded_again['images'],
-      'labels_encoded_again': self._encoded_again['labels'],
-    }
 
 
 def _shard_paths(options, *, num_records):

@@ -38,7 +38,7 @@ def find_tree(data_dir: str, part: str, *, download: str) -> str:
 
 def missing(data_dir: str, part: str, *, download: str) -> InputError:
   """The error that says what was looked for, and where it is downloaded."""
+  where = '' if part.startswith(data_dir) else f' in it or up to {_DEEPEST} directories deeper'
   return InputError(
-    f'--data_dir={shown(data_dir)}: no {shown(part)} in it or up to {_DEEPEST} directories deeper; '
-    f'it is part of {download}'
+    f'--data_dir={shown(data_dir)}: no {shown(part)}{where}; it is part of {download}'
   )

@@ -1,7 +1,7 @@
 """What the label values of a conversion mean: which are classes, their names and colours."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from deeplab import class_names, color_map, data_set_files
 from deeplab.data_set import DataSet
@@ -13,7 +13,11 @@ _VOID = re.compile(r'(void|ignore[d]?|unlabel+ed|unknown|don.?t.?care|out of roi
 
 
 def settle(
-  options: ConversionOptions, *, given: Collection[str], data_set: str | None = None
+  options: ConversionOptions,
+  *,
+  given: Collection[str],
+  data_set: str | None = None,
+  names: Sequence[str] = (),
 ) -> tuple[ConversionOptions, DataSet, list[str]]:
   """Brings together what flags, colour map, class names and another description say.
 
@@ -22,6 +26,7 @@ def settle(
     given: names of the options that the user gave; they win over `--dataset`.
     data_set: what color_map.py calls the published data set that is converted, whose colours count
       where no colour map is given; or None.
+    names: of the classes, by the annotations, which count where no option names them.
 
   Returns:
     (options with number of classes and ignore_label settled, DataSet without splits, warnings).
@@ -38,7 +43,16 @@ def settle(
   num_classes = options.num_classes if options.num_classes is not None else other.num_classes
   options = options.replace(ignore_label=ignore_label, num_classes=num_classes)
   colors, names_of_colors = _colors(options)
-  names = _names(options) if options.class_names else names_of_colors
+  annotated = () if options.class_names or other.class_names else tuple(names)
+  names = _names(options) if options.class_names else dict(enumerate(annotated)) or names_of_colors
+  if annotated and num_classes is None:
+    num_classes = len(annotated)
+    options = options.replace(num_classes=num_classes)
+  if annotated and num_classes < len(annotated):
+    raise InputError(
+      f'--num_classes={num_classes}: background and the categories of '
+      f'{shown(options.annotations)} are {len(annotated)} classes; --class_names chooses other ones'
+    )
   if num_classes is None:
     num_classes = _num_classes(options, names, colors)
     options = options.replace(num_classes=num_classes)

@@ -9,9 +9,14 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from PIL import Image
 
+from deeplab.data import interpolation
 from deeplab.errors import InputError
 
 AMBIGUOUS = -1  # In place of an index: the colour stands for several classes.
+INTERPOLATED = (
+  'it looks resized with interpolation (or was a JPEG once), which invents classes at borders; '
+  'export or resize labels with nearest neighbour'
+)
 _MOST_LISTED = 8  # Values or colours named in an error.
 
 
@@ -50,8 +55,8 @@ def read_png(
   mode = picture.mode
   if mode in ('RGB', 'RGBA') or (mode in ('P', 'PA') and color_map is not None):
     if color_map is None:
-      raise InputError(_explain_colors(picture))
-    return _indices_of_colors(np.asarray(picture.convert('RGB')), color_map), False
+      raise InputError(explain_colors(np.asarray(picture.convert('RGB'))))
+    return indices_of_colors(np.asarray(picture.convert('RGB')), color_map), False
   indices = np.asarray(picture)
   if indices.ndim == 3:  # Grey and alpha, palette and alpha.
     indices = indices[:, :, 0]
@@ -103,26 +108,33 @@ def write_png(indices: np.ndarray) -> bytes:
   return file.getvalue()
 
 
-def explain_values(present: Iterable[int], *, num_classes: int, ignore_label: int) -> str | None:
+def explain_values(
+  present: Iterable[int], *, num_classes: int, ignore_label: int, one_based_remedy: str = ''
+) -> str | None:
   """None, or a phrase that names the label values that are neither below num_classes nor
   ignore_label.
 
   Args:
     present: label values, sorted, without repetition.
     num_classes, ignore_label: what is allowed.
+    one_based_remedy: what to give if the values are 1 to num_classes, which is how some tools
+      count; '' for none.
   """
-  wrong = [int(value) for value in present if value >= num_classes and value != ignore_label]
+  present = [int(value) for value in present]
+  wrong = [value for value in present if value >= num_classes and value != ignore_label]
   if not wrong:
     return None
+  one_based = one_based_remedy and wrong == [num_classes] and 0 not in present
   return (
     f'label value{"s" if len(wrong) > 1 else ""} {_listed(wrong)}: allowed are 0 to '
     f'{num_classes - 1} and ignore_label {ignore_label}'
+    + (f'; if its classes count from 1, give {one_based_remedy}' if one_based else '')
   )
 
 
-def _explain_colors(picture):
-  pixels = np.asarray(picture.convert('RGB'))
-  if (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
+def explain_colors(pixels: np.ndarray) -> str:
+  """Why uint8 [height, width, 3] cannot be read as indices without a colour map, as a phrase."""
+  if are_greys(pixels):
     return 'is an RGB picture of greys, not a map of class indices; save it with one channel'
   return (
     'is an RGB picture, not a map of class indices; say which colour is which class with '
@@ -130,8 +142,16 @@ def _explain_colors(picture):
   )
 
 
-def _indices_of_colors(pixels, color_map):
-  """uint8 or uint16 [height, width] of the indices of uint8 [height, width, 3]."""
+def are_greys(pixels: np.ndarray) -> bool:
+  """Whether all pixels of [height, width, 3] have three equal channels."""
+  return bool((pixels[..., :1] == pixels).all())
+
+
+def indices_of_colors(pixels: np.ndarray, color_map: Mapping[tuple, int]) -> np.ndarray:
+  """uint8 or uint16 [height, width], the indices of uint8 [height, width, 3].
+
+  Raises InputError for a colour that `color_map` does not list or lists as AMBIGUOUS.
+  """
   codes = pixels.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
   known = np.array(
     sorted((r * 65536 + g * 256 + b, index) for (r, g, b), index in color_map.items())
@@ -140,9 +160,11 @@ def _indices_of_colors(pixels, color_map):
   unknown = known[places, 0] != codes
   if unknown.any():
     colors = np.unique(codes[unknown])
+    reason = f'; {INTERPOLATED}' if interpolation.invents_colors(pixels, unknown) else ''
     raise InputError(
       f'has {int(unknown.sum())} pixels of colours that --colormap does not list: '
       + _listed([_color(code) for code in colors.tolist()])
+      + reason
     )
   indices = known[places, 1]
   if indices.min(initial=0) < 0:

@@ -71,6 +71,7 @@ def settle(options: ConversionOptions, *, given: Collection[str]) -> Settled:
   settled = options.replace(
     layout=None,
     data_dir=None,
+    accept=(*options.accept, 'one_class'),  # What these labels mean is known, few as there may be.
     **{name: value for name, value in flags.items() if name not in given},
   )
   return Settled(settled, list_lines, layout.class_names)

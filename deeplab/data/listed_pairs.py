@@ -5,6 +5,7 @@ another machine: these are looked for by their last parts.
 """
 
 import collections
+import dataclasses
 import os
 
 from deeplab.data.file_tree import Directory, FileTree, stem_of
@@ -17,12 +18,11 @@ from deeplab.text_files import read_lines
 def read_list(list_path: str) -> list[str]:
   """The lines of a list that are not blank. Raises InputError where there are none."""
   what = f'--list_path={list_path}'
-  lines = [line.strip() for line in read_lines(list_path, what=what) if line.strip()]
+  needs = 'one name a line, such as 2007_000032, or an image and its label'
+  lines = read_lines(list_path, what=what, remedy=f'it needs {needs}, in UTF-8')
+  lines = [line.strip() for line in lines if line.strip()]
   if not lines:
-    raise InputError(
-      f'{shown(what)}: no names in it; it needs one name a line, such as 2007_000032, or an image '
-      'and its label'
-    )
+    raise InputError(f'{shown(what)}: no names in it; it needs {needs}')
   return lines
 
 
@@ -38,7 +38,7 @@ def find_files(
   for line in dict.fromkeys(lines):
     entry = entry_of(line, finder.is_one_name, finder.are_there)
     if isinstance(entry, Entry):
-      entries.append(entry)
+      entries.append(_without_label_suffix(entry, labels.ending))
     else:
       problems.add(f'{line}: {entry}', varying=(line,))
   finder.prepare(entries)
@@ -62,6 +62,14 @@ def find_files(
         varying=(entry.line, image_path, label_of[image_path], label_path),
       )
   return list(label_of.items())
+
+
+def _without_label_suffix(entry, ending):
+  """x for x_mask.png, which may lie beside its image."""
+  directory, base = os.path.split(entry.image)
+  if entry.label is not None or ending.startswith('.') or not stem_of(base, ending=ending):
+    return entry
+  return dataclasses.replace(entry, image=os.path.join(directory, stem_of(base, ending=ending)))
 
 
 class _Finder:

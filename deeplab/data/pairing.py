@@ -132,9 +132,12 @@ def _pairs_in_directories(images, labels, problems):
 
 
 def _images_of(stem, directory, image_directory):
-  """The images for a label; where both lie in one directory, the label itself is none."""
+  """The images for a label; where both lie in one directory, the label itself is none.
+
+  The label of a.jpg may be a.jpg.png.
+  """
   label_names = {os.path.basename(path): path for path in directory.files(stem)}
-  return [
+  paths = [
     path
     for path in image_directory.files(stem)
     if not (
@@ -142,6 +145,8 @@ def _images_of(stem, directory, image_directory):
       and os.path.samefile(path, label_names[os.path.basename(path)])
     )
   ]
+  whole = image_directory.named(stem)
+  return paths or ([whole] if whole else [])
 
 
 def _refuse_empty(tree):

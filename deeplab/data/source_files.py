@@ -1,19 +1,23 @@
 """Image and label files, checked and made ready for records. For worker processes: PIL and no
 TensorFlow.
 
-Files go into the records as they are. Only these are encoded again, without loss: labels stored as
-colours or .mat or shifted by an offset, and images that their EXIF data turns.
+Files go into the records as they are. Only these are encoded again, without loss: labels that are
+no grey or palette PNG, have transparent pixels, or are shifted by an offset, and images that their
+EXIF data turns.
 """
 
 import dataclasses
 import io
+import os
 
 import numpy as np
 from PIL import ImageOps
 
 from deeplab import color_map as color_maps
-from deeplab.data import cityscapes_ids, labels
+from deeplab.data import cityscapes_ids, label_files, labels
+from deeplab.data.annotated_images import AnnotatedImage
 from deeplab.data.encoded_pictures import open_picture
+from deeplab.data.interpolation import BorderCounts
 from deeplab.data.pairing import Pair
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
@@ -32,6 +36,11 @@ class Converted:
     height, width: size in pixels.
     values, pixels: the label values present, and the number of pixels of each.
     image_encoded_again, label_encoded_again: whether the bytes differ from the files'.
+    label_path: the label's file.
+    palette: (index, colour) of the indices of a palette that are used.
+    transparent: number of pixels that became ignored since they are not opaque.
+    overlapping: number of pixels in annotated regions of several classes.
+    borders: how the borders of the label look, or None.
   """
 
   name: str
@@ -44,29 +53,25 @@ class Converted:
   pixels: tuple[int, ...] = ()
   image_encoded_again: bool = False
   label_encoded_again: bool = False
+  label_path: str = ''
+  palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
+  transparent: int = 0
+  overlapping: int = 0
+  borders: BorderCounts | None = None
 
 
-def color_indices(name_or_path: str) -> dict[tuple, int]:
+def color_indices(name_or_path: str, *, ignore_label: int = 255) -> dict[tuple, int]:
   """dict from (r, g, b) to the class index of a colour map; labels.AMBIGUOUS for a colour that
   stands for several.
   """
-  if name_or_path in color_maps.NAMES:
-    entries = [
-      (index, tuple(color))
-      for index, color in enumerate(color_maps.load_color_map(name_or_path).tolist())
-    ]
-  else:
-    entries = [
-      (entry.index, entry.color) for entry in color_maps.read_entries(name_or_path, flag='colormap')
-    ]
   indices = {}
-  for index, color in entries:
-    indices[color] = index if color not in indices else labels.AMBIGUOUS
+  for index, color in color_maps.label_colors(name_or_path, ignore_label=ignore_label):
+    indices[color] = index if indices.get(color, index) == index else labels.AMBIGUOUS
   return indices
 
 
 def convert_pair(
-  pair: Pair, options: ConversionOptions, colors: dict[tuple, int] | None
+  pair: Pair | AnnotatedImage, options: ConversionOptions, colors: dict[tuple, int] | None
 ) -> Converted:
   """Reads and checks a pair of files.
 
@@ -76,7 +81,11 @@ def convert_pair(
     image, size, image_again, raw_size = _read_image(
       pair.image_path, max_pixels=options.max_image_pixels
     )
-    label, indices, label_again = _read_label(pair.label_path, options, colors)
+    if isinstance(pair, AnnotatedImage):
+      label = _draw_label(pair, size, options)
+      label_data = labels.write_png(label.indices)
+    else:
+      label_data, label = _read_label(pair.label_path, options, colors)
   except (InputError, OSError) as error:
     reason = (
       f'{error.filename}: {error.strerror}'
@@ -84,6 +93,7 @@ def convert_pair(
       else error
     )
     return Converted(name=pair.name, problem=f'{pair.name}: {reason}')
+  indices = label.indices
   if image_again and indices.shape == raw_size != size:
     # The label was drawn on the image as it is stored, without the turn.
     image, size, image_again = _read(pair.image_path), raw_size, False
@@ -99,20 +109,28 @@ def convert_pair(
   values = np.flatnonzero(pixels)
   if options.num_classes is not None:
     wrong = labels.explain_values(
-      values, num_classes=options.num_classes, ignore_label=options.ignore_label
+      values,
+      num_classes=options.num_classes,
+      ignore_label=options.ignore_label,
+      one_based_remedy='' if options.label_offset else '--label_offset=-1',
     )
     if wrong:
       return Converted(name=pair.name, problem=f'{pair.name}: {pair.label_path}: {wrong}')
   return Converted(
     name=pair.name,
     image=image,
-    label=label,
+    label=label_data,
     height=size[0],
     width=size[1],
     values=tuple(values.tolist()),
     pixels=tuple(pixels[values].tolist()),
     image_encoded_again=image_again,
-    label_encoded_again=label_again,
+    label_encoded_again=not label.stored,
+    label_path=pair.label_path,
+    palette=label.palette,
+    transparent=label.transparent,
+    overlapping=label.overlapping,
+    borders=label.borders,
   )
 
 
@@ -142,21 +160,30 @@ def _read_image(path, *, max_pixels):
 
 
 def _read_label(path, options, colors):
-  """(bytes for the record, indices [height, width], encoded again?)."""
+  """label_files.Label, shifted, of a file."""
   data = _read(path)
   try:
-    if path.lower().endswith('.mat'):
-      indices, stored = labels.read_mat(data), False
-    else:
-      indices, stored = labels.read_png(data, color_map=colors, max_pixels=options.max_image_pixels)
+    label = label_files.read(data, options, color_map=colors, is_mat=path.lower().endswith('.mat'))
     if options.label_map == 'cityscapes_ids':
-      indices = cityscapes_ids.to_train_ids(indices, ignore_label=options.ignore_label)
-      stored = False
+      indices = cityscapes_ids.to_train_ids(label.indices, ignore_label=options.ignore_label)
+      label = dataclasses.replace(label, indices=indices, stored=False)
     if options.label_offset:
-      indices, stored = (
-        labels.shift(indices, offset=options.label_offset, ignore_label=options.ignore_label),
-        False,
+      indices = labels.shift(
+        label.indices, offset=options.label_offset, ignore_label=options.ignore_label
       )
+      label = dataclasses.replace(label, indices=indices, stored=False)
   except InputError as error:
     raise InputError(f'{path} {error}') from error
-  return data if stored else labels.write_png(indices), indices, not stored
+  return data if label.stored else labels.write_png(label.indices), label
+
+
+def _draw_label(image, size, options):
+  """label_files.Label of an AnnotatedImage."""
+  if (image.height or 0) * (image.width or 0) > options.max_image_pixels:
+    raise InputError(
+      f'{image.label_path} says that {os.path.basename(image.image_path)} has '
+      f'{image.width}x{image.height} pixels, more than --max_image_pixels='
+      f'{options.max_image_pixels}'
+    )
+  indices, overlapping = image.draw(size=size, ignore_label=options.ignore_label)
+  return label_files.Label(indices=indices, overlapping=overlapping)

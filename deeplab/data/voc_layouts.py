@@ -2,6 +2,7 @@
 Boundaries Dataset, SBD (Hariharan et al., ICCV 2011).
 """
 
+import importlib.util
 import os
 
 from deeplab.data.dataset_trees import find_tree, missing
@@ -26,7 +27,7 @@ def look_at_voc(data_dir: str, split: str) -> dict:
   return {
     'images_dir': os.path.join(voc, 'JPEGImages'),
     'labels_dir': os.path.join(voc, 'SegmentationClass'),
-    'list_path': _split_list(voc, split),
+    'list_path': _split_list(data_dir, voc, split),
   }
 
 
@@ -39,7 +40,7 @@ def look_at_voc_aug(data_dir: str, split: str) -> dict:
   if split not in _AUGMENTED_SPLITS:
     return look_at_voc(data_dir, split)
   voc = _find_voc(data_dir)
-  val = set(_names(_split_list(voc, 'val')))
+  val = set(_names(_split_list(data_dir, voc, 'val')))
   images_dir = os.path.join(voc, 'JPEGImages')
   flags = {'images_dir': images_dir}
   try:
@@ -62,7 +63,9 @@ def look_at_voc_aug(data_dir: str, split: str) -> dict:
 
 def _from_mat_files(data_dir, voc, val):
   sbd = os.path.dirname(_find_cls(data_dir))
-  names = set(_names(_split_list(voc, 'train')))
+  if importlib.util.find_spec('scipy') is None:
+    raise InputError(f"{shown(sbd)}: reading its .mat files needs scipy: pip install '.[mat]'")
+  names = set(_names(_split_list(data_dir, voc, 'train')))
   own = frozenset(names)
   for part in ('train.txt', 'val.txt'):
     path = os.path.join(sbd, part)
@@ -106,13 +109,13 @@ def _find_voc(data_dir):
   return voc
 
 
-def _split_list(voc, split):
+def _split_list(data_dir, voc, split):
   directory = os.path.join(voc, 'ImageSets', 'Segmentation')
   path = os.path.join(directory, f'{split}.txt')
   if os.path.isfile(path):
     return path
   if not os.path.isdir(directory):
-    raise missing(voc, os.path.join('ImageSets', 'Segmentation'), download=_VOC)
+    raise missing(data_dir, directory, download=_VOC)
   there = sorted(name[:-4] for name in os.listdir(directory) if name.endswith('.txt'))
   raise InputError(
     f'--split={split}: {shown(directory)} has no {shown(split)}.txt; there are '

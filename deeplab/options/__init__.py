@@ -6,9 +6,9 @@ library, construct them directly.
 """
 
 from deeplab.options.checks import CheckedOptions, option
+from deeplab.options.conversion import ConversionOptions
 from deeplab.options.data import (
   DEFAULT_MAX_IMAGE_PIXELS,
-  ConversionOptions,
   InspectionOptions,
   PreviewOptions,
   TrainingInputOptions,
