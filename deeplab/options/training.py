@@ -152,8 +152,8 @@ class LossOptions(CheckedOptions):
   class_weights: str | None = option(
     None,
     'One factor a class, separated by commas; or auto: median frequency balancing over the '
-    'training records, for the mean accuracy and not for mIOU; or auto_sqrt: the square roots of '
-    'those, a compromise.',
+    'training records, which serves the mean accuracy rather than mIOU: rare classes are found, '
+    'and seen where they are not; or auto_sqrt: the square roots of those weights, a compromise.',
   )
   top_k_percent_pixels: float = option(
     1.0,
