@@ -143,7 +143,9 @@ class VideoReader:
         f'{shown(self.path)}: not one frame of it can be decoded; copy it again, or remove it '
         'from the inputs'
       )
-    self.problem = self._what_is_wrong(num_frames, num_damaged, broken=broken)
+    self.problem = self._what_is_wrong(
+      num_frames, num_damaged, seconds=float(last_time * self.time_base), broken=broken
+    )
 
   def _open(self):
     path = self.path
@@ -192,8 +194,11 @@ class VideoReader:
     self.pixel_aspect = 1 / aspect if turns % 2 and aspect else aspect or Fraction(1)
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
-  def _what_is_wrong(self, num_frames, num_damaged, *, broken):
+  def _what_is_wrong(self, num_frames, num_damaged, *, seconds, broken):
     missing = (self.num_frames or 0) - num_frames
+    if self.num_frames is None and self._container.duration:  # WebM says how long it is only.
+      length = self._container.duration / self._av.time_base
+      broken |= seconds < 0.9 * length - 2
     if broken or missing > max(2, num_damaged):
       of = f' of {self.num_frames}' if self.num_frames else ''
       return f'breaks off after {num_frames}{of} frames'
