@@ -126,8 +126,9 @@ def _predict_videos(pipeline, planned, summary):
       warn([str(error)])
       summary.num_bad += 1
       continue
+    s = 's' if found.num_frames > 1 else ''
     print(
-      f'{shown(one.path)}: {found.num_frames} frame{"s" if found.num_frames > 1 else ""} in {found.seconds:.1f} s, '
+      f'{shown(one.path)}: {found.num_frames} frame{s} in {found.seconds:.1f} s, '
       f'{found.num_frames / found.seconds:.2f} frames/s',
       flush=True,
     )
