@@ -1,5 +1,6 @@
 """Small videos for tests. PyAV is needed: say pytest.importorskip('av') before."""
 
+import struct
 from fractions import Fraction
 
 import numpy as np
@@ -18,7 +19,7 @@ def write(path, *, num_frames=5, codec='libx264', rotation=None, sound=None, opt
   """Writes `frame(0)` and so on, 10 a second.
 
   Args:
-    rotation: degrees counterclockwise by which players turn it, or None.
+    rotation: degrees counterclockwise by which players turn it, or None; of mp4 and mov.
     sound: name of an audio codec, or None.
     options: of the container.
   """
@@ -30,8 +31,6 @@ def write(path, *, num_frames=5, codec='libx264', rotation=None, sound=None, opt
   video = container.add_stream(codec, rate=10, options=settings)
   video.height, video.width = frame(0).shape[:2]
   video.pix_fmt = 'yuv420p'
-  if rotation is not None:
-    video.set_display_rotation(rotation)
   audio = container.add_stream(sound, rate=44100) if sound else None
   for index in range(num_frames):
     picture = av.VideoFrame.from_ndarray(frame(index), format='rgb24')
@@ -41,6 +40,8 @@ def write(path, *, num_frames=5, codec='libx264', rotation=None, sound=None, opt
   for stream in (video, audio) if audio else (video,):
     container.mux(stream.encode())
   container.close()
+  if rotation is not None:
+    _mark_as_turned(path, rotation)
 
 
 def write_two_sizes(path):
@@ -82,6 +83,19 @@ def read(path):
       seconds = sum(each.samples / each.sample_rate for each in container.decode(audio=0))
   images = [each.to_ndarray(format='rgb24') for each in frames]
   return images, [each.time for each in frames], codec, seconds
+
+
+def _mark_as_turned(path, rotation):
+  """Puts the rotation into the matrix of the track header (ISO/IEC 14496-12, 8.3.2), which takes
+  pixels from where they are stored to where they are shown; rows go down.
+  """
+  a, b, c, d = {90: (0, -1, 1, 0), -90: (0, 1, -1, 0), 180: (-1, 0, 0, -1)}[rotation]
+  content = bytearray(path.read_bytes())
+  start = content.index(b'tkhd') + 4 + 4 + 36  # After name, version and flags, and other fields.
+  one = 1 << 16  # Fixed point.
+  values = (a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
+  content[start : start + 36] = struct.pack('>9i', *values)
+  path.write_bytes(content)
 
 
 def _tone(index):
