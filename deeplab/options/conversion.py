@@ -94,14 +94,14 @@ class ConversionOptions(CheckedOptions):
   )
   colormap: str | None = option(
     None,
-    'Colours of the classes: voc, cityscapes, ade20k or a file of lines "index r g b [name]". '
-    'Labels stored as colours are read by it, and it is kept in dataset.json.',
+    'Colours of the classes: voc, cityscapes, ade20k, camvid or a file of lines "index r g b '
+    '[name]". Labels stored as colours are read by it, and it is kept in dataset.json.',
     alias='label_colormap',
   )
   class_names: str | None = option(
     None,
-    'Names of the classes, kept in dataset.json: voc, cityscapes, ade20k or a file with one name '
-    'a line. Default: those in the file of --colormap.',
+    'Names of the classes, kept in dataset.json: voc, cityscapes, ade20k, camvid or a file with '
+    'one name a line. Default: those in the file of --colormap.',
   )
   dataset: str | None = option(
     None,
