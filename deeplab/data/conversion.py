@@ -134,6 +134,8 @@ def _split_of(summary, options, *, layout):
   changed = {
     name: getattr(options, name) for name in ('label_offset', 'binary') if getattr(options, name)
   }
+  if options.accept:
+    changed['accept'] = ', '.join(options.accept)
   if layout:
     changed['layout'] = layout
   return Split(
