@@ -385,6 +385,14 @@ def test_labelme_shapes_are_the_known_masks(data):
   assert summary['overlapping_pixels'] == 20
 
 
+def test_records_may_lie_beside_the_files_of_labelme(data):
+  shapes = data / 'out' / 'train'
+  shapes.mkdir(parents=True)
+  write_json(shapes, labelme([{'label': 'pear', 'points': pairs_of(0, 9, 0, 9)}]), 'a.json')
+  for _ in range(2):
+    assert conversion.convert(options_of(data, shapes))['num_records'] == 1
+
+
 def test_lists_of_labelme_give_the_classes(data):
   shapes = data / 'shapes'
   shapes.mkdir()
