@@ -121,7 +121,7 @@ def _palette_problem(converted, palettes, options):
   """What is wrong with the label's palette beside the others'."""
   if 'palettes' in options.accept:
     return None
-  return palettes.problem(converted.palette, converted.pair.label_path)
+  return palettes.problem(converted.palette, converted.label_path)
 
 
 def _split_of(summary, options, *, layout):

@@ -31,9 +31,9 @@ class ConversionSummary:
     self._transparent.update(pixels=converted.transparent, images=int(converted.transparent > 0))
     if converted.borders is not None:
       self._borders.append(converted.borders)
-    self._overlapping.update(pixels=converted.overlapping, images=int(converted.overlapping > 0))
     for note in converted.notes:
-      self._noted[note].append(converted.pair.image_path)
+      self._noted[note].append(converted.image_path)
+    self._overlapping.update(pixels=converted.overlapping, images=int(converted.overlapping > 0))
 
   def check(self, given: Collection[str]) -> None:
     """Raises InputError where no pixel counts, or all that count are of one class, or a class does
@@ -55,7 +55,7 @@ class ConversionSummary:
       )
 
   def warnings(self) -> list[str]:
-    """Lines about what was done to labels, and one for all images that share a note."""
+    """Lines about what was done to images and labels; one for all that share a note."""
     note = label_checks.transparency_note(
       pixels=self._transparent['pixels'],
       images=self._transparent['images'],
