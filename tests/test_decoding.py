@@ -66,6 +66,25 @@ def test_palette_label_of_many_bytes_in_many_chunks():
   np.testing.assert_array_equal(decode(encoded), indices)
 
 
+@pytest.mark.parametrize('text', ['IDAT', 'xxxxIDATxxxx', '\0\0\0\5IDAT', 'IDAT' * 300])
+def test_palette_label_with_the_name_of_the_pixels_in_a_text(text):
+  indices = random_indices(4)
+  chunk = PngImagePlugin.PngInfo()
+  chunk.add_text('IDAT', text)
+  encoded = png(indices, mode='P', palette=list(range(48)), bits=4, pnginfo=chunk)
+  assert encoded.index(b'IDAT') < encoded.index(b'tEXt') + 20 < encoded.rindex(b'IDAT')
+  np.testing.assert_array_equal(decode(encoded), indices)
+
+
+@pytest.mark.parametrize('length', [0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFFFF4, 100_000])
+def test_palette_label_whose_chunks_lead_nowhere_is_refused(length):
+  encoded = bytearray(png(random_indices(4), mode='P', palette=list(range(48)), bits=4))
+  assert encoded[37:41] == b'PLTE'
+  encoded[33:37] = length.to_bytes(4, 'big')
+  with pytest.raises(tf.errors.InvalidArgumentError):
+    decode(bytes(encoded))
+
+
 def test_palette_label_makes_libpng_say_nothing(capfd):
   decode(png(random_indices(8), mode='P', palette=list(range(256)) * 3))
   assert 'PNG' not in capfd.readouterr().err

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from deeplab.data import decoding, labels, record_files, tfrecord
-from deeplab.data.encoded_pictures import open_picture
+from deeplab.data import decoding, labels, picture_files, png_chunks, record_files, tfrecord
 from deeplab.data.record_files import RecordFile
 from deeplab.errors import InputError
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
@@ -117,17 +116,19 @@ def find(
     num_classes=num_classes, ignore_label=ignore_label, max_image_pixels=max_image_pixels
   )
 
-  def look(serialized):
-    return diagnose(serialized, **limits)
-
   check = _quick_check(**limits)
 
   def examine(path, index, serialized):
     try:
       check(serialized)
-    except UNREADABLE as error:
-      reason, known_as = look(serialized.numpy())
-      return BadRecord(path, index, reason or ' '.join(str(error).split())[:200], known_as)
+    except UNREADABLE:
+      content = serialized.numpy()
+      reason, known_as = diagnose(content, **limits)
+      if reason is None:
+        parts = tfrecord.parts_of(content)
+        part, damage = undecodable_part(image=parts['image'], label=parts['label'])
+        reason = f'the {part} {damage}'
+      return BadRecord(path, index, reason, known_as)
     return None
 
   for file in files:
@@ -185,25 +186,14 @@ def _done(result):
   return future
 
 
-def _quick_check(*, num_classes, ignore_label, max_image_pixels):
+def _quick_check(**limits):
   """A function that raises tf.errors.OpError for the string tensor of a bad record."""
 
   @tf.function(autograph=False, input_signature=[tf.TensorSpec([], tf.string)])
   def check(serialized):
     with tf.device('/cpu:0'):
-      encoded_image, label, _ = tfrecord.parse_checked(
-        serialized,
-        '',
-        num_classes=num_classes,
-        ignore_label=ignore_label,
-        max_image_pixels=max_image_pixels,
-      )
-      size = tf.shape(decoding.decode_image(encoded_image))[:2]
-      same = decoding.check(
-        tf.reduce_all(tf.equal(size, tf.shape(label))), 'image and label differ in size'
-      )
-      with tf.control_dependencies([same]):
-        return tf.constant(True)
+      encoded_image, encoded_label, _ = tfrecord.parse(serialized)
+      return decoding.decode_pair(encoded_image, encoded_label, **limits)
 
   return check
 
@@ -249,9 +239,33 @@ def diagnose(
   ), name
 
 
+def undecodable_part(*, image: bytes, label: bytes) -> tuple[str, str]:
+  """Which of two pictures TensorFlow does not decode although Pillow does.
+
+  Returns:
+    ('image' or 'label', what is wrong with it, as a phrase).
+  """
+  try:
+    decoding.decode_image(tf.constant(image))
+  except UNREADABLE:
+    part, encoded = 'image', image
+  else:
+    part, encoded = 'label', label
+  damage = png_chunks.damage(encoded) if encoded.startswith(png_chunks.SIGNATURE) else None
+  return part, (
+    f'cannot be decoded in training ({damage or "its data is damaged"}); save it again from what '
+    'it was made of'
+  )
+
+
 def _image_size(encoded, *, max_image_pixels):
   """(height, width) of a whole JPEG or PNG; InputError says what is wrong."""
-  picture = open_picture(encoded, name='the image', max_pixels=max_image_pixels)
+  picture = picture_files.open_picture(
+    encoded,
+    name='the image',
+    max_pixels=max_image_pixels,
+    formats=picture_files.RECORD_FORMATS,
+  )
   try:
     picture.load()
   except Exception as error:
@@ -260,7 +274,9 @@ def _image_size(encoded, *, max_image_pixels):
 
 
 def _label(encoded, *, max_pixels):
-  open_picture(encoded, name='the label', max_pixels=max_pixels)
+  picture_files.open_picture(
+    encoded, name='the label', max_pixels=max_pixels, formats=picture_files.RECORD_FORMATS
+  )
   try:
     return labels.read_png(encoded)[0]
   except InputError as error:

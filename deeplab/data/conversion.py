@@ -1,8 +1,8 @@
 """Image and label files to records: everything is checked before a record appears under its final
 name.
 
-Worker processes read and check the files (source_files.py); one process writes the records in the
-order of the list.
+Worker processes read and check the files (source_files.py); one process decodes what comes of them
+as training will (trial_decoding.py) and writes the records in the order of the list.
 """
 
 import collections
@@ -19,7 +19,14 @@ from collections.abc import Collection
 
 from deeplab import __version__, data_set_files, output_places, quiet_start
 from deeplab.atomic_files import replacing
-from deeplab.data import annotations, label_checks, label_classes, layouts, source_files
+from deeplab.data import (
+  annotations,
+  label_checks,
+  label_classes,
+  layouts,
+  source_files,
+  trial_decoding,
+)
 from deeplab.data.conversion_summary import ConversionSummary
 from deeplab.data.pairing import list_pairs
 from deeplab.data.problems import Problems
@@ -81,7 +88,8 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
         output_places.new_directory(os.path.dirname(paths[0]), flag='output_dir')
       )
     writer = _ShardWriter(paths, options, shards)
-    results = _progress(_converted(pairs, options, colors), total=len(pairs))
+    results = trial_decoding.try_decoding(_converted(pairs, options, colors), options)
+    results = _progress(results, total=len(pairs))
     for converted, pair in zip(results, pairs):  # The results first, so that they end.
       problem = converted.problem or _palette_problem(converted, palettes, options)
       if problem:
@@ -126,6 +134,8 @@ def _split_of(summary, options, *, layout):
   changed = {
     name: getattr(options, name) for name in ('label_offset', 'binary') if getattr(options, name)
   }
+  if options.accept:
+    changed['accept'] = ', '.join(options.accept)
   if layout:
     changed['layout'] = layout
   return Split(

@@ -5,7 +5,7 @@ import os
 from collections.abc import Collection, Sequence
 
 from deeplab.data import interpolation, label_checks, labels, source_files
-from deeplab.errors import InputError
+from deeplab.errors import InputError, shown
 from deeplab.options import ConversionOptions
 
 
@@ -17,6 +17,7 @@ class ConversionSummary:
     self._pixels, self._images = collections.Counter(), collections.Counter()
     self._sizes, self._encoded_again = [], collections.Counter()
     self._borders = []
+    self._noted = collections.defaultdict(list)  # Image paths by what is said about them.
     self._transparent, self._overlapping = collections.Counter(), collections.Counter()
 
   def add(self, converted: source_files.Converted) -> None:
@@ -30,6 +31,8 @@ class ConversionSummary:
     self._transparent.update(pixels=converted.transparent, images=int(converted.transparent > 0))
     if converted.borders is not None:
       self._borders.append(converted.borders)
+    for note in converted.notes:
+      self._noted[note].append(converted.image_path)
     self._overlapping.update(pixels=converted.overlapping, images=int(converted.overlapping > 0))
 
   def check(self, given: Collection[str]) -> None:
@@ -52,13 +55,22 @@ class ConversionSummary:
       )
 
   def warnings(self) -> list[str]:
-    """Lines about what was done to labels."""
+    """Lines about what was done to images and labels; one for all that share a note."""
     note = label_checks.transparency_note(
       pixels=self._transparent['pixels'],
       images=self._transparent['images'],
       ignore_label=self._options.ignore_label,
     )
-    return [note] if note else []
+    lines = [note] if note else []
+    values = [value for value in self._pixels if value != self._options.ignore_label]
+    if min(values) == 1 and len(values) > 1 and not self._options.label_offset:
+      lines.append(
+        'no pixel of any label is of class 0; if the labels count from 1, give --label_offset=-1'
+      )
+    for note, paths in self._noted.items():
+      others = f' (and {len(paths) - 1} other images)' if len(paths) > 1 else ''
+      lines.append(f'{shown(paths[0])}{others} {note}')
+    return lines
 
   def as_dict(self, paths: Sequence[str]) -> dict:
     """The summary, ready for JSON."""

@@ -13,6 +13,9 @@ PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _JPEG_SIGNATURE = b'\xff\xd8'
 # Offsets of the fields of a PNG's first chunk (IHDR), which are the same in every PNG.
 _WIDTH, _HEIGHT, _BIT_DEPTH, _COLOR_TYPE, _CHECKSUM, _HEADER_END = 16, 20, 24, 25, 29, 33
+# A chunk is 4 bytes of length, 4 of name, what it holds, and 4 of check sum.
+_LENGTH_AND_NAME, _CHECKSUM_SIZE = 8, 4
+_PLACES = (1 << 24, 1 << 16, 1 << 8, 1)
 _PALETTE = 3
 _COLOR_BIT = 2  # Set in colour types 2 (RGB), 3 (palette) and 6 (RGB and alpha).
 # What brings a sample of 1, 2, 4, 8 bits, which libpng stretches to 0..255, back to its stored
@@ -149,6 +152,56 @@ def label_size(encoded: tf.Tensor) -> tf.Tensor:
   return _png_size(_png_header(encoded))
 
 
+def check_pair(
+  encoded_image: tf.Tensor,
+  encoded_label: tf.Tensor,
+  *,
+  num_classes: int,
+  ignore_label: int,
+  max_image_pixels: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Checks the sizes and the label values of an image and its label; only the label is decoded.
+
+  Args:
+    encoded_image: string scalar, JPEG or PNG.
+    encoded_label: string scalar, as for `decode_label`.
+    num_classes, ignore_label: the label values allowed.
+    max_image_pixels: larger images are an error.
+
+  Returns:
+    (encoded image string scalar, label uint8 or uint16 [height, width]).
+
+  Raises (when run):
+    tf.errors.OpError: one of them is bad.
+  """
+  size = image_size(encoded_image)
+  checks = [
+    check(tf.reduce_prod(tf.cast(size, tf.int64)) <= max_image_pixels, 'the image is too large'),
+    check(
+      tf.reduce_all(tf.equal(size, label_size(encoded_label))), 'image and label differ in size'
+    ),
+  ]
+  with tf.control_dependencies(checks):
+    label = decode_label(encoded_label, num_classes=num_classes, ignore_label=ignore_label)
+    # So that nobody decodes it before the checks.
+    return tf.identity(encoded_image), label
+
+
+def decode_pair(
+  encoded_image: tf.Tensor, encoded_label: tf.Tensor, **limits
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """(image uint8 [height, width, 3], label uint8 or uint16 [height, width]), checked as by
+  `check_pair`, of which `limits` are the arguments, and decoded wholly.
+  """
+  encoded_image, label = check_pair(encoded_image, encoded_label, **limits)
+  image = decode_image(encoded_image)
+  same = check(
+    tf.reduce_all(tf.equal(tf.shape(image)[:2], tf.shape(label))), 'image and label differ in size'
+  )
+  with tf.control_dependencies([same]):
+    return tf.identity(image), label
+
+
 def _in_range(values, *, num_classes, ignore_label):
   """Whether all values are below num_classes or equal to ignore_label, as a bool scalar."""
   largest = values.dtype.max
@@ -178,19 +231,41 @@ def _palette_as_grey(encoded, header):
   checksum = tf.strings.reduce_join(
     tf.gather(tf.constant(_ONE_BYTE_STRINGS), tf.cast(checksum, tf.int32))
   )
-  # \C is RE2's word for one byte. Before IDAT, the name of the first chunk of pixels, stand four
-  # bytes of its length.
-  pixels = tf.strings.regex_replace(
-    tf.strings.substr(encoded, _HEADER_END, tf.strings.length(encoded)),
-    rb'^\C*?(\C{4}IDAT)',
-    rb'\1',
-    replace_global=False,
-  )
+  pixels = _from_first_pixels(encoded)
   before, after = (
     tf.strings.substr(encoded, 0, _COLOR_TYPE),
     tf.strings.substr(encoded, _COLOR_TYPE + 1, 3),
   )
   return tf.strings.join([before, b'\0', after, checksum, pixels])
+
+
+def _from_first_pixels(encoded):
+  """The bytes of a PNG from its first chunk of pixels (IDAT) on.
+
+  Goes from chunk to chunk by their lengths: the letters IDAT may stand in a text before it, too.
+  """
+  total = tf.strings.length(encoded)
+
+  def length_and_name(begin):
+    return tf.strings.substr(encoded, begin, _LENGTH_AND_NAME)
+
+  def next_chunk(begin, chunk):
+    digits = tf.cast(tf.io.decode_raw(tf.strings.substr(chunk, 0, 4), tf.uint8), tf.int32)
+    length = tf.reduce_sum(digits * tf.constant(_PLACES, tf.int32))
+    # A length that leads behind the end, or is negative as int32, ends the walk there.
+    length = tf.where(length < 0, total, tf.minimum(length, total))
+    begin = tf.minimum(begin + length + _LENGTH_AND_NAME + _CHECKSUM_SIZE, total)
+    return begin, length_and_name(begin)
+
+  begin, chunk = tf.while_loop(
+    lambda begin, chunk: (
+      (begin + _LENGTH_AND_NAME <= total) & tf.not_equal(tf.strings.substr(chunk, 4, 4), b'IDAT')
+    ),
+    next_chunk,
+    [tf.constant(_HEADER_END), length_and_name(_HEADER_END)],
+    parallel_iterations=1,
+  )
+  return tf.strings.substr(encoded, begin, total)
 
 
 def _png_header(encoded):
@@ -199,9 +274,8 @@ def _png_header(encoded):
 
 
 def _png_size(header):
-  places = tf.constant([1 << 24, 1 << 16, 1 << 8, 1], tf.int32)
   digits = tf.stack([header[_HEIGHT:_BIT_DEPTH], header[_WIDTH:_HEIGHT]])
-  return tf.reduce_sum(tf.cast(digits, tf.int32) * places, axis=1)
+  return tf.reduce_sum(tf.cast(digits, tf.int32) * tf.constant(_PLACES, tf.int32), axis=1)
 
 
 def check(condition: tf.Tensor, message: str) -> tf.Operation:

@@ -2,27 +2,29 @@
 TensorFlow.
 
 Files go into the records as they are. Only these are encoded again, without loss: labels that are
-no grey or palette PNG, have transparent pixels, or are shifted by an offset, and images that their
-EXIF data turns.
+no grey or palette PNG, have transparent pixels, or are shifted by an offset, images that are
+neither JPEG nor PNG, and what an orientation tag turns.
 """
 
 import dataclasses
-import io
 import os
 
 import numpy as np
-from PIL import ImageOps
 
 from deeplab import color_map as color_maps
-from deeplab.data import cityscapes_ids, label_files, labels
+from deeplab.data import cityscapes_ids, label_files, labels, picture_files
+from deeplab.data import orientation as orientations
 from deeplab.data.annotated_images import AnnotatedImage
-from deeplab.data.encoded_pictures import open_picture
 from deeplab.data.interpolation import BorderCounts
 from deeplab.data.pairing import Pair
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
 
-_EXIF_ORIENTATION = 0x0112
+_TURNED = (
+  'has an orientation tag and is turned or mirrored by it; the sizes do not tell whether the label '
+  'was drawn on it that way, which is assumed: look with inspect_tfrecord.py --contact_sheet, and '
+  'take the tag out of the image if it was not'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +35,12 @@ class Converted:
     name: the record's name.
     problem: None, or what is wrong, as a line; then nothing else is set.
     image, label: encoded bytes.
+    orientation: what `image` is still to be turned by, 2 to 8, or 1: see `trial_decoding`.
     height, width: size in pixels.
     values, pixels: the label values present, and the number of pixels of each.
     image_encoded_again, label_encoded_again: whether the bytes differ from the files'.
-    label_path: the label's file.
+    notes: what a user should know about the image, as clauses.
+    image_path, label_path: the files.
     palette: (index, colour) of the indices of a palette that are used.
     transparent: number of pixels that became ignored since they are not opaque.
     overlapping: number of pixels in annotated regions of several classes.
@@ -47,12 +51,15 @@ class Converted:
   problem: str | None = None
   image: bytes = b''
   label: bytes = b''
+  orientation: int = 1
   height: int = 0
   width: int = 0
   values: tuple[int, ...] = ()
   pixels: tuple[int, ...] = ()
   image_encoded_again: bool = False
   label_encoded_again: bool = False
+  notes: tuple[str, ...] = ()
+  image_path: str = ''
   label_path: str = ''
   palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
   transparent: int = 0
@@ -78,14 +85,14 @@ def convert_pair(
   Never raises for what is wrong with them. Returns Converted.
   """
   try:
-    image, size, image_again, raw_size = _read_image(
-      pair.image_path, max_pixels=options.max_image_pixels
+    picture = picture_files.examine(
+      _read(pair.image_path), name=pair.image_path, max_pixels=options.max_image_pixels
     )
     if isinstance(pair, AnnotatedImage):
-      label = _draw_label(pair, size, options)
+      label, label_turned = _draw_label(pair, picture.size, options), False
       label_data = labels.write_png(label.indices)
     else:
-      label_data, label = _read_label(pair.label_path, options, colors)
+      label_data, label, label_turned = _read_label(pair.label_path, options, colors)
   except (InputError, OSError) as error:
     reason = (
       f'{error.filename}: {error.strerror}'
@@ -94,9 +101,7 @@ def convert_pair(
     )
     return Converted(name=pair.name, problem=f'{pair.name}: {reason}')
   indices = label.indices
-  if image_again and indices.shape == raw_size != size:
-    # The label was drawn on the image as it is stored, without the turn.
-    image, size, image_again = _read(pair.image_path), raw_size, False
+  size, orientation, notes = _fitting(picture, indices.shape, label_turned=label_turned)
   if indices.shape != size:
     return Converted(
       name=pair.name,
@@ -116,16 +121,20 @@ def convert_pair(
     )
     if wrong:
       return Converted(name=pair.name, problem=f'{pair.name}: {pair.label_path}: {wrong}')
+  image, orientation, image_again = _image_for_record(picture, orientation)
   return Converted(
     name=pair.name,
     image=image,
     label=label_data,
+    orientation=orientation,
     height=size[0],
     width=size[1],
     values=tuple(values.tolist()),
     pixels=tuple(pixels[values].tolist()),
     image_encoded_again=image_again,
     label_encoded_again=not label.stored,
+    notes=notes,
+    image_path=pair.image_path,
     label_path=pair.label_path,
     palette=label.palette,
     transparent=label.transparent,
@@ -139,28 +148,32 @@ def _read(path):
     return file.read()
 
 
-def _read_image(path, *, max_pixels):
-  """(bytes for the record, (height, width), encoded again?, (height, width) as stored)."""
-  data = _read(path)
-  picture = open_picture(data, name=path, max_pixels=max_pixels)
-  try:
-    picture.load()
-  except Exception as error:
-    raise InputError(f'{path} cannot be decoded ({error})') from error
-  size = raw_size = (picture.height, picture.width)
-  turned = picture.format != 'PNG' and picture.getexif().get(_EXIF_ORIENTATION, 1) in range(2, 9)
-  if turned:
-    # TensorFlow does not heed EXIF, but the tools in which labels are drawn do.
-    picture = ImageOps.exif_transpose(picture).convert('RGB')
-    size = (picture.height, picture.width)
-    file = io.BytesIO()
-    picture.save(file, format='PNG')
-    data = file.getvalue()
-  return data, size, turned, raw_size
+def _fitting(picture, label_size, *, label_turned):
+  """(size, orientation, notes) of the image that a label of `label_size` was drawn on.
+
+  `label_turned`: the label has an orientation of its own, by which it was turned.
+  """
+  if label_turned or label_size != picture.stored_size or picture.orientation == 1:
+    return picture.size, picture.orientation, picture.notes
+  if picture.size != picture.stored_size:
+    # Drawn on the image as it is stored, without the turn.
+    return picture.stored_size, 1, picture.notes
+  return picture.size, picture.orientation, (*picture.notes, _TURNED)
+
+
+def _image_for_record(picture, orientation):
+  """(encoded bytes, what they are still to be turned by, encoded again?) of a PictureFile.
+
+  JPEGs and PNGs are turned where TensorFlow is at hand, whose decoder is the one that counts.
+  """
+  if picture.fits_records:
+    return picture.data, orientation, orientation != 1
+  as_stored = orientation != picture.orientation
+  return picture_files.encode_png(picture, as_stored=as_stored), 1, True
 
 
 def _read_label(path, options, colors):
-  """label_files.Label, shifted, of a file."""
+  """(bytes for the record, label_files.Label, shifted, whether it was turned by its own tag)."""
   data = _read(path)
   try:
     label = label_files.read(data, options, color_map=colors, is_mat=path.lower().endswith('.mat'))
@@ -174,7 +187,14 @@ def _read_label(path, options, colors):
       label = dataclasses.replace(label, indices=indices, stored=False)
   except InputError as error:
     raise InputError(f'{path} {error}') from error
-  return data if label.stored else labels.write_png(label.indices), label
+  orientation = orientations.of_file(data)
+  if orientation != 1:
+    indices = label.indices
+    if not orientations.is_tiff(data):  # Pillow has turned that.
+      indices = np.ascontiguousarray(orientations.turn(indices, orientation))
+    label = dataclasses.replace(label, indices=indices, stored=False)
+  encoded = data if label.stored else labels.write_png(label.indices)
+  return encoded, label, orientation != 1
 
 
 def _draw_label(image, size, options):

@@ -68,19 +68,13 @@ def parse_checked(
     tf.errors.OpError: the record is bad; `bad_records.explain_failure` says how.
   """
   encoded_image, encoded_label, name = parse(serialized)
-  size = decoding.image_size(encoded_image)
-  checks = [
-    decoding.check(
-      tf.reduce_prod(tf.cast(size, tf.int64)) <= max_image_pixels, 'the image is too large'
-    ),
-    decoding.check(
-      tf.reduce_all(tf.equal(size, decoding.label_size(encoded_label))),
-      'image and label differ in size',
-    ),
-  ]
-  with tf.control_dependencies(checks):
-    label = decoding.decode_label(encoded_label, num_classes=num_classes, ignore_label=ignore_label)
-    encoded_image = tf.identity(encoded_image)  # So that nobody decodes it before the checks.
+  encoded_image, label = decoding.check_pair(
+    encoded_image,
+    encoded_label,
+    num_classes=num_classes,
+    ignore_label=ignore_label,
+    max_image_pixels=max_image_pixels,
+  )
   return encoded_image, label, tf.where(tf.equal(tf.strings.length(name), 0), fallback_name, name)
 
 

@@ -6,27 +6,20 @@ are Python's surrogate-escaped strings everywhere, and `errors.shown` makes one 
 
 import dataclasses
 import glob
-import io
 import os
 import stat
 from collections.abc import Sequence
 
 import numpy as np
-import PIL.Image
 
-from deeplab.errors import InputError, shown
+from deeplab.data import picture_files
+from deeplab.errors import InputError, shown, warn
+from deeplab.prediction import other_inputs, video_reader
 from deeplab.text_files import read_lines
 
 # In a directory these are taken and the rest is left alone; a file named by the user is tried
 # whatever its name.
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
-
-_EXIF_ORIENTATION = 0x0112
-_END_OF_JPEG = b'\xff\xd9'
-
-# The user chose the files, and tiles are there for the huge ones: Pillow's guard against
-# unrequested ones is in the way.
-PIL.Image.MAX_IMAGE_PIXELS = None
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.avif')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +55,8 @@ def listed_images(list_path: str) -> list[InputImage]:
     raise InputError(
       f'--input_file_list={shown(list_path)}: it is empty; write one image path a line'
     )
+  for path in paths:
+    other_inputs.check(path, flag='input_file_list')
   directories = [os.path.dirname(os.path.abspath(path)) for path in paths]
   root = os.path.commonpath(directories)
   return [
@@ -111,15 +106,14 @@ def without_duplicates(images: Sequence[InputImage]) -> tuple[list[InputImage], 
 def read_image(path: str) -> np.ndarray:
   """The pixels of an image file, as they are meant to be looked at.
 
-  Ordinary jpegs are decoded by TensorFlow, with the values the reference saw; CMYK jpegs and all
-  other formats by Pillow. Grey becomes RGB, 16 bits become 8, transparency is dropped, and an EXIF
-  orientation is applied.
+  They are what training sees of the same file: `data.picture_files` says what is made of which
+  format. What a user should know about the picture is printed as a warning.
 
   Returns:
     uint8 [H, W, 3].
 
   Raises:
-    InputError: the file cannot be read or is no whole image.
+    InputError: the file cannot be read, is no whole image, or would look black.
   """
   try:
     # Opening a named pipe would wait for somebody to write to it, for good if nobody does.
@@ -132,51 +126,33 @@ def read_image(path: str) -> np.ndarray:
   if not data:
     raise InputError(f'{shown(path)}: is empty, not an image')
   try:
-    with PIL.Image.open(io.BytesIO(data)) as picture:
-      orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
-      if picture.format in ('JPEG', 'MPO') and picture.mode in ('RGB', 'L'):
-        if not data.endswith(_END_OF_JPEG):
-          # Raises where pixels are missing; TensorFlow would print lines of its own.
-          picture.load()
-        import tensorflow as tf  # Late, so that finding files does not wait for it.
-
-        image = tf.io.decode_jpeg(data, channels=3).numpy()
-      else:
-        image = np.asarray(_to_rgb(picture))
-  except PIL.UnidentifiedImageError as error:
+    picture = picture_files.examine(data, name=f'{shown(path)}:', whole=False)
+    pixels = picture_files.decode(picture)
+  except picture_files.NoPictureError as error:
     raise InputError(
       f'{shown(path)}: is not an image ({len(data)} bytes); remove it from the inputs'
     ) from error
+  except InputError as error:
+    if not isinstance(error, picture_files.DamagedError):
+      raise
+    raise _damaged(path, data) from error
   except Exception as error:  # Decoders raise almost anything on damaged files.
-    raise InputError(
-      f'{shown(path)}: is a damaged or truncated image ({len(data)} bytes); copy it again, or '
-      'remove it from the inputs'
-    ) from error
-  return np.ascontiguousarray(_upright(image, orientation))
+    raise _damaged(path, data) from error
+  warn(f'{shown(path)}: {note}' for note in picture.notes)
+  return pixels
+
+
+def _damaged(path, data):
+  return InputError(
+    f'{shown(path)}: is a damaged or truncated image ({len(data)} bytes); copy it again, or remove '
+    'it from the inputs'
+  )
 
 
 def _listed_path(line):
   """Spaces around a path are not meant, nor backslashes in it, unless a file is named so."""
   paths = (line, line.strip(), line.strip().replace('\\', '/'))
   return next((path for path in paths if os.path.lexists(path)), paths[1])
-
-
-def _to_rgb(picture):
-  if picture.mode.startswith('I'):  # 16-bit grey, which Pillow would clip at 255.
-    values = np.clip(np.asarray(picture).astype(np.int64), 0, 65535) // 257
-    picture = PIL.Image.fromarray(values.astype(np.uint8))
-  return picture.convert('RGB')
-
-
-def _upright(image, orientation):
-  """Undoes the eight EXIF orientations (CIPA DC-008, tag 0x0112)."""
-  if orientation in (5, 6, 7, 8):
-    image = image.transpose(1, 0, 2)
-  if orientation in (3, 4, 7, 8):
-    image = image[::-1]
-  if orientation in (2, 3, 6, 7):
-    image = image[:, ::-1]
-  return image
 
 
 class _Finder:
@@ -193,10 +169,14 @@ class _Finder:
     if os.path.isdir(pattern):
       self._add_directory(pattern, root=pattern)
     elif os.path.lexists(pattern):
+      other_inputs.check(pattern, flag='input')
       self.images.append(InputImage(path=pattern, relative_path=os.path.basename(pattern)))
     elif glob.has_magic(pattern):
       self._add_glob(pattern)
+    elif video_reader.is_camera(pattern):
+      self.images.append(InputImage(path=pattern, relative_path=f'camera-{pattern}'))
     else:
+      other_inputs.check(pattern, flag='input')
       raise InputError(f'--input={shown(pattern)}: no such file or directory')
 
   def _add_glob(self, pattern):
@@ -208,7 +188,9 @@ class _Finder:
       fixed_part = os.path.dirname(fixed_part)
     directories = [match for match in matches if os.path.isdir(match)]
     for match in matches:
-      if not os.path.isdir(match):
+      if other_inputs.why_not(match):
+        self.notes.append(f'{shown(match)}: left out: {other_inputs.why_not(match)}')
+      elif not os.path.isdir(match):
         self.images.append(
           InputImage(path=match, relative_path=os.path.relpath(match, fixed_part or os.curdir))
         )
@@ -229,7 +211,8 @@ class _Finder:
       names = sorted(os.listdir(directory))
     except OSError as error:
       raise InputError(f'--input={shown(directory)}: {error.strerror}') from error
-    others = 0
+    others = videos = 0
+    unread = []
     sub_directories = []
     for name in names:
       path = os.path.join(directory, name)
@@ -237,8 +220,22 @@ class _Finder:
         sub_directories.append(path)
       elif name.lower().endswith(EXTENSIONS) and not name.startswith('.'):
         self.images.append(InputImage(path=path, relative_path=os.path.relpath(path, root)))
+      elif other_inputs.why_not(name):
+        unread.append(name)
+      elif video_reader.is_video(name):
+        videos += 1
       else:
         others += 1
+    if videos:
+      self.notes.append(
+        f'{shown(directory)}: {videos} video{"s" if videos > 1 else ""} left out; name them with '
+        '--input'
+      )
+    if unread:
+      self.notes.append(
+        f'{shown(directory)}: {len(unread)} file{"s" if len(unread) > 1 else ""} left out, such as '
+        f'{shown(unread[0])}: {other_inputs.why_not(unread[0])}'
+      )
     if others:
       self.notes.append(
         f'{shown(directory)}: {others} file{"s" if others > 1 else ""} without an image extension '
