@@ -111,8 +111,8 @@ def refuse_ignored_class(*, num_classes: int, ignore_label: int) -> None:
   """
   if ignore_label < num_classes:
     raise InputError(
-      f'--num_classes={num_classes}: class {ignore_label} would be ignored, since --ignore_label is '
-      f'{ignore_label} by default; give --ignore_label=65535 if all classes count, or '
+      f'--num_classes={num_classes}: class {ignore_label} would be ignored, since --ignore_label '
+      f'is {ignore_label} by default; give --ignore_label=65535 if all classes count, or '
       f'--ignore_label={ignore_label} if that one does not'
     )
 
