@@ -98,9 +98,10 @@ def _of_pillow(picture, *, name):
   try:
     picture.load()
   except Exception as error:  # Files that are closed, cut or gone raise almost anything.
+    reason = str(error) or type(error).__name__
     raise InputError(
-      f'{name}: a PIL image that is closed or damaged ({error or type(error).__name__}); give the '
-      'path, or open it again and keep it open'
+      f'{name}: a PIL image that is closed or damaged ({reason}); give the path, or open it again '
+      'and keep it open'
     ) from error
   if 0 in picture.size:
     raise InputError(f'{name}: a PIL image of {picture.width} x {picture.height}; has no pixels')
