@@ -53,6 +53,7 @@ setuptools.setup(
       'scipy',
       'matplotlib',
       'pycocotools',
+      'av>=14.1',
       'nbclient',  # Runs examples/*.ipynb.
       'ipykernel',
     ],
@@ -60,6 +61,7 @@ setuptools.setup(
     'mat': ['scipy'],  # Labels in MATLAB files, as the SBD annotations come.
     'coco': ['pycocotools'],  # Draws the regions of COCO's JSON files.
     'plots': ['matplotlib'],
+    'video': ['av>=14.1'],  # PyAV; the first whose frames say how they are turned is 14.1.
     'benchmark': ['torch', 'transformers', 'segmentation-models-pytorch'],
   },
 )
