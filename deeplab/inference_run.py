@@ -8,6 +8,7 @@ from typing import NamedTuple
 from deeplab import devices, output_places
 from deeplab.errors import InputError, shown, warn
 from deeplab.inferencer import DeepLabV3Inferencer
+from deeplab.messages import say
 from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import (
   foreground,
@@ -75,7 +76,7 @@ def run(
   )
   inferencer = _inferencer(network, prediction_options, inference_options, compute_options)
   output_places.make_directory(inference_options.output_path, flag='output_path')
-  print(f'predicting {planned.counted} with {network.prefix}', flush=True)
+  say(f'predicting {planned.counted} with {network.prefix}')
   settings = {
     'batch_size': prediction_options.batch_size,
     'advice': SizeAdvice(network.trained_size, prediction_options),
@@ -127,10 +128,9 @@ def _predict_videos(pipeline, planned, summary):
       summary.num_bad += 1
       continue
     s = 's' if found.num_frames > 1 else ''
-    print(
+    say(
       f'{shown(one.path)}: {found.num_frames} frame{s} in {found.seconds:.1f} s, '
-      f'{found.num_frames / found.seconds:.2f} frames/s',
-      flush=True,
+      f'{found.num_frames / found.seconds:.2f} frames/s'
     )
     if found.problem:
       warn([f'{shown(one.path)}: {found.problem}'])
@@ -191,7 +191,7 @@ def _plan(options: InferenceOptions) -> _Planned:
     notes.append(f'{count} of {len(everything)} {what} have predictions already')
     planned = missing
   for note in notes:
-    print(note, flush=True)
+    say(note)
   return planned
 
 
@@ -217,11 +217,10 @@ def _legend_and_pages(options, class_names, colors, *, overlay_settings):
 def _say_totals(summary, *, seconds_to_load, num_traces):
   if not summary.num_predicted:
     return
-  print(
+  say(
     f'{summary.num_predicted} images in {summary.seconds:.1f} s, '
     f'{summary.num_predicted / summary.seconds:.2f} images/s; first prediction '
     f'{seconds_to_load + summary.seconds_to_first:.1f} s after the start, '
     f'{summary.seconds_to_first:.1f} s after loading; '
-    f'network traced {num_traces} time{"s" if num_traces != 1 else ""}',
-    flush=True,
+    f'network traced {num_traces} time{"s" if num_traces != 1 else ""}'
   )
