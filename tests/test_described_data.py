@@ -22,6 +22,7 @@ from deeplab.options import (
   TrainingOptions,
   ValidationOptions,
 )
+from deeplab.training import training_data
 
 pytestmark = pytest.mark.usefixtures('short_networks')
 
@@ -192,6 +193,24 @@ def test_validation_on_the_training_files_is_warned_of(work, tmp_path, capsys):
   records = str(work / 'out' / 'train')
   train(work, tmp_path, validation=dict(eval_filenames=(records,)))
   assert 'warning: --eval_filenames: 1 of 1 files are trained on too' in capsys.readouterr().err
+
+
+def test_a_copy_of_the_training_files_counts_as_the_same(work, tmp_path):
+  records = work / 'out' / 'train' / 'train-00001-of-00001.tfrecord'
+  copy, other = tmp_path / 'copy.tfrecord', work / 'out' / 'val' / 'val-00001-of-00001.tfrecord'
+  copy.write_bytes(records.read_bytes())
+  warnings = {}
+  for path in (copy, other):
+    found = training_data.find(
+      ModelOptions(**MODEL, num_classes=2),
+      TrainingInputOptions(filenames=(str(records),), ignore_label=2),
+      ValidationOptions(eval_filenames=(str(path),)),
+      RunOptions(),
+      saved=None,
+      given=['num_classes', 'ignore_label'],
+    )
+    warnings[path] = [line for line in found.warnings if 'trained on too' in line]
+  assert (len(warnings[copy]), warnings[other]) == (1, [])
 
 
 def test_records_that_were_written_anew_are_warned_of(work, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """The records of a run: which files they are, and what their descriptions say of its options."""
 
 import dataclasses
+import filecmp
 import os
 from collections.abc import Collection, Sequence
 
@@ -249,21 +250,21 @@ def _open_number_warning(found, chosen):
 
 
 def _overlap_warnings(files, eval_files):
-  """Whether files of training and validation are the same."""
-  by_identity = {_identity(file.path): file.path for file in files}
+  """Whether files of training and validation are the same, or copies of each other."""
+  by_size = {}
+  for file in files:
+    by_size.setdefault((file.num_records, file.num_bytes), []).append(file.path)
   same = [
-    (by_identity[_identity(file.path)], file.path)
+    file.path
     for file in eval_files
-    if _identity(file.path) in by_identity
+    if any(
+      os.path.samefile(path, file.path) or filecmp.cmp(path, file.path, shallow=False)
+      for path in by_size.get((file.num_records, file.num_bytes), ())
+    )
   ]
   if not same:
     return []
   return [
     f'--eval_filenames: {len(same)} of {len(eval_files)} files are trained on too '
-    f'({shown(same[0][1])}): the mIOU of the validation says nothing about new images'
+    f'({shown(same[0])}): the mIOU of the validation says nothing about new images'
   ]
-
-
-def _identity(path):
-  status = os.stat(path)
-  return status.st_dev, status.st_ino
