@@ -165,10 +165,10 @@ def convert(*, verbose: bool = False, **options: Any) -> dict:
     if 'num_workers' not in given:
       conversion_options = conversion_options.replace(num_workers=1)
     with guest.tensorflow_at_work():
-      from deeplab.data import conversion
+      from deeplab import conversion_run
 
       try:
-        return conversion.convert(conversion_options, given=given)
+        return conversion_run.convert(conversion_options, given=given)
       except concurrent.futures.process.BrokenProcessPool as error:
         raise InputError(
           f'--num_workers={conversion_options.num_workers}: the processes have ended; in a script '

@@ -64,7 +64,7 @@ def test_no_module_imports_what_imports_it():
 
 
 def test_runs_are_above_all_rooms():
-  runs = {'deeplab.training_run', 'deeplab.evaluation_run', 'deeplab.inference_run'}
+  runs = {f'deeplab.{name}_run' for name in ('conversion', 'training', 'evaluation', 'inference')}
   library = 'deeplab.library'
   assert [module for module in set(_PATHS) - runs - {library} if _IMPORTED[module] & runs] == []
   assert [module for module in _PATHS if library in _IMPORTED[module]] == []
