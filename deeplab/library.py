@@ -3,11 +3,13 @@
 Importing this imports neither TensorFlow nor numpy, so a wrong keyword is answered at once.
 """
 
+import concurrent.futures.process
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from deeplab import guest
+from deeplab.errors import InputError
 from deeplab.options import (
   ComputeOptions,
   ConversionOptions,
@@ -165,4 +167,10 @@ def convert(*, verbose: bool = False, **options: Any) -> dict:
     with guest.tensorflow_at_work():
       from deeplab import conversion_run
 
-      return conversion_run.convert(conversion_options, given=given)
+      try:
+        return conversion_run.convert(conversion_options, given=given)
+      except concurrent.futures.process.BrokenProcessPool as error:
+        raise InputError(
+          f'--num_workers={conversion_options.num_workers}: the processes have ended; in a script '
+          "they need its own code below `if __name__ == '__main__':`, or leave it out"
+        ) from error

@@ -77,7 +77,7 @@ class DeepLabV3PredictionModel(tf.Module):
       fine_tune_batch_norm: in training, use the batch's statistics and update the moving ones.
       dropout_seed: int32 [2], makes dropout a function of it; None draws one.
       constant_weights: the variables will not change any more, so a function that is traced from
-        this may keep what depends on them alone.
+        this may keep what depends on them alone; the numbers are the same.
 
     Returns:
       float32 [B, H, W, num_classes].
@@ -105,7 +105,9 @@ class DeepLabV3PredictionModel(tf.Module):
     """
     if is_training and dropout_seed is None:  # Here, so that a recomputed dropout is the same.
       dropout_seed = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
-    operations = self.operations.with_constant_weights() if constant_weights else self.operations
+    operations = self.operations
+    if not is_training:
+      operations = operations.with_constant_weights(keep_prepared=constant_weights)
     run = _Pass(
       operations,
       uses_batch_statistics=is_training and fine_tune_batch_norm,

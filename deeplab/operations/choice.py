@@ -40,7 +40,7 @@ class Convolution(typing.NamedTuple):
     kernel_size, depth, outputs_depth, stride, rate: ints; a depthwise one has outputs_depth 1.
     padding: 'SAME' or 'VALID'.
     norm: the plain.BatchNorm that follows, or None.
-    has_constant_weights: the weights do not change any more.
+    has_constant_weights: nobody wants gradients of the weights.
   """
 
   dtype: tf.DType

@@ -34,14 +34,21 @@ class Operations:
   """
 
   def __init__(
-    self, name: str = 'auto', *, constant_weights: bool = False, without: Collection[str] = ()
+    self,
+    name: str = 'auto',
+    *,
+    constant_weights: bool = False,
+    keep_prepared: bool = True,
+    without: Collection[str] = (),
   ):
     """Decides what holds for all operations.
 
     Args:
       name: of NAMES. On a GPU 'auto' is 'plain': what a GPU runs is what tests run on a CPU.
-      constant_weights: the weights do not change any more, so what depends on nothing else is
-        computed once, while a function is traced, and kept by it.
+      constant_weights: nobody wants gradients of the weights, which are constant in a prediction.
+      keep_prepared: the constant weights do not change between predictions either, so what depends
+        on nothing else is computed once, while a function is traced, and kept by it. Else each
+        call of the function computes it: the same numbers, to the bit.
       without: names of implementations to leave out, for measurements: keys of `choice.WHY_NOT`.
 
     Raises:
@@ -57,10 +64,13 @@ class Operations:
     elif choice.has_gpu():
       self._all_plain = 'a GPU computes, and there plain operations are used'
     self._constant_weights = constant_weights and not self._all_plain
+    self._keep_prepared = keep_prepared
 
-  def with_constant_weights(self) -> 'Operations':
-    """The same for weights that do not change any more."""
-    return Operations(self.name, constant_weights=True, without=self._without)
+  def with_constant_weights(self, *, keep_prepared: bool = True) -> 'Operations':
+    """The same for predictions; `keep_prepared` as in `__init__`."""
+    return Operations(
+      self.name, constant_weights=True, keep_prepared=keep_prepared, without=self._without
+    )
 
   def why_not(self, implementation: str, case: Any = None) -> str | None:
     """In words why an implementation, a key of `choice.WHY_NOT`, is not used; None if it may be.
@@ -237,8 +247,8 @@ class Operations:
     )
 
   def _prepared(self, function, *values):
-    """function(*values); of constant weights once, outside of the function that is being traced."""
-    if not self._constant_weights:
+    """function(*values); where it is kept once, outside of the function that is being traced."""
+    if not (self._constant_weights and self._keep_prepared):
       return function(*values)
     with tf.init_scope():
       # Of a variable its value, which is none of the moment of tracing.
