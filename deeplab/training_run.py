@@ -24,6 +24,7 @@ from deeplab.training import (
   class_balance,
   data_files,
   epochs,
+  recipes,
   run_start,
   starting_report,
   training_data,
@@ -77,17 +78,7 @@ def run(
     InputError: the options do not fit each other, the data or what is in the output directory; or
       see `DeepLabV3Trainer.train`.
   """
-  if validation_options.eval_filenames and validation_options.eval_per_steps is None:
-    validation_options = validation_options.replace(eval_per_steps=run_options.persist_per_steps)
   directory = RunDirectory(run_options.output_path)
-  if training_options.num_epochs is not None:
-    training_options, line = epochs.settled(
-      training_options,
-      input_options,
-      given=given,
-      saved_flags=directory.saved_flags() if run_options.resume else None,
-    )
-    _say(line)
   options = AllOptions(
     model=model_options,
     compute=compute_options,
@@ -97,8 +88,9 @@ def run(
     validation=validation_options,
     run=run_options,
   )
+  options = _settled(directory, options, given=given)
   start = run_start.find(directory, options, given=given)
-  num_steps = training_options.num_steps
+  num_steps = options.training.num_steps
   if start.newest and start.step >= num_steps and directory.is_finished(start.step):
     _say(f'nothing to do: step {start.step} >= num_steps {num_steps} in {directory.path}')
     return _result('nothing to do', start.step, directory, best=directory.best_score())
@@ -109,12 +101,31 @@ def run(
         directory.saved_data_files(),
         data.facts,
         path=directory.path,
-        allow_changed_data=run_options.allow_changed_data,
+        allow_changed_data=options.run.allow_changed_data,
       )
     )
   directory.create()
   with directory.locked():
     return _train(directory, start, data)
+
+
+def _settled(directory, options, *, given):
+  """The options with what follows from records and checkpoint; says what that is."""
+  saved_flags = directory.saved_flags() if options.run.resume else None
+  if options.run.recipe is not None:
+    options, lines = recipes.settled(options, given=given, saved_flags=saved_flags)
+    for line in lines:
+      _say(line)
+  if options.training.num_epochs is not None:
+    training_options, line = epochs.settled(
+      options.training, options.input, given=given, saved_flags=saved_flags
+    )
+    _say(line)
+    options = options.replace(training=training_options)
+  if options.validation.eval_filenames and options.validation.eval_per_steps is None:
+    every = options.validation.replace(eval_per_steps=options.run.persist_per_steps)
+    options = options.replace(validation=every)
+  return options
 
 
 def _train(directory, start, data):

@@ -97,7 +97,7 @@ def find(directory: RunDirectory, options: AllOptions, *, given: Collection[str]
   decided = given
   if not options.run.resume or directory.saved_flags() is None:
     options, decided = _as_the_data_says(options, given=given)
-  loaded = None if options.run.resume else _find_loaded(options.run)
+  loaded = None if options.run.resume else find_loaded(options.run)
   saved = None
   if options.run.resume:
     saved = saved_options.read(directory.file(checkpoints.FINAL_NAME))
@@ -107,7 +107,7 @@ def find(directory: RunDirectory, options: AllOptions, *, given: Collection[str]
   options = options.replace(model=model_options)
   newest = _newest_checkpoint(directory, options, given=given)
   if options.run.resume and newest is None:
-    loaded = _find_loaded(options.run)
+    loaded = find_loaded(options.run)
   return RunStart(
     options=options,
     notes=tuple(notes),
@@ -193,7 +193,7 @@ def _as_the_data_says(options, *, given):
   return options, frozenset(decided)
 
 
-def _find_loaded(run_options):
+def find_loaded(run_options: RunOptions) -> str | None:
   """The prefix that --load_ckpt_path means, or None."""
   if not run_options.load_ckpt_path:
     return None

@@ -156,11 +156,11 @@ def _statistics_warning(model_options, training_options):
   return [
     f'--num_steps={training_options.num_steps} is short for a batch norm decay of {decay}: '
     f'{left:.0%} of the stored statistics will be what they were at the start, and evaluation uses '
-    f'those; give --batch_norm_decay={_suggested_decay(training_options.num_steps)}'
+    f'those; give --batch_norm_decay={suggested_decay(training_options.num_steps)}'
   ]
 
 
-def _suggested_decay(num_steps):
+def suggested_decay(num_steps: int) -> float:
   """A round decay of which a run this long leaves under 1 %."""
   return next((decay for decay in (0.999, 0.99, 0.95, 0.9) if decay**num_steps < 0.01), 0.8)
 
