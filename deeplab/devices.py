@@ -8,9 +8,13 @@ from deeplab.errors import InputError, warn
 from deeplab.options import ComputeOptions
 
 
-def prepare(compute_options: ComputeOptions) -> list[str]:
+def prepare(compute_options: ComputeOptions, *, own_process: bool = True) -> list[str]:
   """Gets the devices ready for what a command was asked to do, warns of what does not suit them;
   call it first of all.
+
+  Args:
+    own_process: False in a program that calls this toolkit: how GPUs take their memory is then left
+      as it is.
 
   Returns:
     the names of the visible GPUs.
@@ -19,7 +23,7 @@ def prepare(compute_options: ComputeOptions) -> list[str]:
     InputError: the devices cannot compute in that dtype.
   """
   gpus = tf.config.list_physical_devices('GPU')
-  for gpu in gpus:
+  for gpu in gpus if own_process else ():
     # Otherwise TensorFlow takes all memory at once, and other programs get none.
     tf.config.experimental.set_memory_growth(gpu, True)
   if compute_options.compute_dtype == 'float16' and not gpus:

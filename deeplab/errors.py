@@ -1,10 +1,10 @@
-"""What a command tells its user on stderr: the one exception that stands for a mistake, and
-warnings.
-"""
+"""The one exception that stands for a mistake of the user, and warnings."""
 
 import codecs
 import sys
 from collections.abc import Iterable
+
+from deeplab import messages
 
 
 class InputError(ValueError):
@@ -47,6 +47,5 @@ def shown(path: str) -> str:
 
 
 def warn(lines: Iterable[str]) -> None:
-  """Prints each line as a warning; the command goes on."""
-  for line in lines:
-    print(f'warning: {line}', file=sys.stderr, flush=True)
+  """As `messages.warn`."""
+  messages.warn(lines)

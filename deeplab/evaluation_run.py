@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from deeplab import checkpoints, data_set_files, devices, output_places
+from deeplab import checkpoints, data_set_files, devices, messages, output_places
 from deeplab.data import input_pipeline, record_files
 from deeplab.errors import InputError, warn
 from deeplab.evaluation import evaluation_data, evaluation_report, measures, report_files
@@ -30,12 +30,14 @@ def run(
   compute_options: ComputeOptions,
   *,
   given: Collection[str] = (),
+  own_process: bool = True,
 ) -> list[Report]:
   """Evaluates one checkpoint or several, prints the results and writes the reports asked for.
 
   Args:
     given: names of the options that the user gave; the other model options are those saved beside
       the checkpoint.
+    own_process: as in `devices.prepare`.
 
   Returns:
     a report for each checkpoint, in the order in which they were evaluated.
@@ -48,7 +50,7 @@ def run(
     record_files.expand_filenames(evaluation_options.filenames),
     settled=evaluation_data.settled_by(given),
   )
-  devices.prepare(compute_options)
+  devices.prepare(compute_options, own_process=own_process)
   strategy = devices.make_strategy()
   several = _several(evaluation_options)
   network, reports = None, []
@@ -57,7 +59,7 @@ def run(
     all_checkpoints=evaluation_options.all_checkpoints,
     watch=evaluation_options.watch,
     timeout=evaluation_options.watch_timeout,
-    say=lambda line: print(line, flush=True),
+    say=messages.say,
   ):
     if network is None:
       with strategy.scope():
@@ -79,12 +81,12 @@ def run(
     else:
       trained_network.restore(network.model, prefix)
     if several:
-      print(f'\n{prefix}', flush=True)
+      messages.say(f'\n{prefix}')
     reports.append(evaluation.run(prefix, directory=_report_directory(evaluation_options, prefix)))
   if not reports:
     raise InputError(f'--ckpt_path={evaluation_options.ckpt_path}: no checkpoint appeared')
   if several:
-    print('', *evaluation_report.comparison_lines(reports), sep='\n', flush=True)
+    messages.say('', *evaluation_report.comparison_lines(reports))
   return reports
 
 
@@ -177,14 +179,14 @@ class _Evaluation:
       measures=measured,
       settings=self._settings,
     )
-    print(*evaluation_report.score_lines(result, report.class_names), sep='\n', flush=True)
-    print(*evaluation_report.table_lines(report), sep='\n', flush=True)
-    print(f'{result.num_images / seconds:.2f} images/s', flush=True)
+    messages.say(*evaluation_report.score_lines(result, report.class_names))
+    messages.say(*evaluation_report.table_lines(report))
+    messages.say(f'{result.num_images / seconds:.2f} images/s')
     warn(evaluation_report.warnings(report))
     if directory:
       with output_places.explaining(directory, flag='report_path'):
         report_files.write(directory, report, worst, self._colors, ignore_label=ignore_label)
-      print(f'Report written to {os.path.join(directory, "report.html")}', flush=True)
+      messages.say(f'Report written to {os.path.join(directory, "report.html")}')
     return report
 
   def _evaluate(self, onlookers):
@@ -194,7 +196,7 @@ class _Evaluation:
     progress = tqdm(
       total=int(self._dataset.cardinality()),
       unit='image',
-      disable=not sys.stderr.isatty(),
+      disable=not messages.shows_bars(),
       leave=False,
     )
 

@@ -8,8 +8,6 @@ import dataclasses
 import os
 import sys
 import textwrap
-import types
-import typing
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
@@ -17,7 +15,7 @@ from absl import flags as absl_flags
 
 from deeplab import __version__, quiet_start
 from deeplab.errors import InputError, let_streams_take_any_name
-from deeplab.options import CheckedOptions
+from deeplab.options.checks import CheckedOptions, field_type
 
 FLAGS = absl_flags.FLAGS
 
@@ -66,6 +64,7 @@ def run(
   command = os.path.basename(sys.argv[0])
   asked = {argument.lstrip('-') for argument in sys.argv[1:] if argument.startswith('-')}
   let_streams_take_any_name()
+  quiet_start.hide_warnings_of_pillow()
   if asked & {'help', 'helpfull', 'helpshort', 'h'}:
     print(help_text(command, description, option_classes))
     sys.exit(0)
@@ -105,7 +104,7 @@ def define(option_class: type[CheckedOptions]) -> None:
   """Defines one flag per field of `option_class`."""
   for field in dataclasses.fields(option_class):
     metadata, name = field.metadata, field.name
-    value_type, repeated = _value_type(option_class, field)
+    value_type, repeated = field_type(option_class, field)
     choices = metadata['choices']
     if value_type is bool:
       absl_flags.DEFINE_boolean(name, field.default, metadata['help'])
@@ -140,7 +139,7 @@ def read(option_class: type[CheckedOptions]) -> CheckedOptions:
   values = {}
   for field in dataclasses.fields(option_class):
     value = FLAGS[field.name].value
-    value_type, repeated = _value_type(option_class, field)
+    value_type, repeated = field_type(option_class, field)
     if value is not None:
       value = tuple(value) if repeated else value_type(value)
     values[field.name] = value
@@ -181,7 +180,7 @@ def help_text(
 
 
 def _signature(option_class, field):
-  value_type, repeated = _value_type(option_class, field)
+  value_type, repeated = field_type(option_class, field)
   choices = field.metadata['choices']
   shown = (
     '|'.join(map(str, choices))
@@ -194,18 +193,6 @@ def _signature(option_class, field):
     default = ','.join(map(str, field.default)) if repeated and field.default else field.default
     state = 'default: none' if default in (None, ()) else f'default: {default}'
   return f'{field.name}={shown}{" (repeatable)" if repeated else ""}  [{state}]'
-
-
-def _value_type(option_class, field):
-  """(type of one value, may it be repeated) of a field annotated `T`, `T | None` or `tuple[T,
-  ...]`.
-  """
-  annotation = typing.get_type_hints(option_class)[field.name]
-  if isinstance(annotation, types.UnionType):
-    annotation = next(member for member in typing.get_args(annotation) if member is not type(None))
-  if typing.get_origin(annotation) is tuple:
-    return typing.get_args(annotation)[0], True
-  return annotation, False
 
 
 def _one_line(error):

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from deeplab import devices, output_places
 from deeplab.errors import InputError
 from deeplab.inferencer import DeepLabV3Inferencer
+from deeplab.messages import say
 from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import (
   foreground,
@@ -75,7 +76,7 @@ def run(
       inference_options.cutout_classes, network.class_names
     )
   output_places.make_directory(inference_options.output_path, flag='output_path')
-  print(f'predicting {len(planned)} images with {network.prefix}', flush=True)
+  say(f'predicting {len(planned)} images with {network.prefix}')
   inferencer = DeepLabV3Inferencer(
     network.model,
     options=prediction_options,
@@ -130,7 +131,7 @@ def _plan(options: InferenceOptions) -> list[PlannedPrediction]:
     notes.append(f'{len(planned) - len(missing)} of {len(planned)} images have predictions already')
     planned = missing
   for note in notes:
-    print(note, flush=True)
+    say(note)
   return planned
 
 
@@ -156,11 +157,10 @@ def _legend_and_pages(options, class_names, colors, *, overlay_settings):
 def _say_totals(summary, *, seconds_to_load, num_traces):
   if not summary.num_predicted:
     return
-  print(
+  say(
     f'{summary.num_predicted} images in {summary.seconds:.1f} s, '
     f'{summary.num_predicted / summary.seconds:.2f} images/s; first prediction '
     f'{seconds_to_load + summary.seconds_to_first:.1f} s after the start, '
     f'{summary.seconds_to_first:.1f} s after loading; '
-    f'network traced {num_traces} time{"s" if num_traces != 1 else ""}',
-    flush=True,
+    f'network traced {num_traces} time{"s" if num_traces != 1 else ""}'
   )

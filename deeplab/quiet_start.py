@@ -1,10 +1,15 @@
-"""TensorFlow without its chatter: that at its start no environment variable silences."""
+"""TensorFlow and Pillow without their chatter: that at TensorFlow's start no environment variable
+silences.
+"""
 
+import functools
 import os
 import sys
 import tempfile
+import warnings
 
 
+@functools.cache  # Later calls have nothing to hide.
 def import_tensorflow() -> None:
   """Imports TensorFlow and looks for devices; what it writes to stderr meanwhile is shown only if
   the import fails.
@@ -43,3 +48,10 @@ def hide_advice() -> None:
   import tensorflow as tf
 
   tf.get_logger().setLevel('ERROR')
+
+
+def hide_warnings_of_pillow() -> None:
+  """From now on this process hears nothing of tags and palettes that are not as they should be,
+  which change no pixel here.
+  """
+  warnings.filterwarnings('ignore', category=UserWarning, module=r'PIL\.')

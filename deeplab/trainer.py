@@ -1,6 +1,5 @@
 """The training loop: batches in, checkpoints and a trained network out."""
 
-import sys
 import time
 from collections.abc import Iterable, Sequence
 
@@ -9,7 +8,7 @@ import tensorflow as tf
 
 from deeplab import checkpoints, restoring
 from deeplab.data_set import DataSet
-from deeplab.errors import InputError
+from deeplab.errors import InputError, warn
 from deeplab.learning_rate import learning_rate
 from deeplab.losses import SegmentationLoss
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
@@ -202,11 +201,11 @@ class DeepLabV3Trainer:
     """
     self._labels_seen = self._labels_seen or result.label_range is not None
     if not self._labels_seen and self.global_step in (log_per_steps, self._options.num_steps):
-      print(
-        f'warning: every pixel of the batches up to step {self.global_step} has '
-        f'--ignore_label={self._ignore_label}: nothing is learnt; check the labels',
-        file=sys.stderr,
-        flush=True,
+      warn(
+        [
+          f'every pixel of the batches up to step {self.global_step} has '
+          f'--ignore_label={self._ignore_label}: nothing is learnt; check the labels'
+        ]
       )
 
   def _validate_if_due(self, validation, stop):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from deeplab import checkpoints, devices, losses, quiet_start, saved_options
 from deeplab.errors import warn
+from deeplab.messages import say
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
   ComputeOptions,
@@ -67,12 +68,14 @@ def run(
   run_options: RunOptions,
   *,
   given: Collection[str] = (),
+  own_process: bool = True,
 ) -> TrainingResult:
   """Trains as the options say, and prints how it goes.
 
   Args:
     given: names of the options that the user gave; the others give way to what is saved beside the
       checkpoint that the run starts from, or with the run that goes on.
+    own_process: as in `devices.prepare` and `StopSignals`.
 
   Raises:
     InputError: the options do not fit each other, the data or what is in the output directory; or
@@ -92,7 +95,7 @@ def run(
   start = run_start.find(directory, options, given=given)
   num_steps = options.training.num_steps
   if start.newest and start.step >= num_steps and directory.is_finished(start.step):
-    _say(f'nothing to do: step {start.step} >= num_steps {num_steps} in {directory.path}')
+    say(f'nothing to do: step {start.step} >= num_steps {num_steps} in {directory.path}')
     return _result('nothing to do', start.step, directory, best=directory.best_score())
   data = _find_data(start)
   if start.newest:
@@ -106,7 +109,7 @@ def run(
     )
   directory.create()
   with directory.locked():
-    return _train(directory, start, data)
+    return _train(directory, start, data, own_process=own_process)
 
 
 def _settled(directory, options, *, given):
@@ -115,12 +118,12 @@ def _settled(directory, options, *, given):
   if options.run.recipe is not None:
     options, lines = recipes.settled(options, given=given, saved_flags=saved_flags)
     for line in lines:
-      _say(line)
+      say(line)
   if options.training.num_epochs is not None:
     training_options, line = epochs.settled(
       options.training, options.input, given=given, saved_flags=saved_flags
     )
-    _say(line)
+    say(line)
     options = options.replace(training=training_options)
   if options.validation.eval_filenames and options.validation.eval_per_steps is None:
     every = options.validation.replace(eval_per_steps=options.run.persist_per_steps)
@@ -129,9 +132,10 @@ def _settled(directory, options, *, given):
 
 
 def _train(directory, start, data):
+def _train(directory, start, data, *, own_process):
   """Builds the parts, trains, and says how it ended; see `run`."""
   options = start.options
-  strategy = _prepare_tensorflow(start, data)
+  strategy = _prepare_tensorflow(start, data, own_process=own_process)
   model, trainer = _build(options, strategy=strategy)
   _warn(start, data)
   # The first batch comes before the old run goes: most of what can be wrong with the data shows by
@@ -145,7 +149,7 @@ def _train(directory, start, data):
   description = {'data_set': data.described, 'trained_size': options.input.crop_size}
   saved_options.write(directory.path, options.model, step=trainer.global_step, **description)
   with (
-    StopSignals() as stop,
+    StopSignals(own_process=own_process) as stop,
     TrainingLog(
       directory.path,
       metrics_name=METRICS_NAME,
@@ -179,11 +183,11 @@ def _train(directory, start, data):
     )
   best = validation.best if validation is not None else None
   result = _result(outcome, trainer.global_step, directory, best=best)
-  _say(_last_line(result, directory, best=best, signal=stop.requested))
+  say(_last_line(result, directory, best=best, signal=stop.requested))
   return result
 
 
-def _prepare_tensorflow(start, data):
+def _prepare_tensorflow(start, data, *, own_process):
   """Sets seed, determinism and devices, and prints what the run begins with; returns the
   tf.distribute.Strategy.
   """
@@ -194,15 +198,15 @@ def _prepare_tensorflow(start, data):
   tf.random.set_seed(options.input.seed % (2**31 - 2) + 1)
   if options.training.deterministic:
     tf.config.experimental.enable_op_determinism()
-  gpus = devices.prepare(options.compute)
+  gpus = devices.prepare(options.compute, own_process=own_process)
   strategy = devices.make_strategy()
-  _say(starting_report.device_line(strategy, gpus))
-  _say(starting_report.data_line('training data', data.files))
+  say(starting_report.device_line(strategy, gpus))
+  say(starting_report.data_line('training data', data.files))
   if data.eval_files:
-    _say(starting_report.data_line('validation data', data.eval_files))
-  _say(starting_report.changed_flags_line(*options.groups()))
+    say(starting_report.data_line('validation data', data.eval_files))
+  say(starting_report.changed_flags_line(*options.groups()))
   for note in (*data.notes, *start.notes):
-    _say(note)
+    say(note)
   return strategy
 
 
@@ -224,7 +228,7 @@ def _build(options, *, strategy):
       recompute_gradients=options.training.recompute_gradients,
       operations=options.compute.operations,
     )
-  _say(starting_report.parameter_line(model))
+  say(starting_report.parameter_line(model))
   trainer = DeepLabV3Trainer(
     model,
     options.training,
@@ -297,7 +301,3 @@ def _last_line(result, directory, *, best, signal):
     reason = ' early: the mIOU has not risen for --patience validations'
   final = directory.file(checkpoints.FINAL_NAME)
   return f'finished{reason} at step {result.global_step}: {final}{shown}'
-
-
-def _say(line):
-  print(line, flush=True)

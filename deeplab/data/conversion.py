@@ -13,11 +13,10 @@ import multiprocessing
 import os
 import re
 import signal
-import sys
 import threading
 from collections.abc import Collection
 
-from deeplab import __version__, data_set_files, output_places, quiet_start
+from deeplab import __version__, data_set_files, messages, output_places, quiet_start
 from deeplab.atomic_files import replacing
 from deeplab.data import (
   annotations,
@@ -266,6 +265,7 @@ def _start_worker():
   no worker behind.
   """
   signal.signal(signal.SIGINT, signal.SIG_IGN)
+  quiet_start.hide_warnings_of_pillow()
   parent = multiprocessing.parent_process()
 
   def end_with_parent():
@@ -277,7 +277,7 @@ def _start_worker():
 
 def _progress(results, *, total):
   """Passes results on, with a bar where a person looks at the terminal."""
-  if not sys.stderr.isatty():
+  if not messages.shows_bars():
     return results
   from tqdm import tqdm
 

@@ -15,7 +15,6 @@ Importing this does not import TensorFlow, nor does anything here but `decode`.
 
 import dataclasses
 import io
-import warnings
 from collections.abc import Collection
 
 import numpy as np
@@ -38,9 +37,6 @@ _TENSORFLOWS_LIMIT = 2**29
 _BLACK, _DARK = 2**12, 2**14
 
 _RESCALE = 'bring the range of values that you want to see to 0 .. 255 and save it as an 8-bit PNG'
-
-# About tags and palettes that are not as they should be, which change no pixel here.
-warnings.filterwarnings('ignore', category=UserWarning, module=r'PIL\.')
 
 
 class NoPictureError(InputError):
@@ -182,9 +178,23 @@ def decode(file: PictureFile) -> np.ndarray:
   return np.ascontiguousarray(orientations.turn(_decode_as_stored(file), file.orientation))
 
 
+def pixels_of_pillow(picture: Image.Image, *, name: str) -> np.ndarray:
+  """The pixels of a picture that Pillow holds, loaded, by the same rules: uint8 [H, W, 3].
+
+  Raises InputError for samples that are refused; `name` begins the message.
+  """
+  _refuse_samples(picture, name=name)
+  deep = picture.mode.startswith('I')
+  if deep:
+    _darkness(picture, name=name)
+  orientation = picture.getexif().get(orientations.TAG, 1)
+  pixels = _decode_by_pillow(picture, bits=_bits_per_sample(picture, None) if deep else 8)
+  return np.ascontiguousarray(orientations.turn(pixels, orientation))
+
+
 def encode_png(file: PictureFile, *, as_stored: bool = False) -> bytes:
   """The pixels of a picture that Pillow decodes, upright or `as_stored`, as the bytes of a PNG."""
-  pixels = _decode_by_pillow(file)
+  pixels = _decode_as_stored_by_pillow(file)
   if not as_stored:
     pixels = orientations.turn(pixels, file.orientation)
   encoded = io.BytesIO()
@@ -195,7 +205,7 @@ def encode_png(file: PictureFile, *, as_stored: bool = False) -> bytes:
 def _decode_as_stored(file):
   height, width = file.stored_size
   if not file.fits_records or 3 * height * width >= _TENSORFLOWS_LIMIT:
-    return _decode_by_pillow(file)
+    return _decode_as_stored_by_pillow(file)
   import tensorflow as tf  # Late, so that conversion's workers do not wait for it.
 
   if file.format == 'PNG':
@@ -203,19 +213,20 @@ def _decode_as_stored(file):
   return tf.io.decode_jpeg(file.data, channels=3).numpy()
 
 
-def _decode_by_pillow(file):
-  """uint8 [height, width, 3], as stored."""
-  picture = file.picture
+def _decode_as_stored_by_pillow(file):
+  """uint8 [height, width, 3]."""
+  pixels = _decode_by_pillow(file.picture, bits=file.bits)
+  return orientations.turn_back(pixels, file.orientation) if file.turned_by_pillow else pixels
+
+
+def _decode_by_pillow(picture, *, bits):
+  """uint8 [height, width, 3], turned as Pillow has it."""
   if picture.mode.startswith('I'):
-    grey = (_deep_grey(picture, bits=file.bits) >> (file.bits - 8)).astype(np.uint8)
-    pixels = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
-  else:
-    if picture.mode in _PREMULTIPLIED:
-      picture = picture.convert(_PREMULTIPLIED[picture.mode])
-    pixels = np.asarray(picture.convert('RGB'))
-  if file.turned_by_pillow:
-    pixels = orientations.turn_back(pixels, file.orientation)
-  return pixels
+    grey = (_deep_grey(picture, bits=bits) >> (bits - 8)).astype(np.uint8)
+    return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+  if picture.mode in _PREMULTIPLIED:
+    picture = picture.convert(_PREMULTIPLIED[picture.mode])
+  return np.asarray(picture.convert('RGB'))
 
 
 def _deep_grey(picture, *, bits):
@@ -235,13 +246,14 @@ def _refuse_samples(picture, *, name):
   else:
     return
   raise InputError(
-    f'{name} is a {picture.format} of {kind}, which have no fixed black and white; {_RESCALE}'
+    f'{name} is a {picture.format or "PIL image"} of {kind}, which have no fixed black and '
+    f'white; {_RESCALE}'
   )
 
 
 def _bits_per_sample(picture, data):
-  """8, 12 or 16; fewer than 8 count as 8, which they become."""
-  if picture.format == 'PNG':
+  """8, 12 or 16; fewer than 8 count as 8, which they become. `data`: None without a file."""
+  if picture.format == 'PNG' and data is not None:
     return max(8, data[_PNG_BIT_DEPTH])
   bits = _tiff_tags(picture).get(_TIFF_BITS_PER_SAMPLE)
   if bits is not None:

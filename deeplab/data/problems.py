@@ -3,10 +3,10 @@
 import collections
 import os
 import re
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from deeplab import messages
 from deeplab.data.file_tree import IMAGE_EXTENSIONS, FileTree
 from deeplab.errors import InputError, shown
 
@@ -61,13 +61,13 @@ class Problems:
     )
 
   def raise_error(self, *, num_items: int) -> NoReturn:
-    """Prints what there is to say to stderr, up to 20 lines.
+    """Names the problems, up to 20 lines.
 
     Args:
       num_items: how many items (lines of a list, labels of a directory) there are.
 
     Raises:
-      InputError: always. A single line is in it, and not printed.
+      InputError: always. A single line is in it, and not named before.
     """
     counts = collections.Counter(self._kinds)
     shared = {kind for kind, count in counts.items() if count >= max(2, num_items)}
@@ -81,7 +81,7 @@ class Problems:
     if len(lines) == 1:
       raise InputError(f'{lines[0]}; nothing was written')
     for line in lines[:_MOST_LISTED]:
-      print(f'problem: {line}', file=sys.stderr)
+      messages.problem(line)
     if len(lines) > _MOST_LISTED:
-      print(f'problem: ... and {len(lines) - _MOST_LISTED} more', file=sys.stderr)
+      messages.problem(f'... and {len(lines) - _MOST_LISTED} more')
     raise InputError(f'{len(self._texts)} problems (listed above); nothing was written')

@@ -3,6 +3,8 @@ is imported.
 """
 
 import dataclasses
+import types
+import typing
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,6 +76,18 @@ class CheckedOptions:
   def replace(self, **changes) -> 'CheckedOptions':
     """A copy with other values, checked again."""
     return dataclasses.replace(self, **changes)
+
+
+def field_type(option_class: type[CheckedOptions], field: dataclasses.Field) -> tuple[type, bool]:
+  """(type of one value, may it be repeated) of a field annotated `T`, `T | None` or `tuple[T,
+  ...]`.
+  """
+  annotation = typing.get_type_hints(option_class)[field.name]
+  if isinstance(annotation, types.UnionType):
+    annotation = next(member for member in typing.get_args(annotation) if member is not type(None))
+  if typing.get_origin(annotation) is tuple:
+    return typing.get_args(annotation)[0], True
+  return annotation, False
 
 
 def _check_value(field, value):

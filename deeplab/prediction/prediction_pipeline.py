@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from deeplab import messages
 from deeplab.errors import InputError, shown
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.prediction.contact_sheets import ContactSheets
@@ -95,7 +96,7 @@ class PredictionPipeline:
     """
     self._start = time.monotonic()
     self._progress = tqdm(
-      total=len(planned), unit='image', disable=not sys.stderr.isatty(), smoothing=0.05
+      total=len(planned), unit='image', disable=not messages.shows_bars(), smoothing=0.05
     )
     readers = concurrent.futures.ThreadPoolExecutor(_READERS, thread_name_prefix='read')
     writers = concurrent.futures.ThreadPoolExecutor(_WRITERS, thread_name_prefix='write')

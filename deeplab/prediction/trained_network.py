@@ -9,6 +9,7 @@ from deeplab import checkpoint_origin, checkpoints, color_map, restoring, saved_
 from deeplab.class_names import load_class_names
 from deeplab.data_set import DataSet
 from deeplab.errors import InputError, warn
+from deeplab.messages import say
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions, PredictionOptions
@@ -62,9 +63,8 @@ class TrainedNetwork:
     return color_map.pascal_voc_color_map(max(256, num_classes))
 
   def announce(self, prediction_options: PredictionOptions) -> None:
-    """Prints the notes, and warns where the options do not suit the network."""
-    for note in self.notes:
-      print(note, flush=True)
+    """Says the notes, and warns where the options do not suit the network."""
+    say(*self.notes)
     warn(self.doubts)
     warn(image_padding.advice(self.options, prediction_options.pad_size(self.options)))
 

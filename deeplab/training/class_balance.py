@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from deeplab.data import decoding, input_pipeline, record_files, tfrecord
 from deeplab.errors import InputError
+from deeplab.messages import say
 from deeplab.options import LossOptions
 
 
@@ -33,7 +34,7 @@ def chosen_weights(
     weights = weights_of_records(filenames, num_classes=num_classes, ignore_label=ignore_label)
     if options.class_weights == 'auto_sqrt':
       weights = tuple(math.sqrt(weight) for weight in weights)
-    print('class weights: ' + ','.join(f'{weight:.4g}' for weight in weights), flush=True)
+    say('class weights: ' + ','.join(f'{weight:.4g}' for weight in weights))
     return weights
   weights = options.listed_class_weights()
   if len(weights) != num_classes:

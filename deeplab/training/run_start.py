@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from deeplab import checkpoint_origin, checkpoints, restoring, saved_options
 from deeplab.errors import InputError, warn
+from deeplab.messages import say
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
@@ -134,7 +135,7 @@ def restore(
     prefix, step = start.newest
     trainer.restore(prefix)
     directory.keep_numbered(trainer.variables, prefix, step=step)
-    print(f'starting from {prefix} at step {step}', flush=True)
+    say(f'starting from {prefix} at step {step}')
     return
   run_options = start.options.run
   if start.loaded:
@@ -144,7 +145,7 @@ def restore(
   if run_options.overwrite:
     directory.remove_run()
   reason = f' ({directory.path} holds no checkpoint to resume yet)' if run_options.resume else ''
-  print(f'starting from {start.loaded or "scratch"} at step 0{reason}', flush=True)
+  say(f'starting from {start.loaded or "scratch"} at step 0{reason}')
 
 
 def _as_in_the_run(directory, options, *, given):
@@ -236,8 +237,7 @@ def _load(start, model):
   warn(_contradictions(model.options, saved))
   if saved is None and 'concat_projection/weights' in report.restored:
     warn(checkpoint_origin.doubts(prefix, checkpoints.Reader(prefix).shapes))
-  for line in starting_report.restore_lines(report):
-    print(line, flush=True)
+  say(*starting_report.restore_lines(report))
 
 
 def _contradictions(model_options, saved):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab import color_map, metrics, pictures
+from deeplab import color_map, messages, metrics, pictures
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError
 from deeplab.evaluator import EvaluationResult
@@ -52,7 +52,7 @@ class TrainingLog:
     self._metrics = open(self._metrics_path, 'a', encoding='utf-8')
     self._summaries = tf.summary.create_file_writer(directory)
     self._bar = None
-    if sys.stderr.isatty():
+    if messages.shows_bars():
       from tqdm import tqdm
 
       self._bar = tqdm(
@@ -75,7 +75,7 @@ class TrainingLog:
       self._bar.write(text, file=sys.stdout)
       sys.stdout.flush()
     else:
-      print(text, flush=True)
+      messages.say(text)
 
   def update(
     self, result: StepResult, *, step: int, learning_rate: float, num_images: int, waited: float

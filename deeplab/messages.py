@@ -1,0 +1,66 @@
+"""What a run tells whoever started it: lines, warnings, problems of files, and progress bars.
+
+The user of a command reads them on the terminal. A program that calls the toolkit hears them its
+own way: `heard_by` says which, for what is called meanwhile, in the same thread.
+"""
+
+import contextlib
+import contextvars
+import sys
+from collections.abc import Iterable, Iterator
+
+
+class Terminal:
+  """Hears for a command: lines go to stdout, all else to stderr."""
+
+  def say(self, line: str) -> None:
+    """Takes a line on how the run goes, which scripts may read."""
+    print(line, flush=True)
+
+  def warn(self, line: str) -> None:
+    """Takes a line on what may not be meant; the run goes on."""
+    print(f'warning: {line}', file=sys.stderr, flush=True)
+
+  def problem(self, line: str) -> None:
+    """Takes one of several faults, before the InputError that counts them."""
+    print(f'problem: {line}', file=sys.stderr, flush=True)
+
+  def shows_bars(self) -> bool:
+    """Whether progress bars may be drawn on stderr."""
+    return sys.stderr.isatty()
+
+
+_TERMINAL = Terminal()
+_hearer = contextvars.ContextVar('hearer', default=_TERMINAL)
+
+
+@contextlib.contextmanager
+def heard_by(hearer: Terminal) -> Iterator[None]:
+  """Until it ends, `hearer`, an object with the methods of Terminal, hears this thread."""
+  token = _hearer.set(hearer)
+  try:
+    yield
+  finally:
+    _hearer.reset(token)
+
+
+def say(*lines: str) -> None:
+  """Says how the run goes."""
+  for line in lines:
+    _hearer.get().say(line)
+
+
+def warn(lines: Iterable[str]) -> None:
+  """Warns, once for each line; the run goes on."""
+  for line in lines:
+    _hearer.get().warn(line)
+
+
+def problem(line: str) -> None:
+  """Names one of several faults."""
+  _hearer.get().problem(line)
+
+
+def shows_bars() -> bool:
+  """Whether progress bars may be drawn on stderr."""
+  return _hearer.get().shows_bars()

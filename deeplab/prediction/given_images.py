@@ -1,0 +1,112 @@
+"""Images as Python programs hold them: arrays, PIL images, or where their files are."""
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from deeplab.data import picture_files
+from deeplab.errors import InputError, shown
+from deeplab.prediction.image_files import read_image
+
+
+class GivenImage(NamedTuple):
+  """An image to predict.
+
+  Attributes:
+    name: what messages call it.
+    pixels: uint8 [H, W, 3], contiguous, of its own memory.
+  """
+
+  name: str
+  pixels: np.ndarray
+
+
+def read(
+  images: 'Sequence[np.ndarray | Image.Image | str | os.PathLike]', *, several: bool
+) -> list[GivenImage]:
+  """The pixels of images.
+
+  Args:
+    images: each an array uint8 [H, W, 3], RGB, or what numpy can make one of; a PIL image of any
+      mode, which is turned upright if it says so; or the path of an image file, see `read_image`.
+    several: whether the caller gave a list.
+
+  Raises:
+    InputError: one is none of these, or empty, or its values have another range.
+  """
+  given = []
+  for position, image in enumerate(images):
+    name = f'images[{position}]' if several else 'image'
+    if isinstance(image, (str, bytes, os.PathLike)):
+      name = os.fsdecode(image)
+    given.append(GivenImage(shown(name), _pixels(image, name=name)))
+  return given
+
+
+def _pixels(image, *, name):
+  """uint8 [H, W, 3]; `name` is the path where the image is one."""
+  if isinstance(image, (str, bytes, os.PathLike)):
+    return read_image(name)
+  if isinstance(image, Image.Image):
+    return _of_pillow(image, name=name)
+  if not hasattr(image, '__array__'):
+    raise InputError(
+      f'{name}: a {type(image).__name__}; must be an array uint8 [height, width, 3], a PIL image, '
+      'a path, or a list of them'
+    )
+  array = np.asarray(image)
+  _check(array, name=name)
+  return np.array(array, np.uint8, order='C')  # A copy: the caller's array may change.
+
+
+def _check(array, *, name):
+  """Raises InputError for an array that is not uint8 [H, W, 3] with pixels."""
+  what = f'{name}: an array {array.dtype} {list(array.shape)}'
+  remedy = None
+  if array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1):
+    remedy = 'of one channel make three: np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)'
+  elif array.ndim == 3 and array.shape[2] == 4:
+    remedy = 'leave the fourth channel out: image[:, :, :3]'
+  elif array.ndim == 3 and array.shape[2] != 3 and array.shape[0] == 3:
+    remedy = 'channels come last: image.transpose(1, 2, 0)'
+  elif array.ndim == 4:
+    remedy = 'give several images as a list: list(images)'
+  elif array.ndim != 3 or array.shape[2] != 3:
+    remedy = 'height, width, and the channels red, green, blue'
+  elif array.size == 0:
+    remedy = 'it has no pixels'
+  elif array.dtype != np.uint8:
+    remedy = _remedy_for_type(array)
+  if remedy:
+    raise InputError(f'{what}; must be uint8 [height, width, 3]: {remedy}')
+
+
+def _remedy_for_type(array):
+  if array.dtype.kind == 'f' and np.nanmin(array) >= 0 and np.nanmax(array) <= 1:
+    return "values from 0 to 1 become (255 * image).round().astype('uint8')"
+  if array.dtype.kind in 'iuf' and np.nanmin(array) >= 0 and np.nanmax(array) <= 255:
+    return "image.astype('uint8')"
+  return "bring its values to 0 .. 255, then image.astype('uint8')"
+
+
+def _of_pillow(picture, *, name):
+  try:
+    picture.load()
+  except Exception as error:  # Files that are closed, cut or gone raise almost anything.
+    raise InputError(
+      f'{name}: a PIL image whose pixels cannot be read ({error}); give the path, or open it again '
+      'and keep it open'
+    ) from error
+  if 0 in picture.size:
+    raise InputError(f'{name}: a PIL image of {picture.width} x {picture.height}; has no pixels')
+  try:
+    return np.array(picture_files.pixels_of_pillow(picture, name=f'{name}:'))
+  except InputError:
+    raise
+  except Exception as error:
+    raise InputError(
+      f'{name}: a PIL image of mode {picture.mode} cannot become RGB ({error})'
+    ) from error
