@@ -22,8 +22,8 @@ def main(*options):
   summary = inference_run.run(*options, given=flags.given(*_OPTIONS), started=_COMMAND_STARTED)
   if summary.num_bad:
     raise InputError(
-      f'{summary.num_bad} of {summary.num_bad + summary.num_predicted} images could not be '
-      'predicted; they are named above'
+      f'{summary.num_bad} of {summary.num_bad + summary.num_predicted} {summary.kind} could not '
+      'be predicted; they are named above'
     )
 
 

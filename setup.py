@@ -47,11 +47,12 @@ setuptools.setup(
   ],
   extras_require={
     'gpu': ['tensorflow[and-cuda]>=2.16'],
-    'test': ['pytest', 'pytest-xdist', 'scipy', 'matplotlib', 'pycocotools'],
+    'test': ['pytest', 'pytest-xdist', 'scipy', 'matplotlib', 'pycocotools', 'av>=14.1'],
     'lint': ['ruff==0.17.6'],  # One version for all, since formatters change their minds.
     'mat': ['scipy'],  # Labels in MATLAB files, as the SBD annotations come.
     'coco': ['pycocotools'],  # Draws the regions of COCO's JSON files.
     'plots': ['matplotlib'],
+    'video': ['av>=14.1'],  # PyAV; the first whose frames say how they are turned is 14.1.
     'benchmark': ['torch', 'transformers', 'segmentation-models-pytorch'],
   },
 )

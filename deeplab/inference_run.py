@@ -3,9 +3,10 @@
 import os
 import time
 from collections.abc import Collection
+from typing import NamedTuple
 
 from deeplab import devices, output_places
-from deeplab.errors import InputError
+from deeplab.errors import InputError, shown, warn
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.messages import say
 from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
@@ -16,10 +17,15 @@ from deeplab.prediction import (
   prediction_files,
   prediction_paths,
   trained_network,
+  video_paths,
+  video_reader,
 )
 from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.prediction_paths import PlannedPrediction
 from deeplab.prediction.prediction_pipeline import PredictionPipeline, PredictionSummary
+from deeplab.prediction.video_paths import PlannedVideo
+from deeplab.prediction.video_pipeline import VideoPipeline
+from deeplab.prediction.video_reader import VideoError
 
 
 def run(
@@ -47,7 +53,7 @@ def run(
   """
   started = time.monotonic() if started is None else started
   planned = _plan(inference_options)
-  if not planned:
+  if not (planned.images or planned.videos):
     return PredictionSummary()
   devices.prepare(compute_options)
   network = trained_network.load(
@@ -60,49 +66,96 @@ def run(
   )
   network.announce(prediction_options)
   colors = network.color_map(inference_options.colormap)
-  num_classes, types = network.options.num_classes, inference_options.output_type
   overlay_settings = {
     'alpha': inference_options.overlay_alpha,
     'background': foreground.background_class(network.class_names),
     'with_outlines': True,
   }
   writer = prediction_files.PredictionWriter(
-    color_map=colors, num_classes=num_classes, overlay_settings=overlay_settings
+    color_map=colors, num_classes=network.options.num_classes, overlay_settings=overlay_settings
   )
-  output_types.check_classes(types, num_classes)
+  inferencer = _inferencer(network, prediction_options, inference_options, compute_options)
+  output_places.make_directory(inference_options.output_path, flag='output_path')
+  say(f'predicting {planned.counted} with {network.prefix}')
+  settings = {
+    'batch_size': prediction_options.batch_size,
+    'advice': SizeAdvice(network.trained_size, prediction_options),
+  }
+  pages = _legend_and_pages(
+    inference_options, network.class_names, colors, overlay_settings=overlay_settings
+  )
+  seconds_to_load = time.monotonic() - started
+  summary = PredictionSummary()
+  if planned.images:
+    # Images that need tiles are few and large.
+    look_ahead = 1 if prediction_options.tile_size else None
+    pipeline = PredictionPipeline(
+      inferencer, writer, pages=pages, look_ahead=look_ahead, **settings
+    )
+    summary = pipeline.run(planned.images)
+    _say_totals(summary, seconds_to_load=seconds_to_load, num_traces=inferencer.num_traces)
+  if planned.videos:
+    videos = VideoPipeline(inferencer, writer, max_frames=inference_options.max_frames, **settings)
+    _predict_videos(videos, planned.videos, summary)
+  return summary
+
+
+def _inferencer(network, prediction_options, inference_options, compute_options):
+  types = inference_options.output_type
+  output_types.check_classes(types, network.options.num_classes)
   to_cut_out = ()
   if output_types.need_foreground(types):
     to_cut_out = foreground.foreground_classes(
       inference_options.cutout_classes, network.class_names
     )
-  output_places.make_directory(inference_options.output_path, flag='output_path')
-  say(f'predicting {len(planned)} images with {network.prefix}')
-  inferencer = DeepLabV3Inferencer(
+  return DeepLabV3Inferencer(
     network.model,
     options=prediction_options,
     with_probabilities=output_types.need_probabilities(types),
     foreground_classes=to_cut_out,
     jit_compile=compute_options.jit_compile,
   )
-  pipeline = PredictionPipeline(
-    inferencer,
-    writer,
-    batch_size=prediction_options.batch_size,
-    pages=_legend_and_pages(
-      inference_options, network.class_names, colors, overlay_settings=overlay_settings
-    ),
-    advice=SizeAdvice(network.trained_size, prediction_options),
-    # Images that need tiles are few and large.
-    look_ahead=1 if prediction_options.tile_size else None,
-  )
-  seconds_to_load = time.monotonic() - started
-  summary = pipeline.run(planned)
-  _say_totals(summary, seconds_to_load=seconds_to_load, num_traces=inferencer.num_traces)
-  return summary
 
 
-def _plan(options: InferenceOptions) -> list[PlannedPrediction]:
-  """The images to predict with their files; says what is left out."""
+def _predict_videos(pipeline, planned, summary):
+  """Predicts the videos and adds to the PredictionSummary what became of them."""
+  summary.kind = 'inputs'
+  for one in planned:
+    try:
+      found = pipeline.run(one)
+    except VideoError as error:
+      warn([str(error)])
+      summary.num_bad += 1
+      continue
+    s = 's' if found.num_frames > 1 else ''
+    print(
+      f'{shown(one.path)}: {found.num_frames} frame{s} in {found.seconds:.1f} s, '
+      f'{found.num_frames / found.seconds:.2f} frames/s',
+      flush=True,
+    )
+    if found.problem:
+      warn([f'{shown(one.path)}: {found.problem}'])
+      summary.num_bad += 1
+    else:
+      summary.num_predicted += 1
+
+
+class _Planned(NamedTuple):
+  """What to predict: lists of PlannedPrediction and PlannedVideo."""
+
+  images: list[PlannedPrediction]
+  videos: list[PlannedVideo]
+
+  @property
+  def counted(self):
+    parts = [f'{len(self.images)} images'] if self.images or not self.videos else []
+    if self.videos:
+      parts.append(f'{len(self.videos)} video{"s" if len(self.videos) > 1 else ""}')
+    return ' and '.join(parts)
+
+
+def _plan(options: InferenceOptions) -> _Planned:
+  """The images and videos to predict with their files; says what is left out."""
   if options.input_file_list:
     images, notes = image_files.listed_images(options.input_file_list), []
   else:
@@ -119,16 +172,24 @@ def _plan(options: InferenceOptions) -> list[PlannedPrediction]:
   images, repeated = image_files.without_duplicates(images)
   if repeated:
     notes.append(f'{repeated} images are named more than once; each is predicted once')
-  planned = prediction_paths.plan(
-    images,
+  images, videos = video_paths.split(images)
+  if videos:
+    video_reader.import_av(videos[0].path)  # Before a network is loaded for nothing.
+  settings = dict(
     output_path=options.output_path,
     types=options.output_type,
     suffix=options.output_suffix,
     keep_structure=options.keep_structure,
   )
+  planned = _Planned(
+    prediction_paths.plan(images, **settings), video_paths.plan(videos, **settings)
+  )
   if options.skip_existing:
-    missing = [one for one in planned if not one.exists]
-    notes.append(f'{len(planned) - len(missing)} of {len(planned)} images have predictions already')
+    everything = [*planned.images, *planned.videos]
+    missing = _Planned(*([one for one in part if not one.exists] for part in planned))
+    count = len(everything) - len(missing.images) - len(missing.videos)
+    what = 'inputs' if videos else 'images'
+    notes.append(f'{count} of {len(everything)} {what} have predictions already')
     planned = missing
   for note in notes:
     say(note)

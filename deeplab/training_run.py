@@ -131,7 +131,6 @@ def _settled(directory, options, *, given):
   return options
 
 
-def _train(directory, start, data):
 def _train(directory, start, data, *, own_process):
   """Builds the parts, trains, and says how it ended; see `run`."""
   options = start.options

@@ -78,7 +78,7 @@ def describe(summary: dict) -> str:
   else:
     lines.append(
       f'{where} says {num_classes} classes, {summary["ignore_label"]} ignored'
-      + (', their names and colours' if names else '')
+      + (', their names' if names else '')
       + '; the other commands take that from there'
     )
   return '\n'.join(lines)

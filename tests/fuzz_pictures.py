@@ -23,7 +23,7 @@ from PIL import Image, PngImagePlugin
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab.data import conversion, input_pipeline, source_files, trial_decoding
+from deeplab.data import conversion, input_pipeline, pairing, source_files, trial_decoding
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions, TrainingInputOptions
 from deeplab.prediction import image_files
@@ -242,7 +242,7 @@ def write_cases(directory, *, num_cases, seed):
     for path, content in zip(paths, (image, label)):
       with open(path, 'wb') as file:
         file.write(content)
-    pair = source_files.Pair(name=name, image_path=paths[0], label_path=paths[1])
+    pair = pairing.Pair(name=name, image_path=paths[0], label_path=paths[1])
     cases.append((pair, kind))
   return cases
 
@@ -312,7 +312,7 @@ def _failures(result, path):
   except Exception as error:  # pylint: disable=broad-except
     yield f'training refuses it: {" ".join(str(error).split())[:200]}'
   try:
-    image = image_files.read_image(result.pair.image_path)
+    image = image_files.read_image(result.image_path)
   except InputError as error:
     yield f'inference refuses it: {error}'
     return

@@ -117,6 +117,25 @@ def test_commands_parse(page):
       _check(words)
 
 
+def test_the_benchmark_of_the_recipe_runs_the_commands_of_the_page():
+  places = list(sys.path)
+  sys.path.insert(0, str(CHECKOUT / 'benchmarks'))
+  try:
+    recipe = runpy.run_path(str(CHECKOUT / 'benchmarks' / 'camvid_recipe.py'))
+  finally:
+    sys.path[:] = places
+  lines = recipe['commands'](recipe['PAGE'])
+  assert [words[0] for words in lines] == [
+    'write_tfrecord.py',
+    'write_tfrecord.py',
+    'import_official_checkpoint.py',
+    'run_trainer.py',
+    'run_evaluator.py',
+  ]
+  for words in lines:
+    _check(words)
+
+
 def test_there_are_commands_to_parse():
   # Or the tests above would pass because they find nothing.
   found = {_program(words) for page in PAGES for words in _commands(page)} - {None}

@@ -212,3 +212,40 @@ def test_names_of_any_bytes(tmp_path):
   assert _paths(images) == [name]
   assert image_files.read_image(images[0].path).shape == (6, 9, 3)
   assert shown(name) == os.fsdecode(b'caf\xe9 \\n.png')
+
+
+@pytest.mark.parametrize(
+  'name, message',
+  [
+    ('https://example.org/a.jpg', 'an address is not read; download it first, and give the file'),
+    ('a.HEIC', 'HEIC and AVIF are not read; convert it to JPEG, with its full size'),
+    ('a.nef', 'raw photographs are not read; convert it to JPEG or PNG'),
+    ('a.pdf', 'PDF is not read; convert its pages to PNG'),
+  ],
+)
+def test_other_inputs_and_what_to_do(tmp_path, monkeypatch, name, message):
+  monkeypatch.chdir(tmp_path)
+  if '/' not in name:
+    (tmp_path / name).write_bytes(b'x')
+  with pytest.raises(InputError, match=f'^--input={name}: {message}$'):
+    image_files.find_images([name])
+  (tmp_path / 'list.txt').write_text(name)
+  with pytest.raises(InputError, match=f'^--input_file_list={name}: {message}$'):
+    image_files.listed_images('list.txt')
+
+
+def test_other_inputs_of_a_directory_and_a_glob_are_left_out(tmp_path):
+  for name in ('a.heic', 'b.heic', 'c.mp4', 'd.txt'):
+    (tmp_path / name).write_bytes(b'x')
+  _picture().save(tmp_path / 'e.png')
+  images, notes = image_files.find_images([str(tmp_path)])
+  assert [image.relative_path for image in images] == ['e.png']
+  assert notes == [
+    f'{tmp_path}: 1 video left out; name them with --input',
+    f'{tmp_path}: 2 files left out, such as a.heic: HEIC and AVIF are not read; convert it to '
+    'JPEG, with its full size',
+    f'{tmp_path}: 1 file without an image extension left out',
+  ]
+  images, notes = image_files.find_images([f'{tmp_path}/[abe]*'])
+  assert [image.relative_path for image in images] == ['e.png']
+  assert len(notes) == 2 and notes[0].startswith(f'{tmp_path}/a.heic: left out: HEIC')

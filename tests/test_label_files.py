@@ -569,6 +569,14 @@ def test_labels_that_count_from_1(data):
   assert 'label_offset' not in str(error.value)
 
 
+def test_labels_without_class_0_are_warned_about(data, capsys):
+  write_both(data, Image.fromarray(INDICES + 1), Image.fromarray(INDICES + 1))
+  convert(data)
+  assert 'no pixel of any label is of class 0; if the labels count' in capsys.readouterr().err
+  convert(data, label_offset=-1)
+  assert 'count from 1' not in capsys.readouterr().err
+
+
 def test_bmp_labels_become_records(data):
   write_both(data, GREY, palette_picture(INDICES), extension='.bmp')
   summary = convert(data, labels_ext='.bmp', accept=('palettes',))

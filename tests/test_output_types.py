@@ -56,7 +56,7 @@ def test_a_new_type_is_one_record_and_its_function(tmp_path, monkeypatch):
 def test_flag_names_and_describes_every_type():
   with pytest.raises(
     InputError,
-    match='must be one of color, ids, palette, overlay, cutout, probabilities, contact_sheet$',
+    match='of color, ids, palette, overlay, side_by_side, cutout, probabilities, contact_sheet$',
   ):
     InferenceOptions(input=('a',), ckpt_path='b', output_type=('jpeg',))
   help_text = InferenceOptions.__dataclass_fields__['output_type'].metadata['help']

@@ -210,6 +210,8 @@ def test_an_image_is_not_its_own_label(tmp_path):
     pairs_of(tmp_path, lines=[f'{tmp_path}/images/a.png'])
   with pytest.raises(InputError, match='a.png: image and label would be one file, .*all/a.png'):
     pairs_of(tmp_path, lines=['a.png'], images='all', labels='all')
+  with pytest.raises(InputError, match='a: image and label would be one file, .*all/a.png'):
+    pairs_of(tmp_path, images='all', labels='all')
 
 
 @pytest.mark.parametrize(
@@ -263,9 +265,13 @@ def test_names_of_records_differ(tmp_path):
   [
     (['a.jpg a.png b.png'], 'a.jpg a.png b.png: has 3 columns; a line is one name, or the image'),
     (['a,b,c'], 'a,b,c: has 3 columns'),
+    (['a 1 1 2'], 'a 1 1 2: has 4 columns'),
     (['a', 'a.jpg'], 'a.jpg: the same as a in .*list.txt; name it once'),
     (['a a', 'a b'], 'a b: two labels for .*images/a.jpg in .*labels/a.png and .*labels/b.png'),
     (['a', 'a'], 'a: named 2 times in'),
+    (['x/' * 5000], '^.{1,1100}$'),
+    (['/', '//', '..', '.'], '8 problems|the same fault'),
+    (['a.jpg,'], 'a.jpg,: has an empty column; a line is one name, or the image and its label'),
     (['a.jpg 1'], 'a.jpg: no file .*labels/1.png'),
     (['a.jpg c.png'], 'a.jpg: no file .*labels/c.png'),
   ],
@@ -339,6 +345,13 @@ def test_names_that_are_no_utf8(tmp_path):
     )
     [record] = tf.data.TFRecordDataset(str(tmp_path / 'out/train/train-00001-of-00001.tfrecord'))
     assert tfrecord.parts_of(record.numpy())['name'] == b'caf\xe9'
+
+
+@pytest.mark.parametrize('name', ['split', 'output_dir'])
+def test_records_need_names_that_are_utf8(name):
+  flags = dict(images_dir='a', labels_dir='b', split='train') | {name: os.fsdecode(b'caf\xe9')}
+  with pytest.raises(InputError, match=f'--{name}=caf.: is no UTF-8'):
+    ConversionOptions(**flags)
 
 
 def test_utf16_list(tmp_path):

@@ -120,7 +120,7 @@ def _palette_problem(converted, palettes, options):
   """What is wrong with the label's palette beside the others'."""
   if 'palettes' in options.accept:
     return None
-  return palettes.problem(converted.palette, converted.pair.label_path)
+  return palettes.problem(converted.palette, converted.label_path)
 
 
 def _split_of(summary, options, *, layout):
@@ -133,6 +133,8 @@ def _split_of(summary, options, *, layout):
   changed = {
     name: getattr(options, name) for name in ('label_offset', 'binary') if getattr(options, name)
   }
+  if options.accept:
+    changed['accept'] = ', '.join(options.accept)
   if layout:
     changed['layout'] = layout
   return Split(

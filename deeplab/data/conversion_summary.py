@@ -31,9 +31,9 @@ class ConversionSummary:
     self._transparent.update(pixels=converted.transparent, images=int(converted.transparent > 0))
     if converted.borders is not None:
       self._borders.append(converted.borders)
-    self._overlapping.update(pixels=converted.overlapping, images=int(converted.overlapping > 0))
     for note in converted.notes:
-      self._noted[note].append(converted.pair.image_path)
+      self._noted[note].append(converted.image_path)
+    self._overlapping.update(pixels=converted.overlapping, images=int(converted.overlapping > 0))
 
   def check(self, given: Collection[str]) -> None:
     """Raises InputError where no pixel counts, or all that count are of one class, or a class does
@@ -55,13 +55,18 @@ class ConversionSummary:
       )
 
   def warnings(self) -> list[str]:
-    """Lines about what was done to labels, and one for all images that share a note."""
+    """Lines about what was done to images and labels; one for all that share a note."""
     note = label_checks.transparency_note(
       pixels=self._transparent['pixels'],
       images=self._transparent['images'],
       ignore_label=self._options.ignore_label,
     )
     lines = [note] if note else []
+    values = [value for value in self._pixels if value != self._options.ignore_label]
+    if min(values) == 1 and len(values) > 1 and not self._options.label_offset:
+      lines.append(
+        'no pixel of any label is of class 0; if the labels count from 1, give --label_offset=-1'
+      )
     for note, paths in self._noted.items():
       others = f' (and {len(paths) - 1} other images)' if len(paths) > 1 else ''
       lines.append(f'{shown(paths[0])}{others} {note}')

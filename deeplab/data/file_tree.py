@@ -1,5 +1,6 @@
 """The files below a directory, by directory and by name without ending."""
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 
@@ -8,8 +9,11 @@ from deeplab.errors import InputError, shown
 # Case does not matter. What cannot be decoded is said when it is opened.
 IMAGE_EXTENSIONS = (
   '.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.jpe', '.jfif', '.ppm',
-  '.pgm',
+  '.pgm', '.avif',
 )  # fmt: skip
+
+# A line of a list may name anything.
+_NO_DIRECTORY = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 class Directory:
@@ -80,10 +84,9 @@ class FileTree:
       try:
         with os.scandir(path) as entries:
           names = [entry.name for entry in entries if _counts(entry) and entry.is_file()]
-      except (FileNotFoundError, NotADirectoryError):
-        pass
       except OSError as error:
-        raise InputError(f'{shown(path)}: {error.strerror}') from error
+        if error.errno not in _NO_DIRECTORY:
+          raise InputError(f'{shown(path)}: {error.strerror}') from error
       self._directories[path] = Directory(path, sorted(names), ending=self.ending)
     return self._directories[path]
 

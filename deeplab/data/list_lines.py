@@ -23,6 +23,11 @@ class Entry:
   image: str
   label: str | None = None
 
+  @property
+  def has_both(self) -> bool:
+    """Whether the line gives image and label."""
+    return self.label is not None
+
 
 def entry_of(
   line: str, is_one_name: Callable[[str], bool], are_there: Callable[[str, str], bool]
@@ -56,8 +61,10 @@ def entry_of(
       return Entry(line, *certain[0])
   if len(splits) == 1 and (separator or not _looks_like_one(*splits[0])):
     return Entry(line, *splits[0])
-  if separator or complete or any(map(_ENDS_IN_EXTENSION.search, fields[:-1])):
-    return f'has {len(fields)} columns; a line is one name, or the image and its label'
+  others = len(fields) > 2 and is_one_name(fields[0])  # Such as the class numbers of Oxford's pets.
+  if separator or complete or others or any(map(_ENDS_IN_EXTENSION.search, fields[:-1])):
+    columns = f'{len(fields)} columns' if all(fields) else 'an empty column'
+    return f'has {columns}; a line is one name, or the image and its label'
   return Entry(line, _slashes(line))
 
 

@@ -14,6 +14,8 @@ _INVERSES = {6: 8, 8: 6}  # The others undo themselves.
 # One of them stands in every PNG with an orientation: a chunk, or the name of a text.
 _PNG_MARKS = (b'eXIf', b'Raw profile type', b'XML:com.adobe.xmp')
 
+_TIFF_SIGNATURES = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
+
 
 def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
   """[H, W, ...] as it is meant to be looked at, given one of the eight orientations (CIPA DC-008,
@@ -42,10 +44,15 @@ def of_file(data: bytes) -> int:
   return of_picture(picture, data)
 
 
+def is_tiff(data: bytes) -> bool:
+  """Whether the bytes of a file begin as those of a TIFF, which Pillow turns while it loads it."""
+  return data.startswith(_TIFF_SIGNATURES)
+
+
 def of_picture(picture: Image.Image, data: bytes) -> int:
   """The same of a picture that Pillow opened, and the bytes of its file.
 
-  Of a TIFF that is loaded there may be none left: Pillow turns it, since version 10.
+  Of a TIFF that is loaded there is none left: Pillow has turned it.
   """
   if picture.format == 'PNG' and not any(mark in data for mark in _PNG_MARKS):
     return 1  # Pillow would decode the whole picture to look behind the pixels.

@@ -124,6 +124,8 @@ def _pairs_in_directories(images, labels, problems):
         problems.add_ambiguous(name, label_paths, labels)
       elif len(image_paths) > 1:
         problems.add_ambiguous(name, image_paths, images)
+      elif not image_paths and image_directory.files(stem):
+        problems.add_own_image(name, label_paths[0])
       elif not image_paths:
         problems.add_missing(name, os.path.join(image_directory.path, stem), images)
       else:

@@ -28,9 +28,9 @@ RECORD_FORMATS = ('JPEG', 'MPO', 'PNG')  # MPO: a JPEG with others behind it.
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 _PREMULTIPLIED = {'La': 'LA', 'RGBa': 'RGBA'}
+_DRAWINGS = ('EPS', 'WMF')  # Pillow would have other programs draw them.
 _PNG_BIT_DEPTH = 24  # Its place in the file.
 _END_OF_JPEG = b'\xff\xd9'
-_TIFF_SIGNATURES = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 # TensorFlow's decoders refuse more samples at once.
 _TENSORFLOWS_LIMIT = 2**29
 # Largest values of 16-bit samples that are refused (12 bits in 16: nearly black), and said.
@@ -104,12 +104,14 @@ def open_picture(
   try:
     picture = Image.open(io.BytesIO(data))
   except Exception as error:  # pylint: disable=broad-except  # PIL raises many kinds.
-    if data.startswith(_TIFF_SIGNATURES):
+    if orientations.is_tiff(data):
       raise InputError(
         f'{name} is a TIFF of a kind that cannot be read ({len(data)} bytes), such as one of '
         f'floating-point colours; {_RESCALE}'
       ) from error
     raise NoPictureError(f'{name} is no picture that can be read ({len(data)} bytes)') from error
+  if picture.format in _DRAWINGS:
+    raise InputError(f'{name} is {picture.format}, a drawing without pixels; save it as PNG')
   if formats is not None and picture.format not in formats:
     raise InputError(f'{name} is {picture.format}; must be JPEG or PNG')
   if max_pixels is not None and picture.width * picture.height > max_pixels:

@@ -11,6 +11,7 @@ from deeplab.data.file_tree import IMAGE_EXTENSIONS, FileTree
 from deeplab.errors import InputError, shown
 
 _MOST_LISTED = 20
+_LONGEST = 1000  # Characters; a line of a file that is no list may be long.
 _NUMBERS = re.compile(r's? \(?\d[\d., x()]*( and \d+ more)?')
 
 
@@ -35,7 +36,7 @@ class Problems:
     kind = text
     for part in sorted(filter(None, varying), key=len, reverse=True):
       kind = kind.replace(part, '*') if '/' in part else kind.removeprefix(part)
-    self._texts.append(shown(text))
+    self._texts.append(_shortened(shown(text)))
     self._kinds.append(_NUMBERS.sub(' #', kind))
 
   def add_missing(self, name: str, stem_path: str, tree: FileTree) -> None:
@@ -58,6 +59,14 @@ class Problems:
     self.add(
       f'{name}: {len(paths)} files may be its {what}: {" and ".join(paths[:3])}; {remedy}',
       varying=(name, *paths[:3]),
+    )
+
+  def add_own_image(self, name: str, path: str) -> None:
+    """The one file at `path` would be image and label."""
+    self.add(
+      f'{name}: image and label would be one file, {path}; give the directories or the endings in '
+      'which they differ, or a list of images and labels',
+      varying=(name, path),
     )
 
   def raise_error(self, *, num_items: int) -> NoReturn:
@@ -85,3 +94,8 @@ class Problems:
     if len(lines) > _MOST_LISTED:
       messages.problem(f'... and {len(lines) - _MOST_LISTED} more')
     raise InputError(f'{len(self._texts)} problems (listed above); nothing was written')
+
+
+def _shortened(text):
+  half = _LONGEST // 2
+  return text if len(text) <= _LONGEST else f'{text[:half]} ... {text[-half:]}'

@@ -34,22 +34,21 @@ class Converted:
   Attributes:
     name: the record's name.
     problem: None, or what is wrong, as a line; then nothing else is set.
-    pair: the files.
     image, label: encoded bytes.
     orientation: what `image` is still to be turned by, 2 to 8, or 1: see `trial_decoding`.
     height, width: size in pixels.
     values, pixels: the label values present, and the number of pixels of each.
     image_encoded_again, label_encoded_again: whether the bytes differ from the files'.
+    notes: what a user should know about the image, as clauses.
+    image_path, label_path: the files.
     palette: (index, colour) of the indices of a palette that are used.
     transparent: number of pixels that became ignored since they are not opaque.
     overlapping: number of pixels in annotated regions of several classes.
     borders: how the borders of the label look, or None.
-    notes: what a user should know about the image, as clauses.
   """
 
   name: str
   problem: str | None = None
-  pair: Pair | None = None
   image: bytes = b''
   label: bytes = b''
   orientation: int = 1
@@ -59,11 +58,13 @@ class Converted:
   pixels: tuple[int, ...] = ()
   image_encoded_again: bool = False
   label_encoded_again: bool = False
+  notes: tuple[str, ...] = ()
+  image_path: str = ''
+  label_path: str = ''
   palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
   transparent: int = 0
   overlapping: int = 0
   borders: BorderCounts | None = None
-  notes: tuple[str, ...] = ()
 
 
 def color_indices(name_or_path: str, *, ignore_label: int = 255) -> dict[tuple, int]:
@@ -100,13 +101,7 @@ def convert_pair(
     )
     return Converted(name=pair.name, problem=f'{pair.name}: {reason}')
   indices = label.indices
-  size, orientation, notes = picture.size, picture.orientation, picture.notes
-  if not label_turned and indices.shape == picture.stored_size:
-    if size != picture.stored_size:
-      # The label was drawn on the image as it is stored, without the turn.
-      size, orientation = picture.stored_size, 1
-    elif orientation != 1:
-      notes += (_TURNED,)
+  size, orientation, notes = _fitting(picture, indices.shape, label_turned=label_turned)
   if indices.shape != size:
     return Converted(
       name=pair.name,
@@ -129,7 +124,6 @@ def convert_pair(
   image, orientation, image_again = _image_for_record(picture, orientation)
   return Converted(
     name=pair.name,
-    pair=pair,
     image=image,
     label=label_data,
     orientation=orientation,
@@ -139,17 +133,32 @@ def convert_pair(
     pixels=tuple(pixels[values].tolist()),
     image_encoded_again=image_again,
     label_encoded_again=not label.stored,
+    notes=notes,
+    image_path=pair.image_path,
+    label_path=pair.label_path,
     palette=label.palette,
     transparent=label.transparent,
     overlapping=label.overlapping,
     borders=label.borders,
-    notes=notes,
   )
 
 
 def _read(path):
   with open(path, 'rb') as file:
     return file.read()
+
+
+def _fitting(picture, label_size, *, label_turned):
+  """(size, orientation, notes) of the image that a label of `label_size` was drawn on.
+
+  `label_turned`: the label has an orientation of its own, by which it was turned.
+  """
+  if label_turned or label_size != picture.stored_size or picture.orientation == 1:
+    return picture.size, picture.orientation, picture.notes
+  if picture.size != picture.stored_size:
+    # Drawn on the image as it is stored, without the turn.
+    return picture.stored_size, 1, picture.notes
+  return picture.size, picture.orientation, (*picture.notes, _TURNED)
 
 
 def _image_for_record(picture, orientation):
@@ -164,9 +173,8 @@ def _image_for_record(picture, orientation):
 
 
 def _read_label(path, options, colors):
-  """(bytes for the record, label_files.Label, shifted, turned by its own tag?) of a file."""
+  """(bytes for the record, label_files.Label, shifted, whether it was turned by its own tag)."""
   data = _read(path)
-  orientation = orientations.of_file(data)
   try:
     label = label_files.read(data, options, color_map=colors, is_mat=path.lower().endswith('.mat'))
     if options.label_map == 'cityscapes_ids':
@@ -179,10 +187,14 @@ def _read_label(path, options, colors):
       label = dataclasses.replace(label, indices=indices, stored=False)
   except InputError as error:
     raise InputError(f'{path} {error}') from error
+  orientation = orientations.of_file(data)
   if orientation != 1:
-    upright = np.ascontiguousarray(orientations.turn(label.indices, orientation))
-    label = dataclasses.replace(label, indices=upright, stored=False)
-  return data if label.stored else labels.write_png(label.indices), label, orientation != 1
+    indices = label.indices
+    if not orientations.is_tiff(data):  # Pillow has turned that.
+      indices = np.ascontiguousarray(orientations.turn(indices, orientation))
+    label = dataclasses.replace(label, indices=indices, stored=False)
+  encoded = data if label.stored else labels.write_png(label.indices)
+  return encoded, label, orientation != 1
 
 
 def _draw_label(image, size, options):

@@ -82,7 +82,7 @@ class _Trial:
       self._decode(converted.image, converted.label)
     except self._errors:
       part, damage = self._undecodable_part(image=converted.image, label=converted.label)
-      path = converted.pair.image_path if part == 'image' else converted.pair.label_path
+      path = converted.image_path if part == 'image' else converted.label_path
       return Converted(name=converted.name, problem=f'{converted.name}: {path} {damage}')
     return converted
 

@@ -94,14 +94,14 @@ class ConversionOptions(CheckedOptions):
   )
   colormap: str | None = option(
     None,
-    'Colours of the classes: voc, cityscapes, ade20k or a file of lines "index r g b [name]". '
-    'Labels stored as colours are read by it, and it is kept in dataset.json.',
+    'Colours of the classes: voc, cityscapes, ade20k, camvid or a file of lines "index r g b '
+    '[name]". Labels stored as colours are read by it, and it is kept in dataset.json.',
     alias='label_colormap',
   )
   class_names: str | None = option(
     None,
-    'Names of the classes, kept in dataset.json: voc, cityscapes, ade20k or a file with one name '
-    'a line. Default: those in the file of --colormap.',
+    'Names of the classes, kept in dataset.json: voc, cityscapes, ade20k, camvid or a file with '
+    'one name a line. Default: those in the file of --colormap.',
   )
   dataset: str | None = option(
     None,
@@ -141,6 +141,12 @@ class ConversionOptions(CheckedOptions):
     for name in ('labels_ext', 'images_ext'):
       if getattr(self, name) is not None:
         object.__setattr__(self, name, _ending(name, getattr(self, name)))
+    for name in ('split', 'output_dir'):
+      if any('\udc80' <= character <= '\udcff' for character in getattr(self, name)):
+        raise InputError(
+          f'--{name}={getattr(self, name)}: is no UTF-8, and TensorFlow opens no such files; '
+          'choose another name'
+        )
     if self.split in ('.', '..') or '/' in self.split:
       raise InputError(
         f'--split={self.split}: must be a plain name such as train; --output_dir says where the '

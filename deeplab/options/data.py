@@ -125,13 +125,13 @@ class InspectionOptions(CheckedOptions):
   )
   class_names: str | None = option(
     None,
-    'Names in the histogram: voc, cityscapes, ade20k or a file with one name a line. Default: '
-    'those of the description.',
+    'Names in the histogram: voc, cityscapes, ade20k, camvid or a file with one name a line. '
+    'Default: those of the description.',
   )
   colormap: str | None = option(
     None,
-    'Colours in the contact sheet: voc, cityscapes, ade20k or a file. Default: those of the '
-    'description, else voc.',
+    'Colours in the contact sheet: voc, cityscapes, ade20k, camvid or a file. Default: those of '
+    'the description, else voc.',
     alias='label_colormap',
   )
   contact_sheet: str | None = option(
@@ -163,12 +163,12 @@ class PreviewOptions(CheckedOptions):
   )
   class_names: str | None = option(
     None,
-    'Names in the legend: voc, cityscapes, ade20k or a file with one name a line. Default: those '
-    'of the description.',
+    'Names in the legend: voc, cityscapes, ade20k, camvid or a file with one name a line. '
+    'Default: those of the description.',
   )
   colormap: str | None = option(
     None,
-    'Colours of the classes: voc, cityscapes, ade20k or a file. Default: those of the description, '
-    'else voc.',
+    'Colours of the classes: voc, cityscapes, ade20k, camvid or a file. Default: those of the '
+    'description, else voc.',
     alias='label_colormap',
   )

@@ -66,7 +66,9 @@ class ImportOptions(CheckedOptions):
     maximum=65535,
   )
   class_names: str | None = option(
-    None, 'Names of the classes to save: voc, cityscapes, ade20k, or a file with one name a line.'
+    None,
+    'Names of the classes to save: voc, cityscapes, ade20k, camvid, or a file with one name a '
+    'line.',
   )
 
 

@@ -117,13 +117,13 @@ class EvaluationOptions(CheckedOptions):
   )
   class_names: str | None = option(
     None,
-    'Names of the classes: voc, cityscapes, ade20k, or a file with one name a line. Default: those '
-    'saved beside the checkpoint, else those of the records, else their numbers.',
+    'Names of the classes: voc, cityscapes, ade20k, camvid, or a file with one name a line. '
+    'Default: those saved beside the checkpoint, else those of the records, else their numbers.',
   )
   colormap: str | None = option(
     None,
-    'Colours in the report: voc, cityscapes, ade20k, or a file of `index r g b [name]` lines. '
-    'Default: those saved beside the checkpoint, else those of the records, else voc.',
+    'Colours in the report: voc, cityscapes, ade20k, camvid, or a file of `index r g b [name]` '
+    'lines. Default: those saved beside the checkpoint, else those of the records, else voc.',
   )
   report_path: str | None = option(
     None,
@@ -158,7 +158,9 @@ class InferenceOptions(CheckedOptions):
 
   input_file_list: str | None = option(None, 'Text file with one image path a line.')
   input: tuple[str, ...] = option(
-    (), 'Image file, directory or glob to predict; repeated, instead of --input_file_list.'
+    (),
+    'Image file, directory or glob to predict, a video (mp4, mov, avi, webm, mkv) or the number of '
+    'a camera; repeated, instead of --input_file_list.',
   )
   recursive: bool = option(False, 'Look into the sub-directories of directories too.')
   ckpt_path: str | None = option(
@@ -198,12 +200,16 @@ class InferenceOptions(CheckedOptions):
   )
   colormap: str | None = option(
     None,
-    'Colours of the classes: voc, cityscapes, ade20k, or a file of `index r g b [name]` lines. '
-    'Default: those saved beside the checkpoint, else voc.',
+    'Colours of the classes: voc, cityscapes, ade20k, camvid, or a file of `index r g b [name]` '
+    'lines. Default: those saved beside the checkpoint, else voc.',
   )
   class_names: str | None = option(
     None,
-    'Names of the classes for the legend: voc, cityscapes, ade20k, or a file with one name a line.',
+    'Names of the classes for the legend: voc, cityscapes, ade20k, camvid, or a file with one '
+    'name a line.',
+  )
+  max_frames: int | None = option(
+    None, 'Frames of a video or camera after which to stop. Default: all.', minimum=1
   )
   legend: bool = option(
     False, 'Write legend.png, the colour of each class, and show it on contact sheets.'

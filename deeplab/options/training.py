@@ -151,8 +151,8 @@ class LossOptions(CheckedOptions):
   class_weights: str | None = option(
     None,
     'One factor a class, separated by commas; or auto: median frequency balancing over the '
-    'training records, for the mean accuracy and not for mIOU; or auto_sqrt: the square roots of '
-    'those, a compromise.',
+    'training records, which serves the mean accuracy rather than mIOU: rare classes are found, '
+    'and seen where they are not; or auto_sqrt: the square roots of those weights, a compromise.',
   )
   top_k_percent_pixels: float = option(
     1.0,
@@ -240,13 +240,14 @@ class RunOptions(CheckedOptions):
   )
   class_names: str | None = option(
     None,
-    'Names of the classes: voc, cityscapes, ade20k, or a file with one name a line; shown, and '
-    'saved for evaluation. Default: those in the description of the records (dataset.json).',
+    'Names of the classes: voc, cityscapes, ade20k, camvid, or a file with one name a line; '
+    'shown, and saved for evaluation. Default: those in the description of the records '
+    '(dataset.json).',
   )
   colormap: str | None = option(
     None,
-    'Colours of the classes in pictures, saved for prediction: voc, cityscapes, ade20k or a file. '
-    'Default: those in the description of the records, else voc.',
+    'Colours of the classes in pictures, saved for prediction: voc, cityscapes, ade20k, camvid or '
+    'a file. Default: those in the description of the records, else voc.',
   )
   log_per_steps: int = option(
     200, 'Steps between two loss lines (the mean since the last line).', minimum=1

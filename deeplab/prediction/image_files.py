@@ -14,11 +14,12 @@ import numpy as np
 
 from deeplab.data import picture_files
 from deeplab.errors import InputError, shown, warn
+from deeplab.prediction import other_inputs, video_reader
 from deeplab.text_files import read_lines
 
 # In a directory these are taken and the rest is left alone; a file named by the user is tried
 # whatever its name.
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.avif')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,8 @@ def listed_images(list_path: str) -> list[InputImage]:
     raise InputError(
       f'--input_file_list={shown(list_path)}: it is empty; write one image path a line'
     )
+  for path in paths:
+    other_inputs.check(path, flag='input_file_list')
   directories = [os.path.dirname(os.path.abspath(path)) for path in paths]
   root = os.path.commonpath(directories)
   return [
@@ -166,10 +169,14 @@ class _Finder:
     if os.path.isdir(pattern):
       self._add_directory(pattern, root=pattern)
     elif os.path.lexists(pattern):
+      other_inputs.check(pattern, flag='input')
       self.images.append(InputImage(path=pattern, relative_path=os.path.basename(pattern)))
     elif glob.has_magic(pattern):
       self._add_glob(pattern)
+    elif video_reader.is_camera(pattern):
+      self.images.append(InputImage(path=pattern, relative_path=f'camera-{pattern}'))
     else:
+      other_inputs.check(pattern, flag='input')
       raise InputError(f'--input={shown(pattern)}: no such file or directory')
 
   def _add_glob(self, pattern):
@@ -181,7 +188,9 @@ class _Finder:
       fixed_part = os.path.dirname(fixed_part)
     directories = [match for match in matches if os.path.isdir(match)]
     for match in matches:
-      if not os.path.isdir(match):
+      if other_inputs.why_not(match):
+        self.notes.append(f'{shown(match)}: left out: {other_inputs.why_not(match)}')
+      elif not os.path.isdir(match):
         self.images.append(
           InputImage(path=match, relative_path=os.path.relpath(match, fixed_part or os.curdir))
         )
@@ -202,7 +211,8 @@ class _Finder:
       names = sorted(os.listdir(directory))
     except OSError as error:
       raise InputError(f'--input={shown(directory)}: {error.strerror}') from error
-    others = 0
+    others = videos = 0
+    unread = []
     sub_directories = []
     for name in names:
       path = os.path.join(directory, name)
@@ -210,8 +220,22 @@ class _Finder:
         sub_directories.append(path)
       elif name.lower().endswith(EXTENSIONS) and not name.startswith('.'):
         self.images.append(InputImage(path=path, relative_path=os.path.relpath(path, root)))
+      elif other_inputs.why_not(name):
+        unread.append(name)
+      elif video_reader.is_video(name):
+        videos += 1
       else:
         others += 1
+    if videos:
+      self.notes.append(
+        f'{shown(directory)}: {videos} video{"s" if videos > 1 else ""} left out; name them with '
+        '--input'
+      )
+    if unread:
+      self.notes.append(
+        f'{shown(directory)}: {len(unread)} file{"s" if len(unread) > 1 else ""} left out, such as '
+        f'{shown(unread[0])}: {other_inputs.why_not(unread[0])}'
+      )
     if others:
       self.notes.append(
         f'{shown(directory)}: {others} file{"s" if others > 1 else ""} without an image extension '

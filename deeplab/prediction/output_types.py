@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from deeplab.errors import InputError
 
 if TYPE_CHECKING:
+  import numpy as np
+
   from deeplab.prediction.contact_sheets import ContactSheets
   from deeplab.prediction.prediction_files import Prediction
 
@@ -25,6 +27,8 @@ class FileType:
     write: writes the file; called with its path and a Prediction.
     name_part: tells the file of NAME.jpg from those of other types: NAME.jpg + name_part +
       extension.
+    draw: the picture in the file, uint8 [H, W', 3], of which a video can be made; None where the
+      file is no such picture. Called with a Prediction.
     extension: of the file.
     needs_probabilities: the Prediction must have them.
     needs_foreground: the Prediction must have the probability of the classes to cut out.
@@ -34,6 +38,7 @@ class FileType:
   description: str
   write: Callable[[str, 'Prediction'], None]
   name_part: str
+  draw: Callable[['Prediction'], 'np.ndarray'] | None = None
   extension: str = '.png'
   needs_probabilities: bool = False
   needs_foreground: bool = False
@@ -54,9 +59,14 @@ class PageType:
   pages: Callable[..., 'ContactSheets']
 
 
-def _write_color(path, prediction):
-  """RGB with the colour of each pixel's class, as the 2019 program wrote it."""
-  _save_png(prediction.colors(), path)
+def _picture(description, draw, *, name_part):
+  """The type of an RGB picture, which may be a frame of a video too."""
+  return FileType(
+    description,
+    lambda path, prediction: _save_png(draw(prediction), path),
+    name_part=name_part,
+    draw=draw,
+  )
 
 
 def _write_ids(path, prediction):
@@ -67,11 +77,6 @@ def _write_ids(path, prediction):
 def _write_palette(path, prediction):
   """The values are the classes and viewers show the colours, like PASCAL VOC's own labels."""
   _save_png(prediction.labels, path, palette=prediction.color_map)
-
-
-def _write_overlay(path, prediction):
-  """The colours laid over the image."""
-  _save_png(prediction.overlay(), path)
 
 
 def _write_cutout(path, prediction):
@@ -106,12 +111,20 @@ def _save_png(pixels, path, *, palette=None):
 
 
 OUTPUT_TYPES = {
-  'color': FileType('RGB PNG', _write_color, name_part=''),
+  # The colour of each pixel's class, as the 2019 program wrote it.
+  'color': _picture('RGB PNG', lambda prediction: prediction.colors(), name_part=''),
   'ids': FileType(
     'grey PNG, values = classes, 16-bit above 256 classes', _write_ids, name_part='_ids'
   ),
   'palette': FileType('a PNG that is both', _write_palette, name_part='_palette', most_classes=256),
-  'overlay': FileType('colours over the image', _write_overlay, name_part='_overlay'),
+  'overlay': _picture(
+    'colours over the image', lambda prediction: prediction.overlay(), name_part='_overlay'
+  ),
+  'side_by_side': _picture(
+    'the image and its overlay',
+    lambda prediction: prediction.side_by_side(),
+    name_part='_side_by_side',
+  ),
   'cutout': FileType(
     'RGBA PNG of the classes --cutout_classes, transparent elsewhere',
     _write_cutout,

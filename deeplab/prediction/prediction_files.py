@@ -42,6 +42,10 @@ class Prediction:
     """The colours laid over the image, uint8 [H, W, 3]."""
     return pictures.overlay(self.image, self.labels, self.color_map, **self.overlay_settings)
 
+  def side_by_side(self) -> np.ndarray:
+    """The image and, right of it, its overlay, uint8 [H, 2 * W, 3]."""
+    return np.hstack([self.image, self.overlay()])
+
   def cutout(self) -> np.ndarray:
     """The chosen classes on a transparent background, uint8 [H, W, 4]."""
     return cutouts.cutout(self.image, self.foreground)
@@ -72,29 +76,23 @@ class PredictionWriter:
     self._overlay_settings = overlay_settings or {}
     self._dtype = np.uint8 if num_classes <= 256 else np.uint16
 
-  def write(
+  def prediction(
     self,
-    paths: Mapping[str, str],
     *,
     image: np.ndarray,
     labels: np.ndarray,
     probabilities: np.ndarray | None = None,
     foreground: np.ndarray | None = None,
-  ) -> None:
-    """Writes the files of one image.
+  ) -> Prediction:
+    """What there is to write of one image.
 
     Args:
-      paths: output type -> path; missing directories are made.
       image: uint8 [H, W, 3].
       labels: int32 [H, W].
       probabilities: float [H, W, num_classes], where a type needs them.
       foreground: float [H, W], where a type needs it.
-
-    Raises:
-      InputError: a file cannot be written, for example because the disk is full. It is then as it
-        was.
     """
-    prediction = Prediction(
+    return Prediction(
       image=image,
       labels=labels.astype(self._dtype),
       probabilities=probabilities,
@@ -102,6 +100,22 @@ class PredictionWriter:
       foreground=foreground,
       overlay_settings=self._overlay_settings,
     )
+
+  def write(self, paths: Mapping[str, str], **what) -> None:
+    """Writes the files of one image.
+
+    Args:
+      paths: output type -> path; missing directories are made.
+      **what: the arguments of `prediction`.
+
+    Raises:
+      InputError: a file cannot be written, for example because the disk is full. It is then as it
+        was.
+    """
+    self.write_prediction(paths, self.prediction(**what))
+
+  def write_prediction(self, paths: Mapping[str, str], prediction: Prediction) -> None:
+    """As `write`, of what `prediction` gave."""
     for name, path in paths.items():
       with output_places.explaining(path, flag='output_path'):
         os.makedirs(os.path.dirname(path) or '.', exist_ok=True)

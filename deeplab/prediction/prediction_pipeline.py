@@ -44,12 +44,14 @@ class PredictionSummary:
     seconds_to_first: from the start of the run to the first file written; None where there was
       none.
     seconds: from the start of the run to its end.
+    kind: what is counted: images, or inputs where videos are among them.
   """
 
   num_predicted: int = 0
   num_bad: int = 0
   seconds_to_first: float | None = None
   seconds: float = 0.0
+  kind: str = 'images'
 
 
 class PredictionPipeline:

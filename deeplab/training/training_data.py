@@ -14,7 +14,7 @@ from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
 from deeplab.options import ModelOptions, RunOptions, TrainingInputOptions, ValidationOptions
 from deeplab.saved_options import SavedOptions
-from deeplab.training import data_files
+from deeplab.training import data_files, one_class
 
 # The flags that have the last word on what a description says.
 _FLAGS = {
@@ -65,8 +65,8 @@ def find(
 
   Raises:
     InputError: there are none, one cannot be read, a directory or glob holds training and
-      validation data alike, descriptions contradict each other or the options, or names or colours
-      are too few.
+      validation data alike, descriptions contradict each other or the options, names or colours
+      are too few, or all labels are of one class or ignored.
   """
   refuse_held_out(input_options.filenames)
   files = record_files.index_files(
@@ -80,6 +80,12 @@ def find(
     )
   found = described([file.path for file in [*files, *eval_files]], given=given)
   chosen = _settled(found, model_options, input_options, run_options, saved=saved, given=given)
+  if not _accepted_one_class(found):
+    one_class.refuse(
+      [file.path for file in files],
+      num_classes=chosen.num_classes,
+      ignore_label=chosen.ignore_label,
+    )
   return TrainingData(
     files=files,
     eval_files=eval_files,
@@ -91,6 +97,12 @@ def find(
       *_warnings(found, chosen, [*files, *eval_files]),
     ),
   )
+
+
+def _accepted_one_class(found):
+  """Whether the converter was told that it is meant so."""
+  splits = found.splits.values() if found is not None else ()
+  return any('one_class' in str(split.source.get('accept', '')) for split in splits)
 
 
 def refuse_held_out(patterns: Sequence[str]) -> None:

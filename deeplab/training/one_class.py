@@ -1,0 +1,50 @@
+"""Records whose labels hold one class and the ignored value only: there is nothing to learn."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab.data import label_checks, labels, tfrecord
+from deeplab.errors import InputError, shown
+
+
+def refuse(paths: Sequence[str], *, num_classes: int, ignore_label: int) -> None:
+  """Stops at records with one class and the ignored value.
+
+  Reading ends with the first label that proves otherwise, which most often is the first of all.
+  Records that cannot be read are left to whoever reads all of them.
+
+  Args:
+    paths: of the record files to train on.
+    num_classes: a network of one class may have such labels.
+    ignore_label: the value that does not count.
+
+  Raises:
+    InputError: the labels are such, all of them.
+  """
+  if num_classes == 1:
+    return
+  present = set()
+  try:
+    for record in tf.data.TFRecordDataset(list(paths)):
+      present |= _values(record.numpy())
+      if len(present - {ignore_label}) > 1:
+        return
+  except tf.errors.OpError:
+    return
+  problem = label_checks.explain_one_class(present, ignore_label=ignore_label)
+  if problem:
+    raise InputError(
+      f'--filenames: in all records of {shown(paths[0])}'
+      + (f' and {len(paths) - 1} more files' if len(paths) > 1 else '')
+      + f' {problem}; convert them again with --binary, which makes every value but 0 class 1'
+    )
+
+
+def _values(serialized):
+  try:
+    indices, _ = labels.read_png(tfrecord.parts_of(serialized)['label'])
+  except Exception:  # pylint: disable=broad-except  # The class of the error depends on protobuf's version.
+    return set()
+  return set(np.unique(indices).tolist())
