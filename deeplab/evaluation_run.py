@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from deeplab import checkpoints, data_set_files, devices, messages, output_places
+from deeplab import checkpoint_files, checkpoints, data_set_files, devices, messages, output_places
 from deeplab.data import input_pipeline, record_files
 from deeplab.errors import InputError, warn
 from deeplab.evaluation import evaluation_data, evaluation_report, measures, report_files
@@ -53,15 +53,20 @@ def run(
   devices.prepare(compute_options, own_process=own_process)
   strategy = devices.make_strategy()
   several = _several(evaluation_options)
+  path = evaluation_options.ckpt_path
+  if evaluation_options.best:
+    path = checkpoint_files.find_given(path, best=True)
   network, reports = None, []
   for prefix in checkpoint_sequence(
-    evaluation_options.ckpt_path,
+    path,
     all_checkpoints=evaluation_options.all_checkpoints,
     watch=evaluation_options.watch,
     timeout=evaluation_options.watch_timeout,
     say=messages.say,
   ):
     if network is None:
+      if not several:
+        messages.say(*checkpoint_files.chosen_notes(evaluation_options.ckpt_path, prefix))
       with strategy.scope():
         network = trained_network.load(
           prefix,

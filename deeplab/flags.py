@@ -6,9 +6,10 @@ and flag errors are quick.
 
 import dataclasses
 import os
+import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
 from absl import flags as absl_flags
@@ -45,6 +46,9 @@ def run(
   *option_classes: type[CheckedOptions],
   description: str,
   uses_tensorflow: bool = True,
+  help_order: Sequence[type[CheckedOptions]] | None = None,
+  saved_with_checkpoint: type[CheckedOptions] | None = None,
+  more_values_of: str | None = None,
 ) -> NoReturn:
   """Parses the flags, runs `main` with one options object per class, and turns a user's mistake
   into one line.
@@ -55,6 +59,10 @@ def run(
     *option_classes: classes of `deeplab.options`; each becomes a group of flags.
     description: the first lines of `--help`.
     uses_tensorflow: import it, quietly, before `main` runs.
+    help_order: `option_classes` in the order of `--help`; None: as they are.
+    saved_with_checkpoint: the one of them that the checkpoint decides, for `--help`.
+    more_values_of: a repeated flag that also takes what follows it without a flag, as a shell makes
+      it of `--input *.jpg`.
 
   Exits with 0, with the status that `main` returns, with 1 after an InputError or an
   operating-system error, with 2 after a wrong flag, and with 130 after an interrupt.
@@ -66,11 +74,14 @@ def run(
   let_streams_take_any_name()
   quiet_start.hide_warnings_of_pillow()
   if asked & {'help', 'helpfull', 'helpshort', 'h'}:
-    print(help_text(command, description, option_classes))
+    classes = help_order or option_classes
+    print(help_text(command, description, classes, saved_with_checkpoint=saved_with_checkpoint))
     sys.exit(0)
   if 'version' in asked:
     print(f'deeplab-tf {__version__}')
     sys.exit(0)
+  if more_values_of:
+    FLAGS.set_gnu_getopt(True)
   try:
     rest = FLAGS(sys.argv)[1:]
   except absl_flags.Error as error:
@@ -81,7 +92,9 @@ def run(
       f'--flagfile: not a text file ({error.reason}); it has one --flag=value a line',
       status=2,
     )
-  if rest:
+  if rest and more_values_of and FLAGS[more_values_of].present:
+    FLAGS[more_values_of].value = [*FLAGS[more_values_of].value, *rest]
+  elif rest:
     _fail(
       command,
       f'unexpected argument {rest[0]!r}: flags are written --name=value (--help lists them)',
@@ -90,6 +103,10 @@ def run(
   try:
     options = [read(option_class) for option_class in option_classes]
     if uses_tensorflow:
+      # Not above: --help and flag errors need not wait for it.
+      from deeplab import given_paths
+
+      given_paths.check(*options)
       quiet_start.import_tensorflow()
     sys.exit(main(*options))
   except InputError as error:
@@ -157,15 +174,20 @@ def given(*option_classes: type[CheckedOptions]) -> frozenset[str]:
 
 
 def help_text(
-  command: str, description: str, option_classes: Iterable[type[CheckedOptions]]
+  command: str,
+  description: str,
+  option_classes: Iterable[type[CheckedOptions]],
+  *,
+  saved_with_checkpoint: type[CheckedOptions] | None = None,
 ) -> str:
   """The text of `--help`: flags under the headings of their groups."""
   lines = [f'usage: {command} --flag=value ...', '', description.strip(), '']
   for option_class in option_classes:
-    lines += [f'{option_class.group}:']
+    saved = option_class is saved_with_checkpoint
+    lines += [f'{option_class.group}{", where the checkpoint does not say" if saved else ""}:']
     for field in dataclasses.fields(option_class):
       lines += [
-        f'  --{_signature(option_class, field)}',
+        f'  --{_signature(option_class, field, saved=saved)}',
         *textwrap.wrap(
           field.metadata['help'], 100, initial_indent='      ', subsequent_indent='      '
         ),
@@ -179,7 +201,7 @@ def help_text(
   return '\n'.join(lines)
 
 
-def _signature(option_class, field):
+def _signature(option_class, field, *, saved):
   value_type, repeated = field_type(option_class, field)
   choices = field.metadata['choices']
   shown = (
@@ -187,6 +209,8 @@ def _signature(option_class, field):
     if choices
     else {int: 'INT', float: 'FLOAT', str: 'TEXT', bool: 'True|False'}[value_type]
   )
+  if saved or re.search(r'\b(Default|Left out): ', field.metadata['help']):
+    return f'{field.name}={shown}{" (repeatable)" if repeated else ""}'
   if field.metadata['required']:
     state = 'required'
   else:

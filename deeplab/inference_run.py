@@ -63,6 +63,7 @@ def run(
     compute_dtype=compute_options.compute_dtype,
     operations=compute_options.operations,
     class_names=inference_options.class_names,
+    best=inference_options.best,
   )
   network.announce(prediction_options)
   colors = network.color_map(inference_options.colormap)
@@ -76,6 +77,7 @@ def run(
   )
   inferencer = _inferencer(network, prediction_options, inference_options, compute_options)
   output_places.make_directory(inference_options.output_path, flag='output_path')
+  say(*output_places.notes_on_default(inference_options.output_path, InferenceOptions))
   say(f'predicting {planned.counted} with {network.prefix}')
   settings = {
     'batch_size': prediction_options.batch_size,
@@ -85,6 +87,7 @@ def run(
     inference_options, network.class_names, colors, overlay_settings=overlay_settings
   )
   seconds_to_load = time.monotonic() - started
+  earlier = prediction_paths.Earlier(planned.paths)
   summary = PredictionSummary()
   if planned.images:
     # Images that need tiles are few and large.
@@ -97,6 +100,9 @@ def run(
   if planned.videos:
     videos = VideoPipeline(inferencer, writer, max_frames=inference_options.max_frames, **settings)
     _predict_videos(videos, planned.videos, summary)
+  num_replaced = earlier.num_replaced()
+  if num_replaced:
+    say(f'replaced {num_replaced} file{"s" if num_replaced > 1 else ""} of earlier predictions')
   return summary
 
 
@@ -145,6 +151,12 @@ class _Planned(NamedTuple):
 
   images: list[PlannedPrediction]
   videos: list[PlannedVideo]
+
+  @property
+  def paths(self):
+    """Of the files to write, but for those of single frames of videos."""
+    by_type = [one.paths for one in self.images] + [one.videos for one in self.videos]
+    return [path for paths in by_type for path in paths.values()]
 
   @property
   def counted(self):

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import tensorflow as tf
 
-from deeplab import checkpoints, devices, losses, quiet_start, saved_options
+from deeplab import checkpoints, devices, losses, output_places, quiet_start, saved_options
 from deeplab.errors import warn
 from deeplab.messages import say
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
@@ -24,9 +24,8 @@ from deeplab.training import (
   batches_of_run,
   class_balance,
   data_files,
-  epochs,
-  recipes,
   run_start,
+  settling,
   starting_report,
   training_data,
 )
@@ -91,7 +90,8 @@ def run(
     validation=validation_options,
     run=run_options,
   )
-  options = _settled(directory, options, given=given)
+  options, lines = settling.settled(directory, options, given=given)
+  say(*lines)
   start = run_start.find(directory, options, given=given)
   num_steps = options.training.num_steps
   if start.newest and start.step >= num_steps and directory.is_finished(start.step):
@@ -107,28 +107,10 @@ def run(
         allow_changed_data=options.run.allow_changed_data,
       )
     )
+  say(*output_places.notes_on_default(run_options.output_path, RunOptions))
   directory.create()
   with directory.locked():
     return _train(directory, start, data, own_process=own_process)
-
-
-def _settled(directory, options, *, given):
-  """The options with what follows from records and checkpoint; says what that is."""
-  saved_flags = directory.saved_flags() if options.run.resume else None
-  if options.run.recipe is not None:
-    options, lines = recipes.settled(options, given=given, saved_flags=saved_flags)
-    for line in lines:
-      say(line)
-  if options.training.num_epochs is not None:
-    training_options, line = epochs.settled(
-      options.training, options.input, given=given, saved_flags=saved_flags
-    )
-    say(line)
-    options = options.replace(training=training_options)
-  if options.validation.eval_filenames and options.validation.eval_per_steps is None:
-    every = options.validation.replace(eval_per_steps=options.run.persist_per_steps)
-    options = options.replace(validation=every)
-  return options
 
 
 def _train(directory, start, data, *, own_process):
@@ -249,6 +231,10 @@ def _warn(start: RunStart, data: TrainingData) -> None:
       options.input,
       options.training,
       from_scratch=not options.run.load_ckpt_path,
+      # Who asks for it, or goes on, knows.
+      num_records=None
+      if options.run.recipe == 'from_scratch' or start.newest
+      else sum(file.num_records for file in data.files),
     )
   )
   if data.eval_files and options.validation.eval_per_steps > options.training.num_steps:

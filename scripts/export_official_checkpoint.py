@@ -15,14 +15,14 @@ from deeplab.options import ExportOptions
 
 def main(options):
   from deeplab import checkpoints, saved_options
+  from deeplab.checkpoint_files import find_given
   from deeplab.official import official_checkpoints
-  from deeplab.prediction.trained_network import find_checkpoint
 
   quiet_start.hide_advice()
   official_checkpoints.check_output(
     options.output_path, options.ckpt_path, overwrite=options.overwrite
   )
-  prefix = find_checkpoint(options.ckpt_path)
+  prefix = find_given(options.ckpt_path)
   saved = saved_options.read(prefix)
   if saved is None:
     raise InputError(

@@ -99,10 +99,15 @@ def held_out_beside_others(pattern: str) -> tuple[str, str] | None:
   """
   names = map(os.path.basename, expand_filenames([pattern]))
   splits = {match.group(1) for name in names if (match := _SHARD.match(name))}
-  held_out = {split for split in splits if _HELD_OUT.search(split.lower())}
+  held_out = {split for split in splits if is_held_out(split)}
   if not held_out or held_out == splits:
     return None
   return min(splits - held_out), min(held_out)
+
+
+def is_held_out(split: str) -> bool:
+  """Whether a split of that name is not to train on, such as val and test."""
+  return bool(_HELD_OUT.search(split.lower()))
 
 
 def _is_record_name(name):

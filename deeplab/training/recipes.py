@@ -38,7 +38,6 @@ _LARGEST_CROP = 513
 _MOST_STEPS = 30000
 # Where the statistics are those of the batch, it needs images enough for them.
 _LIVE_BATCH, _FROZEN_BATCH = 12, 4
-_FEW_RECORDS = 5000
 _MULTIPLIERS_BY_WIDTH = {
   scaled_depth(ROOT_DEPTH, multiplier=multiplier): multiplier for multiplier in DEPTH_MULTIPLIERS
 }
@@ -141,7 +140,7 @@ class _Chooser:
     )
 
   def _choose_small_network(self):
-    if self._facts.num_records < _FEW_RECORDS and 'model_variant' not in self._given:
+    if self._facts.num_records < starting_report.FEW_RECORDS and 'model_variant' not in self._given:
       self._set(
         'model_variant',
         'mobilenet_v2',

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from deeplab import checkpoint_origin, checkpoints, restoring, saved_options
+from deeplab.checkpoint_files import find_given
 from deeplab.errors import InputError, warn
 from deeplab.messages import say
 from deeplab.model.backbones import BACKBONES
@@ -22,7 +23,6 @@ from deeplab.options import (
   TrainingOptions,
   ValidationOptions,
 )
-from deeplab.prediction.trained_network import find_checkpoint
 from deeplab.saved_options import SavedOptions
 from deeplab.training import starting_report, training_data
 from deeplab.training.run_directory import RunDirectory
@@ -198,7 +198,7 @@ def find_loaded(run_options: RunOptions) -> str | None:
   """The prefix that --load_ckpt_path means, or None."""
   if not run_options.load_ckpt_path:
     return None
-  return find_checkpoint(run_options.load_ckpt_path, flag='load_ckpt_path')
+  return find_given(run_options.load_ckpt_path, flag='load_ckpt_path')
 
 
 def _newest_checkpoint(directory, options, *, given):

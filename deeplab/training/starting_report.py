@@ -22,6 +22,8 @@ from deeplab.options import (
 from deeplab.restoring import RestoreReport
 
 _SMALL_BATCH = 8
+# Fewer teach a network little that has seen nothing before.
+FEW_RECORDS = 5000
 
 
 def device_line(strategy: tf.distribute.Strategy, gpus: Sequence[str]) -> str:
@@ -78,14 +80,21 @@ def warnings(
   training_options: TrainingOptions,
   *,
   from_scratch: bool,
+  num_records: int | None = None,
 ) -> list[str]:
   """Lines of advice on settings that run but seldom give what is wanted.
 
   Args:
     model_options, input_options, training_options: of the run.
     from_scratch: no checkpoint is loaded, so nothing fixes what the backbone expects.
+    num_records: to train on; None where that does not matter.
   """
   lines = []
+  if from_scratch and num_records is not None and num_records < FEW_RECORDS:
+    lines.append(
+      f'without --load_ckpt_path the network starts from scratch, for which {num_records} records '
+      'are few; give it a trained checkpoint, such as an import of official weights'
+    )
   if training_options.fine_tune_batch_norm and input_options.batch_size < _SMALL_BATCH:
     lines.append(
       f'--batch_size={input_options.batch_size} is small for live batch norm: statistics of few '
