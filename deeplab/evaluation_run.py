@@ -67,7 +67,7 @@ def run(
     if network is None:
       if not several:
         messages.say(*checkpoint_files.chosen_notes(evaluation_options.ckpt_path, prefix))
-      with strategy.scope():
+      with messages.phase('loading the network'), strategy.scope():
         network = trained_network.load(
           prefix,
           model_options,
@@ -200,6 +200,7 @@ class _Evaluation:
     """
     progress = tqdm(
       total=int(self._dataset.cardinality()),
+      desc='tracing the network',
       unit='image',
       disable=not messages.shows_bars(),
       leave=False,
@@ -212,6 +213,7 @@ class _Evaluation:
           warn([line])
       for onlooker in onlookers:
         onlooker.add(evaluated)
+      progress.set_description_str('evaluating', refresh=False)
       progress.update()
 
     try:

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from absl import flags as absl_flags
 
-from deeplab import __version__, quiet_start
+from deeplab import __version__, messages, phase_line, quiet_start
 from deeplab.errors import InputError, let_streams_take_any_name
 from deeplab.options.checks import CheckedOptions, field_type
 
@@ -107,7 +107,8 @@ def run(
       from deeplab import given_paths
 
       given_paths.check(*options)
-      quiet_start.import_tensorflow()
+      with messages.phase('starting TensorFlow', ticks=False):
+        quiet_start.import_tensorflow()
     sys.exit(main(*options))
   except InputError as error:
     _fail(command, _one_line(error), status=1)
@@ -226,5 +227,6 @@ def _one_line(error):
 
 def _fail(command, message, *, status):
   sys.stdout.flush()
+  phase_line.clear()
   print(f'{command}: error: {message}', file=sys.stderr)
   sys.exit(status)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from deeplab import devices, output_places
 from deeplab.errors import InputError, shown, warn
 from deeplab.inferencer import DeepLabV3Inferencer
-from deeplab.messages import say
+from deeplab.messages import phase, say
 from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import (
   foreground,
@@ -56,15 +56,16 @@ def run(
   if not (planned.images or planned.videos):
     return PredictionSummary()
   devices.prepare(compute_options)
-  network = trained_network.load(
-    inference_options.ckpt_path,
-    model_options,
-    given=given,
-    compute_dtype=compute_options.compute_dtype,
-    operations=compute_options.operations,
-    class_names=inference_options.class_names,
-    best=inference_options.best,
-  )
+  with phase('loading the network'):
+    network = trained_network.load(
+      inference_options.ckpt_path,
+      model_options,
+      given=given,
+      compute_dtype=compute_options.compute_dtype,
+      operations=compute_options.operations,
+      class_names=inference_options.class_names,
+      best=inference_options.best,
+    )
   network.announce(prediction_options)
   colors = network.color_map(inference_options.colormap)
   overlay_settings = {
@@ -96,6 +97,8 @@ def run(
       inferencer, writer, pages=pages, look_ahead=look_ahead, **settings
     )
     summary = pipeline.run(planned.images)
+    if not pipeline.names_files and summary.num_predicted:
+      say(f'predictions written to {shown(inference_options.output_path)}')
     _say_totals(summary, seconds_to_load=seconds_to_load, num_traces=inferencer.num_traces)
   if planned.videos:
     videos = VideoPipeline(inferencer, writer, max_frames=inference_options.max_frames, **settings)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from deeplab import checkpoints, devices, losses, output_places, quiet_start, saved_options
 from deeplab.errors import warn
-from deeplab.messages import say
+from deeplab.messages import phase, say
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
   ComputeOptions,
@@ -121,8 +121,10 @@ def _train(directory, start, data, *, own_process):
   _warn(start, data)
   # The first batch comes before the old run goes: most of what can be wrong with the data shows by
   # then.
-  batches = batches_of_run.first_drawn(batches_of_run.draw(start, data.facts))
-  run_start.restore(start, trainer, model, directory)
+  with phase('reading the first batch'):
+    batches = batches_of_run.first_drawn(batches_of_run.draw(start, data.facts))
+  with phase('restoring the checkpoint'):
+    run_start.restore(start, trainer, model, directory)
   directory.remove_unfinished()
   directory.write_flags(*options.groups())
   directory.write_data_files(data.facts)
@@ -152,6 +154,7 @@ def _train(directory, start, data, *, own_process):
         class_names=data.described.class_names,
         strategy=strategy,
         max_image_pixels=options.input.max_image_pixels,
+        num_images=sum(file.num_records for file in data.eval_files),
       )
     outcome = trainer.train(
       batches,
@@ -194,14 +197,15 @@ def _prepare_tensorflow(start, data, *, own_process):
 def _build(options, *, strategy):
   """(DeepLabV3PredictionModel, DeepLabV3Trainer), with initial values."""
   ignore_label = options.input.ignore_label
-  class_weights = class_balance.chosen_weights(
-    options.loss,
-    options.input.filenames,
-    num_classes=options.model.num_classes,
-    ignore_label=ignore_label,
-  )
+  with phase('counting the labels'):
+    class_weights = class_balance.chosen_weights(
+      options.loss,
+      options.input.filenames,
+      num_classes=options.model.num_classes,
+      ignore_label=ignore_label,
+    )
   loss = losses.SegmentationLoss(options.loss, ignore_label, class_weights)
-  with strategy.scope():
+  with phase('making the network'), strategy.scope():
     model = DeepLabV3PredictionModel(
       options.model,
       batch_norm_decay=options.training.batch_norm_decay,
