@@ -141,6 +141,7 @@ class _Evaluation:
     self._colors = colors
     self._settings = {
       'filenames': list(evaluation_options.filenames),
+      'ignore_label': evaluation_options.ignore_label,
       **vars(prediction_options),
       'eval_pad': _shown_padding(prediction_options, network),
       **vars(compute_options),
