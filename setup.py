@@ -47,7 +47,16 @@ setuptools.setup(
   ],
   extras_require={
     'gpu': ['tensorflow[and-cuda]>=2.16'],
-    'test': ['pytest', 'pytest-xdist', 'scipy', 'matplotlib', 'pycocotools', 'av>=14.1'],
+    'test': [
+      'pytest',
+      'pytest-xdist',
+      'scipy',
+      'matplotlib',
+      'pycocotools',
+      'av>=14.1',
+      'nbclient',  # Runs examples/*.ipynb.
+      'ipykernel',
+    ],
     'lint': ['ruff==0.17.6'],  # One version for all, since formatters change their minds.
     'mat': ['scipy'],  # Labels in MATLAB files, as the SBD annotations come.
     'coco': ['pycocotools'],  # Draws the regions of COCO's JSON files.

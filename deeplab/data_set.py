@@ -105,6 +105,18 @@ class DataSet:
       )
 
 
+def refuse_ignored_class(*, num_classes: int, ignore_label: int) -> None:
+  """Raises InputError where the value that does not count is a class. For a value that nobody
+  chose: who gives --ignore_label, or has it in a description, means it.
+  """
+  if ignore_label < num_classes:
+    raise InputError(
+      f'--num_classes={num_classes}: class {ignore_label} would be ignored, since --ignore_label '
+      f'is {ignore_label} by default; give --ignore_label=65535 if all classes count, or '
+      f'--ignore_label={ignore_label} if that one does not'
+    )
+
+
 def combined(described: Sequence[DataSet], *, settled: Collection[str] = ()) -> DataSet:
   """One description of records that several describe; each may leave open what others say.
 

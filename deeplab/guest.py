@@ -39,13 +39,16 @@ def as_guest(*, verbose: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def tensorflow_at_work() -> Iterator[None]:
-  """Imports TensorFlow without its chatter; what the work changes in the process is undone."""
+  """Imports TensorFlow without its chatter and its advice to programmers; what the work changes in
+  the process is undone.
+  """
   quiet_start.import_tensorflow()
   import tensorflow as tf
   from PIL import Image
 
   logger, max_pixels = logging.getLogger('tensorflow'), Image.MAX_IMAGE_PIXELS
   level, seed = logger.level, tf.compat.v1.get_seed(None)[0]
+  quiet_start.hide_advice()
   try:
     yield
   finally:

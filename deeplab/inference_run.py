@@ -137,10 +137,9 @@ def _predict_videos(pipeline, planned, summary):
       summary.num_bad += 1
       continue
     s = 's' if found.num_frames > 1 else ''
-    print(
+    say(
       f'{shown(one.path)}: {found.num_frames} frame{s} in {found.seconds:.1f} s, '
-      f'{found.num_frames / found.seconds:.2f} frames/s',
-      flush=True,
+      f'{found.num_frames / found.seconds:.2f} frames/s'
     )
     if found.problem:
       warn([f'{shown(one.path)}: {found.problem}'])

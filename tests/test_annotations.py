@@ -249,6 +249,7 @@ def test_regions_are_cut_off_where_that_is_accepted(data):
       "the id 6 or the name 'a'",
     ),
     (coco([], images=[{'id': 1, 'file_name': 'x/c.jpg'}]), 'no file x/c.jpg in .*images'),
+    (coco([], images=[{'id': [1], 'file_name': 'a.jpg'}]), 'an image has no id or file_name'),
     (coco([], images=[{'id': 1}]), 'an image has no id or file_name'),
     (
       coco([], images=[{'id': 1, 'file_name': 'a.jpg'}, {'id': 2, 'file_name': 'a.jpg'}]),
@@ -385,6 +386,14 @@ def test_labelme_shapes_are_the_known_masks(data):
   assert summary['overlapping_pixels'] == 20
 
 
+def test_records_may_lie_beside_the_files_of_labelme(data):
+  shapes = data / 'out' / 'train'
+  shapes.mkdir(parents=True)
+  write_json(shapes, labelme([{'label': 'pear', 'points': pairs_of(0, 9, 0, 9)}]), 'a.json')
+  for _ in range(2):
+    assert conversion.convert(options_of(data, shapes))['num_records'] == 1
+
+
 def test_lists_of_labelme_give_the_classes(data):
   shapes = data / 'shapes'
   shapes.mkdir()
@@ -414,7 +423,10 @@ def test_lists_of_labelme_give_the_classes(data):
     ({**labelme([]), 'shapes': [5]}, 'shape 1: has no label'),
     (labelme([{'label': 'a', 'points': [[1, 2]]}]), r'shape 1 \(a\): a polygon has 3 points'),
     (labelme([{'label': 'a', 'shape_type': 'point', 'points': [[1, 2]]}]), 'a point has no area'),
+    (labelme([{'label': 'a', 'shape_type': ['x'], 'points': []}]), 'has no area; must be one of'),
     (labelme([{'label': 'a', 'points': [[1, 2], [3, 4], 5]}]), 'points are not'),
+    (labelme([{'label': 'a', 'points': [[1, 2], [3, 10**400], [5, 6]]}]), 'points are not'),
+    (labelme([{'label': 'a', 'points': [[1, 2], [3, float('nan')], [5, 6]]}]), 'points are not'),
     (
       labelme([{'label': 'a', 'points': [[1, 2], [300, 4], [5, 5]]}]),
       r'shape 1 \(a\): it reaches from \(1, 2\) to \(300, 5\), out of its picture',

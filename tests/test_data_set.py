@@ -136,3 +136,9 @@ def test_damaged_file_is_one_line(tmp_path, text):
   with pytest.raises(InputError, match='dataset.json: not a description of a data set') as caught:
     data_set_files.read(str(path))
   assert '\n' not in str(caught.value)
+
+
+def test_ignored_class_that_nobody_chose():
+  with pytest.raises(InputError, match='--num_classes=300: class 255 would be ignored'):
+    data_set.refuse_ignored_class(num_classes=300, ignore_label=255)
+  data_set.refuse_ignored_class(num_classes=255, ignore_label=255)

@@ -215,3 +215,12 @@ def test_resumed_run_keeps_what_it_was_started_with(work, tmp_path):
     os.rename(tmp_path / 'dataset.json', work / 'out' / 'train' / 'dataset.json')
     os.rename(tmp_path / 'train-summary.json', work / 'out' / 'train' / 'train-summary.json')
   assert result.outcome == 'nothing to do'
+
+
+def test_trainer_does_not_ignore_a_class_that_nobody_chose(work, tmp_path):
+  plain = tmp_path / 'plain'
+  plain.mkdir()
+  records = plain / 'train.tfrecord'
+  records.write_bytes((work / 'out' / 'train' / 'train-00001-of-00001.tfrecord').read_bytes())
+  with pytest.raises(InputError, match='--num_classes=256: class 255 would be ignored'):
+    train(work, tmp_path / 'run', filenames=(str(records),), num_classes=256)

@@ -127,6 +127,21 @@ def test_records_without_a_counted_pixel(capsys):
   assert 'nan' not in capsys.readouterr().out
 
 
+def test_a_checkpoint_without_saved_options_may_be_official(work, capsys):
+  (work / 'bare').mkdir()
+  for suffix in ('.index', '.data-00000-of-00001'):
+    (work / 'bare' / f'model.ckpt{suffix}').write_bytes(
+      (work / 'model' / f'model.ckpt{suffix}').read_bytes()
+    )
+  architecture = dict(model_variant='mobilenet_v2', depth_multiplier=0.35, num_classes=4)
+  _run(dict(ckpt_path='bare'), model=architecture)
+  err = capsys.readouterr().err
+  assert err.startswith('warning: bare/model.ckpt has no model_options.json beside it, and ')
+  assert 'import_official_checkpoint.py' in err
+  _run()
+  assert 'official' not in capsys.readouterr().err
+
+
 def test_several_checkpoints(work, capsys):
   (work / 'several').mkdir()
   for number in (5, 20):

@@ -8,10 +8,18 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 from deeplab import class_names, color_map
-from deeplab.data import conversion, interpolation, label_checks, label_files, labels, tfrecord
+from deeplab.data import (
+  conversion,
+  interpolation,
+  label_checks,
+  label_files,
+  labels,
+  source_files,
+  tfrecord,
+)
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
 
@@ -169,6 +177,23 @@ def test_large_files_are_refused(kind):
   data = npy(INDICES) if kind == 'npy' else encoded(GREY, kind)
   with pytest.raises(InputError, match='has 30x20 pixels .width x height., more than --max'):
     label_files.read(data, options_of(max_image_pixels=599))
+
+
+@pytest.mark.parametrize(
+  'kind, mode', [('TIFF', 'L'), ('TIFF', 'I;16'), ('WEBP', 'RGB'), ('PNG', 'L')]
+)
+@pytest.mark.parametrize('tag', range(1, 9))
+def test_orientation_tags_of_labels_turn_them_once(tmp_path, kind, mode, tag):
+  picture = Image.fromarray(INDICES.astype(np.uint16)) if mode == 'I;16' else GREY.convert(mode)
+  exif = Image.Exif()
+  exif[0x0112] = tag
+  settings = {'lossless': True} if kind == 'WEBP' else {}
+  picture.save(tmp_path / 'a', format=kind, exif=exif, **settings)
+  _, label, turned = source_files._read_label(str(tmp_path / 'a'), options_of(), None)
+  plain = Image.fromarray(INDICES)
+  plain.getexif()[0x0112] = tag
+  np.testing.assert_array_equal(label.indices, np.asarray(ImageOps.exif_transpose(plain)))
+  assert turned == (tag != 1)
 
 
 # Transparency

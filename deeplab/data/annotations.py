@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Sequence
 
+from deeplab import data_set_files
 from deeplab.data import coco, labelme
 from deeplab.data.annotated_images import IGNORED, AnnotatedImage
 from deeplab.data.pairing import Pairing
@@ -103,7 +104,7 @@ def _read_labelme(options):
     os.path.join(directory, name)
     for directory, _, names in os.walk(options.annotations)
     for name in names
-    if name.lower().endswith('.json') and not name.startswith('.')
+    if name.lower().endswith('.json') and not name.startswith('.') and not _is_ours(name)
   )
   if not paths:
     raise InputError(f'--annotations={shown(options.annotations)}: no *.json files in it')
@@ -127,6 +128,11 @@ def _read_labelme(options):
   return Annotations(
     tuple(images), tuple(problems), _with_background(sorted(names - {labelme.IGNORE_NAME}))
   )
+
+
+def _is_ours(name):
+  """Whether a conversion into the same directory wrote the file."""
+  return name == data_set_files.FILE_NAME or name.endswith('-summary.json')
 
 
 def _load(path):

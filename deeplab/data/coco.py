@@ -56,7 +56,9 @@ def read(
   names = _category_names(contents['categories'], path)
   problems = []
   regions = collections.defaultdict(list)
-  known_images = {entry.get('id') for entry in contents['images'] if isinstance(entry, dict)}
+  known_images = {
+    entry['id'] for entry in contents['images'] if isinstance(entry.get('id'), (int, str))
+  }
   for position, annotation in enumerate(contents['annotations']):
     region, problem = _region(annotation, position, names, known_images)
     if problem:

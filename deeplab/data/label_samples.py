@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from deeplab.data import labels
+from deeplab.data import labels, orientation
 from deeplab.errors import InputError
 
 _FORMATS = ('PNG', 'TIFF', 'BMP', 'GIF', 'WEBP', 'PPM')
@@ -37,7 +37,7 @@ class Samples:
 
 
 def read(data: bytes, *, max_pixels: int, is_mat: bool = False) -> Samples:
-  """The samples of a label file.
+  """The samples of a label file, as they are stored: not turned by an orientation tag.
 
   Args:
     data: bytes of the file.
@@ -111,8 +111,24 @@ def _read_picture(data, *, max_pixels):
     return _read_stored_png(picture, data, max_pixels=max_pixels)
   if picture.format == 'PNG' and (data[24], data[25]) == (16, _GREY_ALPHA):
     return _read_16_bit_grey_and_alpha(data)
+  if picture.format == 'TIFF':
+    return _read_tiff(picture, data)
   _load(picture)
   return _samples_of(picture)
+
+
+def _read_tiff(picture, data):
+  """The samples as they are stored, which Pillow turns as the tag says (not every version does)."""
+  asked = orientation.of_file(data)
+  _load(picture)
+  samples = _samples_of(picture)
+  if asked == 1 or orientation.TAG in picture.tag_v2:
+    return samples
+  values, opaque = (
+    part if part is None else np.ascontiguousarray(orientation.turn_back(part, asked))
+    for part in (samples.values, samples.opaque)
+  )
+  return dataclasses.replace(samples, values=values, opaque=opaque)
 
 
 def _load(picture):

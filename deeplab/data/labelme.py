@@ -122,7 +122,7 @@ def _shape(shape, number, path):
   if not isinstance(label, str) or not label.strip():
     raise InputError(f'{where}: has no label')
   kind, points = shape.get('shape_type') or 'polygon', shape.get('points')
-  if kind not in _LEAST_POINTS:
+  if not isinstance(kind, str) or kind not in _LEAST_POINTS:
     raise InputError(
       f'{where} ({shown(label)}): a {shown(str(kind))} has no area; must be one of '
       f'{", ".join(_LEAST_POINTS)}'

@@ -14,8 +14,7 @@ def damage(data: bytes) -> str | None:
     if len(data) < end + 4:
       return 'it ends before its last chunk, IEND'
     if zlib.crc32(data[begin + 4 : end]) != int.from_bytes(data[end : end + 4], 'big'):
-      shown_name = name.decode('ascii', 'backslashreplace')
-      return f'wrong check sum in chunk {shown_name!r} at byte {begin}'
+      return f'wrong check sum in chunk {repr(name)[1:]} at byte {begin}'
     if name == b'IEND':
       return None
     begin = end + 4

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection
 
+from deeplab import data_set
 from deeplab.data import record_files
 from deeplab.data_set import DataSet
 from deeplab.errors import shown, warn
@@ -42,6 +43,10 @@ def settle(
       if known is not None and known.ignore_label is not None:
         options = options.replace(ignore_label=known.ignore_label)
         break
+    else:
+      data_set.refuse_ignored_class(
+        num_classes=network.options.num_classes, ignore_label=options.ignore_label
+      )
   if records is not None:
     records.refuse_other_labels(
       num_classes=network.options.num_classes, ignore_label=options.ignore_label, given=given

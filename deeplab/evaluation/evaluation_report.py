@@ -22,7 +22,7 @@ ABSENT_CLASS_POLICY = (
 _IN_SCORE_LINES = ('num_images', 'loss', 'mean_iou')
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Report:
   """All that is reported of one checkpoint.
 
@@ -41,6 +41,14 @@ class Report:
   global_step: int | None = None
   measures: tuple[Measure, ...] = ()
   settings: dict = dataclasses.field(default_factory=dict)
+
+  def __repr__(self):
+    return '\n'.join([*score_lines(self.result, self.class_names), *table_lines(self)])
+
+  @property
+  def mean_iou(self) -> float:
+    """The mean of the IoU of the classes that count."""
+    return self.result.summary.mean_iou
 
   @property
   def rows(self) -> list[dict]:

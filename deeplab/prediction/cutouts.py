@@ -12,6 +12,8 @@ from PIL import Image
 
 # The filter's coefficients are computed at this size at most: they are smooth.
 _GUIDE_SIZE = 512
+# The colours around the edges likewise.
+_COLORS_SIZE = 1024
 # Half the side of the filter's windows, as a share of the longer side of the image: about as far as
 # outlines are off at an output stride of 16.
 _RADIUS = 1 / 56
@@ -78,21 +80,42 @@ def _guided_filter(guide, values, *, radius):
 
 
 def _object_colors(image, opacity):
-  """The colours of the object alone, uint8 [H, W, 3]: those of `image` where it is opaque."""
-  colors = image
+  """The colours of the object alone, uint8 [H, W, 3]: those of `image` but where it is neither
+  opaque nor transparent.
+  """
+  on_edge = (opacity > 0) & (opacity < 1)
+  if not on_edge.any():
+    return image
+  height, width = opacity.shape
+  scale = min(1.0, _COLORS_SIZE / max(height, width))
+  size = max(1, round(height * scale)), max(1, round(width * scale))
+  small_image, small_opacity = _resized(image, size), _resized(opacity, size)
+  front = small_image
   # The second, narrow pass brings back what the wide one has smeared.
-  for radius in (max(2, round(max(opacity.shape) / 40)), max(1, round(max(opacity.shape) / 200))):
-    colors = _blended_colors(image, colors, opacity, radius)
-  return np.where((opacity >= 1)[..., np.newaxis], image, colors)
+  for radius in (max(2, round(max(size) / 40)), max(1, round(max(size) / 200))):
+    near_front, near_back = _colors_around(small_image, front, small_opacity, radius)
+    front = _unmixed(small_image, near_front, near_back, small_opacity[..., np.newaxis])
+  share, colors = opacity[on_edge], image.copy()
+  for channel in range(3):
+    near = [
+      _resized(each[..., channel], (height, width))[on_edge] for each in (near_front, near_back)
+    ]
+    colors[..., channel][on_edge] = np.rint(_unmixed(image[..., channel][on_edge], *near, share))
+  return colors
 
 
-def _blended_colors(image, colors, opacity, radius):
-  share = opacity[..., np.newaxis]
-  weight = _box_mean(opacity, radius)[..., np.newaxis]
-  front = _box_mean(colors * share, radius) / np.maximum(weight, 1e-4)
-  back = _box_mean(image * (1 - share), radius) / np.maximum(1 - weight, 1e-4)
-  front = front + share * (image - share * front - (1 - share) * back)
-  return np.clip(np.rint(front), 0, 255).astype(np.uint8)
+def _colors_around(image, front, opacity, radius):
+  """The mean colours of object and background around each pixel, float32 [h, w, 3] each."""
+  share, weight = opacity[..., np.newaxis], _box_mean(opacity, radius)[..., np.newaxis]
+  return (
+    _box_mean(front * share, radius) / np.maximum(weight, 1e-4),
+    _box_mean(image * (1 - share), radius) / np.maximum(1 - weight, 1e-4),
+  )
+
+
+def _unmixed(image, front, back, share):
+  """The colour that, with the colours around, explains the mixture in `image` best."""
+  return np.clip(front + share * (image - share * front - (1 - share) * back), 0, 255)
 
 
 def _box_mean(values, radius):

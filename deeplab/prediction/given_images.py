@@ -54,7 +54,7 @@ def _pixels(image, *, name):
     return _of_pillow(image, name=name)
   if not hasattr(image, '__array__'):
     raise InputError(
-      f'{name}: a {type(image).__name__}; must be an array uint8 [height, width, 3], a PIL image, '
+      f'{name}: {type(image).__name__}; must be an array uint8 [height, width, 3], a PIL image, '
       'a path, or a list of them'
     )
   array = np.asarray(image)
@@ -85,10 +85,12 @@ def _check(array, *, name):
 
 
 def _remedy_for_type(array):
-  if array.dtype.kind == 'f' and np.nanmin(array) >= 0 and np.nanmax(array) <= 1:
-    return "values from 0 to 1 become (255 * image).round().astype('uint8')"
-  if array.dtype.kind in 'iuf' and np.nanmin(array) >= 0 and np.nanmax(array) <= 255:
-    return "image.astype('uint8')"
+  if array.dtype.kind in 'iuf':
+    low, high = array.min(), array.max()  # NaN where one is in it, which no range holds.
+    if array.dtype.kind == 'f' and low >= 0 and high <= 1:
+      return "values from 0 to 1 become (255 * image).round().astype('uint8')"
+    if low >= 0 and high <= 255:
+      return "image.round().astype('uint8')"
   return "bring its values to 0 .. 255, then image.astype('uint8')"
 
 
@@ -96,8 +98,9 @@ def _of_pillow(picture, *, name):
   try:
     picture.load()
   except Exception as error:  # Files that are closed, cut or gone raise almost anything.
+    reason = str(error) or type(error).__name__
     raise InputError(
-      f'{name}: a PIL image whose pixels cannot be read ({error}); give the path, or open it again '
+      f'{name}: a PIL image that is closed or damaged ({reason}); give the path, or open it again '
       'and keep it open'
     ) from error
   if 0 in picture.size:

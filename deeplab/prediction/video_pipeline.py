@@ -14,6 +14,7 @@ from deeplab import output_places
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError, shown, warn
 from deeplab.inferencer import DeepLabV3Inferencer
+from deeplab.messages import say
 from deeplab.prediction import video_reader
 from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.output_types import OUTPUT_TYPES
@@ -93,7 +94,7 @@ class VideoPipeline:
       *planned.videos.values(),
       *(directory for directory, _ in planned.frames.values()),
     ]:
-      print(f'Prediction written to {shown(path)}', flush=True)
+      say(f'Prediction written to {shown(path)}')
     return VideoSummary(run.num_frames, time.monotonic() - start, reader.problem)
 
   def _frames(self, reader, run) -> Iterator[Frame]:
@@ -230,4 +231,4 @@ class _Progress:
       self._last_line = now
       of = f' of {self._total}' if self._total else ''
       rate = self._count / (now - self._start)
-      print(f'{self._name}: {self._count}{of} frames, {rate:.2f} frames/s', flush=True)
+      say(f'{self._name}: {self._count}{of} frames, {rate:.2f} frames/s')

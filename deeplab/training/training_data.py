@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from deeplab import color_map, data_set_files
+from deeplab import color_map, data_set, data_set_files
 from deeplab.class_names import load_class_names
 from deeplab.data import record_files
 from deeplab.data.record_files import RecordFile
@@ -147,6 +147,9 @@ def _settled(found, model_options, input_options, run_options, *, saved, given):
   num_classes, ignore_label = model_options.num_classes, input_options.ignore_label
   if found is not None:
     found.refuse_other_labels(num_classes=num_classes, ignore_label=ignore_label, given=given)
+  chosen = 'ignore_label' in given or (found is not None and found.ignore_label is not None)
+  if not chosen and not run_options.resume:
+    data_set.refuse_ignored_class(num_classes=num_classes, ignore_label=ignore_label)
   sources = [found or DataSet()]
   # Names of another data set would be wrong for records that say what they are.
   if saved is not None and (found is None or found.num_classes is None or run_options.resume):
