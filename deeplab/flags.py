@@ -75,7 +75,7 @@ def run(
   quiet_start.hide_warnings_of_pillow()
   if asked & {'help', 'helpfull', 'helpshort', 'h'}:
     classes = help_order or option_classes
-    print(help_text(command, description, classes, saved_with_checkpoint=saved_with_checkpoint))
+    _show(help_text(command, description, classes, saved_with_checkpoint=saved_with_checkpoint))
     sys.exit(0)
   if 'version' in asked:
     print(f'deeplab-tf {__version__}')
@@ -218,6 +218,14 @@ def _signature(option_class, field, *, saved):
     default = ','.join(map(str, field.default)) if repeated and field.default else field.default
     state = 'default: none' if default in (None, ()) else f'default: {default}'
   return f'{field.name}={shown}{" (repeatable)" if repeated else ""}  [{state}]'
+
+
+def _show(text):
+  """Prints a text of which the reader, such as `head`, may not want all."""
+  try:
+    print(text, flush=True)
+  except BrokenPipeError:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # For the flush at the exit.
 
 
 def _one_line(error):

@@ -2,11 +2,15 @@
 one is told at once.
 """
 
+import os
+
 from deeplab import checkpoint_files
 from deeplab.data import record_files
+from deeplab.errors import InputError
 from deeplab.options import (
   EvaluationOptions,
   ExportOptions,
+  ImportOptions,
   InferenceOptions,
   InspectionOptions,
   RunOptions,
@@ -30,7 +34,10 @@ def _records(options):
 
 def _validation(options):
   if options.eval_filenames:
-    record_files.expand_filenames(options.eval_filenames)
+    try:
+      record_files.expand_filenames(options.eval_filenames)
+    except InputError as error:
+      raise InputError(str(error).replace('--filenames', '--eval_filenames', 1)) from error
 
 
 def _run(options):
@@ -57,6 +64,11 @@ def _inference(options):
     image_files.find_images(options.input, recursive=options.recursive)
 
 
+def _official(options):
+  if not os.path.exists(os.path.expanduser(options.ckpt_path)):
+    _checkpoint(options)
+
+
 _LOOKS = {
   TrainingInputOptions: _records,
   ValidationOptions: _validation,
@@ -65,4 +77,5 @@ _LOOKS = {
   InferenceOptions: _inference,
   InspectionOptions: _records,
   ExportOptions: _checkpoint,
+  ImportOptions: _official,
 }

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Exports a checkpoint of this toolkit as an official DeepLab checkpoint (tensorflow/models
 research/deeplab): its names and its order. The way back of import_official_checkpoint.py.
+
+  export_official_checkpoint.py --ckpt_path=model --output_path=official_model
 """
 
 import os

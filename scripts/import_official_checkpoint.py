@@ -2,6 +2,9 @@
 """Imports official DeepLab weights (tensorflow/models research/deeplab): from a checkpoint, an
 archive of the model zoo or a frozen graph to a checkpoint of this toolkit, with which evaluator and
 inferencer need no model flags.
+
+  import_official_checkpoint.py --ckpt_path=deeplabv3_mnv2_pascal_train_aug.tar.gz \\
+    --output_path=voc_model --class_names=voc
 """
 
 import os
