@@ -71,7 +71,7 @@ def main():
   sheet = pictures.contact_sheet(
     rows, column_titles=['image', *ways], row_titles=list(drawings), cell_size=300
   )
-  sheet.save(arguments.output_path)
+  sheet.save(arguments.output_path, quality=85)
 
 
 def _many_scenes(random, draw_scene):

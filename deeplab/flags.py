@@ -16,7 +16,8 @@ from absl import flags as absl_flags
 
 from deeplab import __version__, messages, phase_line, quiet_start
 from deeplab.errors import InputError, let_streams_take_any_name
-from deeplab.options.checks import CheckedOptions, field_type
+from deeplab.options import CheckedOptions
+from deeplab.options.checks import field_type
 
 FLAGS = absl_flags.FLAGS
 

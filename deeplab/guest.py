@@ -39,7 +39,7 @@ def as_guest(*, verbose: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def tensorflow_at_work() -> Iterator[None]:
-  """Imports TensorFlow without its chatter and its advice to programmers; what the work changes in
+  """Imports TensorFlow, without its chatter and its advice to programmers; what the work changes in
   the process is undone.
   """
   quiet_start.import_tensorflow()

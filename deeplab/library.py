@@ -163,6 +163,6 @@ def convert(*, verbose: bool = False, **options: Any) -> dict:
     if 'num_workers' not in given:
       conversion_options = conversion_options.replace(num_workers=1)
     with guest.tensorflow_at_work():
-      from deeplab.data import conversion
+      from deeplab import conversion_run
 
-      return conversion.convert(conversion_options, given=given)
+      return conversion_run.convert(conversion_options, given=given)

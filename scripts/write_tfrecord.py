@@ -24,10 +24,10 @@ grey PNGs, .mat; colours need --colormap.
 
 def main(options, *, given=frozenset()):
   """Converts, and prints what went into the records."""
-  from deeplab.data import conversion
+  from deeplab import conversion_run
 
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that unfinished files are removed.
-  summary = conversion.convert(options, given=given)
+  summary = conversion_run.convert(options, given=given)
   print(describe(summary), flush=True)
   warning = suspicious_values(summary) if summary['num_classes'] is None else None
   if warning:
@@ -36,7 +36,7 @@ def main(options, *, given=frozenset()):
 
 
 def describe(summary: dict) -> str:
-  """The lines that tell a person what went into the records; `summary` as conversion.convert
+  """The lines that tell a person what went into the records; `summary` as conversion_run.convert
   returns it.
   """
   num_classes, names = summary['num_classes'], summary['class_names'] or ()

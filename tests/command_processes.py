@@ -84,8 +84,12 @@ def _serve(address, package_parent):
 
   quiet_start.import_tensorflow()
   # What the commands import later, and other tests in processes of their own.
-  from deeplab import evaluation_run, inference_run, training_run  # noqa: F401
-  from deeplab.data import conversion  # noqa: F401
+  from deeplab import (  # noqa: F401
+    conversion_run,  # noqa: F401
+    evaluation_run,
+    inference_run,
+    training_run,
+  )
 
   gc.freeze()  # Else each process would look through all of that, and so copy it.
   with socket.socket(socket.AF_UNIX) as listener:

@@ -23,7 +23,10 @@ from PIL import Image, PngImagePlugin
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab.data import conversion, input_pipeline, pairing, source_files, trial_decoding
+
+from deeplab import conversion_run
+from deeplab.conversion import pairing, source_files, trial_decoding
+from deeplab.data import input_pipeline
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions, TrainingInputOptions
 from deeplab.prediction import image_files
@@ -287,7 +290,7 @@ def _write_record(result, options):
   path = os.path.join(options.output_dir, f'{result.name}.tfrecord')
   os.makedirs(options.output_dir, exist_ok=True)
   with contextlib.ExitStack() as shards:
-    writer = conversion._ShardWriter([path], options, shards)
+    writer = conversion_run._ShardWriter([path], options, shards)
     writer.write(result)
     writer.close()
   return path

@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab.data import conversion, labels, tfrecord
+from deeplab import conversion_run
+from deeplab.data import labels, tfrecord
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
 
@@ -108,7 +109,7 @@ def test_coco_polygons_and_runs_are_the_known_masks(data, capsys):
       ]
     ),
   )
-  summary = conversion.convert(options_of(data, path))
+  summary = conversion_run.convert(options_of(data, path))
   # Classes by the ids of the categories: 5 is the first.
   expected = np.zeros([HEIGHT, WIDTH], np.uint8)
   expected[box(5, 15, 5, 25) | box(5, 7, 28, 30) | crowd] = 2
@@ -128,7 +129,7 @@ def test_sizes_that_are_not_written_are_those_of_the_pictures(data):
       [{'category_id': 5, 'segmentation': POLYGON}], images=[{'id': 7, 'file_name': 'sub/a.jpg'}]
     ),
   )
-  conversion.convert(options_of(data, path))
+  conversion_run.convert(options_of(data, path))
   assert (labels_by_name(data)['sub/a'] == box(0, 9, 0, 9)).all()
 
 
@@ -139,7 +140,7 @@ def test_of_equal_regions_the_later_is_on_top(data):
     data,
     coco([{'category_id': 18, 'segmentation': same}, {'category_id': 5, 'segmentation': same}]),
   )
-  summary = conversion.convert(options_of(data, path))
+  summary = conversion_run.convert(options_of(data, path))
   assert (labels_by_name(data)['a'] == box(8, 12, 10, 14)).all()
   assert summary['overlapping_pixels'] == 16
 
@@ -148,10 +149,10 @@ def test_class_names_say_which_class_a_category_is(data):
   pytest.importorskip('pycocotools')
   path = write_json(data, coco([{'category_id': 5, 'segmentation': [corners_of(0, 9, 0, 9)]}]))
   (data / 'names.txt').write_text('background\ndog\nhorse\ncat\n')
-  conversion.convert(options_of(data, path, class_names=str(data / 'names.txt')))
+  conversion_run.convert(options_of(data, path, class_names=str(data / 'names.txt')))
   assert (labels_by_name(data)['a'] == 3 * box(0, 9, 0, 9)).all()
   # The description of another split does the same.
-  conversion.convert(
+  conversion_run.convert(
     options_of(data, path, dataset=str(data / 'out' / 'train'), output_dir=str(data / 'again'))
   )
   (data / 'out').rename(data / 'first')
@@ -165,8 +166,8 @@ def test_a_list_without_background(data):
   (data / 'names.txt').write_text('cat\ndog\n')
   settings = {'class_names': str(data / 'names.txt')}
   with pytest.raises(InputError, match='class 0 of the class names is cat, .*no_background'):
-    conversion.convert(options_of(data, path, **settings))
-  conversion.convert(options_of(data, path, accept=('no_background', 'one_class'), **settings))
+    conversion_run.convert(options_of(data, path, **settings))
+  conversion_run.convert(options_of(data, path, accept=('no_background', 'one_class'), **settings))
   np.testing.assert_array_equal(labels_by_name(data)['a'], np.where(box(0, 9, 0, 9), 0, 255))
 
 
@@ -222,7 +223,7 @@ POLYGON = [corners_of(0, 9, 0, 9)]
 def test_wrong_annotations_are_one_line(data, annotation, message):
   pytest.importorskip('pycocotools')
   with pytest.raises(InputError, match=message) as error:
-    conversion.convert(options_of(data, write_json(data, coco([annotation]))))
+    conversion_run.convert(options_of(data, write_json(data, coco([annotation]))))
   assert 'instances.json' in str(error.value) and '\n' not in str(error.value)
   assert not (data / 'out').exists()
 
@@ -230,7 +231,7 @@ def test_wrong_annotations_are_one_line(data, annotation, message):
 def test_regions_are_cut_off_where_that_is_accepted(data):
   pytest.importorskip('pycocotools')
   path = write_json(data, coco([{'category_id': 5, 'segmentation': [corners_of(20, 50, 35, 50)]}]))
-  conversion.convert(options_of(data, path, accept=('outside',)))
+  conversion_run.convert(options_of(data, path, accept=('outside',)))
   assert (labels_by_name(data)['a'] == box(20, 30, 35, 40)).all()
 
 
@@ -268,7 +269,7 @@ def test_regions_are_cut_off_where_that_is_accepted(data):
 def test_wrong_coco_files_are_one_line(data, contents, message):
   pytest.importorskip('pycocotools')
   with pytest.raises(InputError, match=message):
-    conversion.convert(options_of(data, write_json(data, contents)))
+    conversion_run.convert(options_of(data, write_json(data, contents)))
   assert not (data / 'out').exists()
 
 
@@ -276,14 +277,14 @@ def test_wrong_coco_files_are_one_line(data, contents, message):
 def test_files_that_are_no_json(data, text):
   (data / 'instances.json').write_bytes(text.encode(errors='surrogateescape'))
   with pytest.raises(InputError, match='instances.json: cannot be read as JSON'):
-    conversion.convert(options_of(data, data / 'instances.json'))
+    conversion_run.convert(options_of(data, data / 'instances.json'))
 
 
 def test_missing_annotations(data):
   with pytest.raises(InputError, match='--annotations=.*none: no such file or directory'):
-    conversion.convert(options_of(data, data / 'none'))
+    conversion_run.convert(options_of(data, data / 'none'))
   with pytest.raises(InputError, match=r'no \*\.json files in it'):
-    conversion.convert(options_of(data, data / 'images'))
+    conversion_run.convert(options_of(data, data / 'images'))
 
 
 def test_a_category_without_a_class(data):
@@ -293,9 +294,9 @@ def test_a_category_without_a_class(data):
   with pytest.raises(
     InputError, match='no class for category cat; the classes are background, dog: add it to'
   ):
-    conversion.convert(options_of(data, path, class_names=str(data / 'names.txt')))
+    conversion_run.convert(options_of(data, path, class_names=str(data / 'names.txt')))
   with pytest.raises(InputError, match='--num_classes=2: background and the categories .* are 3'):
-    conversion.convert(options_of(data, path, num_classes=2))
+    conversion_run.convert(options_of(data, path, num_classes=2))
 
 
 @pytest.mark.parametrize(
@@ -315,7 +316,7 @@ def test_options_that_contradict_annotations(data, changes, message):
 def test_without_pycocotools_the_extra_is_named(data, monkeypatch):
   monkeypatch.setitem(sys.modules, 'pycocotools.mask', None)
   with pytest.raises(InputError, match='needs pycocotools to be drawn: pip install pycocotools'):
-    conversion.convert(options_of(data, write_json(data, coco([]))))
+    conversion_run.convert(options_of(data, write_json(data, coco([]))))
 
 
 # labelme
@@ -371,7 +372,7 @@ def test_labelme_shapes_are_the_known_masks(data):
     ),
     'b.json',
   )
-  summary = conversion.convert(options_of(data, shapes))
+  summary = conversion_run.convert(options_of(data, shapes))
   expected = np.zeros([HEIGHT, WIDTH], np.uint8)
   expected[box(5, 20, 2, 22)] = 1
   expected[box(8, 12, 4, 9) | box(3, 9, 30, 34)] = 2
@@ -391,7 +392,7 @@ def test_records_may_lie_beside_the_files_of_labelme(data):
   shapes.mkdir(parents=True)
   write_json(shapes, labelme([{'label': 'pear', 'points': pairs_of(0, 9, 0, 9)}]), 'a.json')
   for _ in range(2):
-    assert conversion.convert(options_of(data, shapes))['num_records'] == 1
+    assert conversion_run.convert(options_of(data, shapes))['num_records'] == 1
 
 
 def test_lists_of_labelme_give_the_classes(data):
@@ -408,7 +409,7 @@ def test_lists_of_labelme_give_the_classes(data):
     ),
   )
   (data / 'labels.txt').write_text('__ignore__\n_background_\npear\n')
-  conversion.convert(options_of(data, shapes, class_names=str(data / 'labels.txt')))
+  conversion_run.convert(options_of(data, shapes, class_names=str(data / 'labels.txt')))
   expected = np.where(box(0, 9, 0, 9) & ~box(2, 4, 2, 4), 1, 255 * box(0, 4, 20, 30))
   np.testing.assert_array_equal(labels_by_name(data)['a'], expected)
 
@@ -443,7 +444,7 @@ def test_wrong_labelme_files_are_one_line(data, contents, message):
   shapes.mkdir()
   path = write_json(shapes, contents, 'x.json')
   with pytest.raises(InputError, match=message) as error:
-    conversion.convert(options_of(data, shapes))
+    conversion_run.convert(options_of(data, shapes))
   assert str(path) in str(error.value) and not (data / 'out').exists()
 
 
@@ -453,12 +454,12 @@ def test_two_files_of_one_image(data):
   for name in ('a.json', 'other.json'):
     write_json(shapes, labelme([]), name)
   with pytest.raises(InputError, match='a.json and .*other.json: both annotate .*a.jpg'):
-    conversion.convert(options_of(data, shapes))
+    conversion_run.convert(options_of(data, shapes))
 
 
 def test_workers_draw(data):
   pytest.importorskip('pycocotools')
   path = write_json(data, coco([{'category_id': 5, 'segmentation': POLYGON}]))
-  conversion.convert(options_of(data, path, num_workers=2))
+  conversion_run.convert(options_of(data, path, num_workers=2))
   assert (labels_by_name(data)['a'] == box(0, 9, 0, 9)).all()
   assert os.path.isfile(data / 'out' / 'train' / 'dataset.json')

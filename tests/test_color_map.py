@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deeplab import class_names, color_map
-from deeplab.data import source_files
+from deeplab.conversion import source_files
 from deeplab.errors import InputError
 
 _CHECKOUT = pathlib.Path(__file__).resolve().parent.parent

@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab import color_map
-from deeplab.data import conversion, labels, source_files, tfrecord, trial_decoding
+from deeplab import color_map, conversion_run
+from deeplab.conversion import source_files, trial_decoding
+from deeplab.data import labels, tfrecord
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
 
@@ -59,7 +60,7 @@ def files_below(directory):
 
 @pytest.mark.parametrize('num_workers', [1, 2])
 def test_files_go_into_the_records_as_they_are_in_the_order_of_the_list(data, num_workers):
-  conversion.convert(make_options(data, num_workers=num_workers))
+  conversion_run.convert(make_options(data, num_workers=num_workers))
   assert files_below(data / 'out') == [
     'train/dataset.json',
     'train/train-00001-of-00001.tfrecord',
@@ -74,7 +75,7 @@ def test_files_go_into_the_records_as_they_are_in_the_order_of_the_list(data, nu
 
 
 def test_shards_of_the_reference_layout_are_numbered_from_1(data):
-  conversion.convert(make_options(data, num_per_shard=2))
+  conversion_run.convert(make_options(data, num_per_shard=2))
   assert files_below(data / 'out') == [
     'train/dataset.json',
     'train/train-00001-of-00002.tfrecord',
@@ -87,7 +88,7 @@ def test_shards_of_the_reference_layout_are_numbered_from_1(data):
 
 
 def test_official_layout(data):
-  conversion.convert(make_options(data, record_format='official', num_per_shard=2))
+  conversion_run.convert(make_options(data, record_format='official', num_per_shard=2))
   assert files_below(data / 'out') == [
     'dataset.json',
     'train-00000-of-00002.tfrecord',
@@ -107,7 +108,7 @@ def test_official_layout(data):
 
 def test_without_list_all_names_with_both_files(data):
   Image.new('RGB', (6, 5)).save(data / 'images' / 'unlabelled.jpg')
-  conversion.convert(make_options(data, list_path=None))
+  conversion_run.convert(make_options(data, list_path=None))
   assert [record['name'] for record in read(data / 'out/train/train-00001-of-00001.tfrecord')] == [
     b'a',
     b'b',
@@ -117,7 +118,7 @@ def test_without_list_all_names_with_both_files(data):
 
 def test_summary_counts_pixels_images_and_sizes(data):
   write_label(data, 'b', np.array([[0, 0, 0, 0, 0, 255]] * 5, np.uint8))
-  summary = conversion.convert(make_options(data, num_classes=21))
+  summary = conversion_run.convert(make_options(data, num_classes=21))
   assert summary == json.loads((data / 'out/train/train-summary.json').read_text())
   assert summary['labels'] == {
     '0': {'pixels': 55, 'images': 2},
@@ -136,10 +137,10 @@ def test_colours_become_the_same_records_as_indices(data):
   }
   for name, label in indices.items():
     write_label(data, name, label)
-  plain = conversion.convert(make_options(data, output_dir=str(data / 'plain')))
+  plain = conversion_run.convert(make_options(data, output_dir=str(data / 'plain')))
   for name, label in indices.items():
     write_label(data, name, colors[label])
-  mapped = conversion.convert(
+  mapped = conversion_run.convert(
     make_options(data, output_dir=str(data / 'mapped'), colormap='voc', num_classes=21)
   )
   assert mapped['labels'] == plain['labels'] and mapped['labels_encoded_again'] == 3
@@ -154,12 +155,12 @@ def test_colours_become_the_same_records_as_indices(data):
       labels.read_png(one['label'])[0], labels.read_png(other['label'])[0]
     )
   with pytest.raises(InputError, match='all 3 have the same fault; .*c.png is an RGB picture'):
-    conversion.convert(make_options(data, output_dir=str(data / 'refused')))
+    conversion_run.convert(make_options(data, output_dir=str(data / 'refused')))
   assert not files_below(data / 'refused')
 
 
 def test_label_offset_makes_zero_ignored(data):
-  summary = conversion.convert(make_options(data, label_offset=-1, num_classes=2))
+  summary = conversion_run.convert(make_options(data, label_offset=-1, num_classes=2))
   assert {value: entry['images'] for value, entry in summary['labels'].items()} == {
     '0': 1,
     '1': 1,
@@ -170,7 +171,7 @@ def test_label_offset_makes_zero_ignored(data):
 def problem_of(data, capsys, **changes):
   """The text that a conversion with problems prints; nothing is left in the output directory."""
   with pytest.raises(InputError) as error:
-    conversion.convert(make_options(data, **changes))
+    conversion_run.convert(make_options(data, **changes))
   assert not files_below(data / 'out')
   return capsys.readouterr().err + str(error.value)
 
@@ -208,7 +209,7 @@ def test_empty_or_missing_list(data, content, message, capsys):
 )
 def test_directories_without_such_files(data, changes, message):
   with pytest.raises(InputError, match=message):
-    conversion.convert(make_options(data, list_path=None, **changes))
+    conversion_run.convert(make_options(data, list_path=None, **changes))
 
 
 def test_no_name_of_the_list_has_files(data, capsys):
@@ -218,7 +219,7 @@ def test_no_name_of_the_list_has_files(data, capsys):
 
 def test_missing_directory(data):
   with pytest.raises(InputError, match='--images_dir=.*no such directory'):
-    conversion.convert(
+    conversion_run.convert(
       ConversionOptions(
         images_dir=str(data / 'none'), labels_dir=str(data / 'labels'), split='train'
       )
@@ -270,12 +271,12 @@ def test_large_image_is_refused_before_it_is_decoded(data, capsys):
 
 
 def test_shards_of_another_conversion_are_not_mixed_with_ours(data):
-  conversion.convert(make_options(data))
-  conversion.convert(make_options(data))  # The same shards are replaced.
+  conversion_run.convert(make_options(data))
+  conversion_run.convert(make_options(data))  # The same shards are replaced.
   with pytest.raises(
     InputError, match='has 1 shards of another conversion .train-00001-of-00001.tfrecord'
   ):
-    conversion.convert(make_options(data, num_per_shard=1))
+    conversion_run.convert(make_options(data, num_per_shard=1))
 
 
 def test_failure_while_writing_leaves_nothing(data, monkeypatch):
@@ -289,7 +290,7 @@ def test_failure_while_writing_leaves_nothing(data, monkeypatch):
 
   monkeypatch.setattr(tfrecord, 'serialize', fail_the_third_time)
   with pytest.raises(OSError, match='No space left'):
-    conversion.convert(make_options(data, num_per_shard=1))
+    conversion_run.convert(make_options(data, num_per_shard=1))
   assert not files_below(data / 'out')
 
 
@@ -332,7 +333,7 @@ def test_image_turned_by_exif_is_turned_for_its_label(data):
 )
 def test_jpegs_of_other_kinds_stay_as_they_are(data, mode, settings):
   Image.new('RGB', (6, 5), (10, 20, 200)).convert(mode).save(data / 'images' / 'a.jpg', **settings)
-  summary = conversion.convert(make_options(data))
+  summary = conversion_run.convert(make_options(data))
   assert summary['images_encoded_again'] == 0
 
 
@@ -340,7 +341,7 @@ def test_palette_labels_are_stored_as_they_are(data):
   picture = Image.frombytes('P', (6, 5), bytes(range(10, 40)))
   picture.putpalette(color_map.pascal_voc_color_map().ravel().tolist())
   picture.save(data / 'labels' / 'a.png')
-  summary = conversion.convert(make_options(data))
+  summary = conversion_run.convert(make_options(data))
   assert {str(value) for value in range(10, 40)} <= set(summary['labels']) and summary[
     'labels_encoded_again'
   ] == 0
@@ -362,7 +363,7 @@ def test_voc8_records_hold_the_indices_of_the_pngs(tmp_path):
   if not directory:
     pytest.skip('DEEPLAB_TEST_DATA is not set')
   voc8 = os.path.join(directory, 'voc8')
-  summary = conversion.convert(
+  summary = conversion_run.convert(
     ConversionOptions(
       images_dir=os.path.join(voc8, 'JPEGImages'),
       labels_dir=os.path.join(voc8, 'SegmentationClass'),
@@ -382,7 +383,7 @@ def test_output_directory_that_cannot_be_made(data):
   with pytest.raises(
     InputError, match='--output_dir: the directory .*file/train cannot be made .*; choose another'
   ):
-    conversion.convert(make_options(data, output_dir=str(data / 'file')))
+    conversion_run.convert(make_options(data, output_dir=str(data / 'file')))
 
 
 @pytest.mark.parametrize('existing', [False, True])
@@ -391,7 +392,7 @@ def test_a_failed_conversion_leaves_no_directory_it_made(data, existing):
     (data / 'new').mkdir()
   (data / 'images' / 'b.jpg').write_text('no image')
   with pytest.raises(InputError, match='nothing was written'):
-    conversion.convert(make_options(data, output_dir=str(data / 'new' / 'deep')))
+    conversion_run.convert(make_options(data, output_dir=str(data / 'new' / 'deep')))
   assert (data / 'new').exists() == existing and not (data / 'new' / 'deep').exists()
 
 
@@ -402,13 +403,13 @@ def test_labels_without_a_counted_pixel_are_refused(data, changes):
   value = changes.get('ignore_label', 255)
   words = rf'every pixel of all 3 labels is ignored \(value {value}\); check --label_offset'
   with pytest.raises(InputError, match=words):
-    conversion.convert(make_options(data, **changes))
+    conversion_run.convert(make_options(data, **changes))
   assert not (data / 'out').exists()
 
 
 def test_a_label_without_a_counted_pixel_among_others_is_taken(data):
   write_label(data, 'b', np.full([5, 6], 255, np.uint8))
-  assert conversion.convert(make_options(data))['num_records'] == 3
+  assert conversion_run.convert(make_options(data))['num_records'] == 3
 
 
 def test_an_empty_output_directory_is_refused(data):
@@ -418,5 +419,5 @@ def test_an_empty_output_directory_is_refused(data):
 
 def test_summary_of_a_single_record_counts_in_numbers(data):
   (data / 'list.txt').write_text('a\n')
-  conversion.convert(make_options(data))
+  conversion_run.convert(make_options(data))
   assert '"labels_encoded_again": 0' in (data / 'out/train/train-summary.json').read_text()

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab import evaluation_run, inference_run, saved_options, training_run
-from deeplab.data import conversion
+from deeplab import conversion_run, evaluation_run, inference_run, saved_options, training_run
 from deeplab.errors import InputError
 from deeplab.options import (
   ComputeOptions,
@@ -41,7 +40,7 @@ def convert(work, split, output='out', **flags):
     num_workers=1,
     **flags,
   )
-  return conversion.convert(ConversionOptions(**flags), given=flags)
+  return conversion_run.convert(ConversionOptions(**flags), given=flags)
 
 
 @pytest.fixture(scope='module', name='work')

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from deeplab import class_names, color_map, data_set_files
-from deeplab.data import label_classes
+from deeplab.conversion import label_classes
 from deeplab.data_set import DataSet
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions

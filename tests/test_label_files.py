@@ -10,16 +10,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from deeplab import class_names, color_map
-from deeplab.data import (
-  conversion,
-  interpolation,
-  label_checks,
-  label_files,
-  labels,
-  source_files,
-  tfrecord,
-)
+from deeplab import class_names, color_map, conversion_run
+from deeplab.conversion import label_files, source_files
+from deeplab.data import interpolation, labels, tfrecord
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
 
@@ -489,7 +482,7 @@ def convert(data, given=(), **changes):
       **changes,
     }
   )
-  return conversion.convert(options, given={*given, *changes})
+  return conversion_run.convert(options, given={*given, *changes})
 
 
 def written_labels(data):
@@ -530,8 +523,8 @@ def test_masks_of_0_and_1_and_borders_of_255_pass(data):
 
 def test_explain_one_class():
   for present in ([], [0], [0, 1], [0, 1, 255], [255]):
-    assert label_checks.explain_one_class(present, ignore_label=255) is None
-  assert 'one class, 3, and the ignored value 9' in label_checks.explain_one_class(
+    assert labels.explain_one_class(present, ignore_label=255) is None
+  assert 'one class, 3, and the ignored value 9' in labels.explain_one_class(
     {9: 5, 3: 5}, ignore_label=9
   )
 

@@ -7,9 +7,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from deeplab import conversion_run
 from deeplab.class_names import load_class_names
 from deeplab.color_map import load_color_map
-from deeplab.data import conversion, labels, layouts, tfrecord
+from deeplab.conversion import layouts
+from deeplab.data import labels, tfrecord
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
 
@@ -47,7 +49,7 @@ def options(tmp_path, layout, split='train', **changes):
 
 def records(tmp_path, layout, split='train', **changes):
   """(name -> the label values of its record, summary)."""
-  summary = conversion.convert(options(tmp_path, layout, split, **changes))
+  summary = conversion_run.convert(options(tmp_path, layout, split, **changes))
   found = {}
   for record in tf.data.TFRecordDataset(
     str(tmp_path / 'out' / split / f'{split}-00001-of-00001.tfrecord')

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab.data import conversion, labels, tfrecord
+from deeplab import conversion_run
+from deeplab.data import labels, tfrecord
 from deeplab.errors import InputError
 from deeplab.options import (
   ConversionOptions,
@@ -65,7 +66,7 @@ def test_the_trainer_takes_what_the_converter_was_told(tmp_path, accept):
     (tmp_path / directory).mkdir()
   Image.new('RGB', (2, 1)).save(tmp_path / 'images' / 'a.jpg')
   Image.fromarray(np.array(MASK, np.uint8)).save(tmp_path / 'labels' / 'a.png')
-  conversion.convert(
+  conversion_run.convert(
     ConversionOptions(
       images_dir=str(tmp_path / 'images'),
       labels_dir=str(tmp_path / 'labels'),

@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab.data import conversion, tfrecord
-from deeplab.data.pairing import list_pairs
-from deeplab.data.problems import Problems
+from deeplab import conversion_run
+from deeplab.conversion.pairing import list_pairs
+from deeplab.conversion.problems import Problems
+from deeplab.data import tfrecord
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
 
@@ -298,7 +299,7 @@ def test_a_fault_of_all_labels_is_said_once(tmp_path, capsys):
     Image.new('RGB', (6, 5)).save(tmp_path / f'images/{number}.jpg')
     Image.fromarray(np.full([5, 6], 77 + number, np.uint8)).save(tmp_path / f'labels/{number}.png')
   with pytest.raises(InputError, match='^all 3 have the same fault; the first: 0: .*0.png: label'):
-    conversion.convert(
+    conversion_run.convert(
       ConversionOptions(
         images_dir=str(tmp_path / 'images'),
         labels_dir=str(tmp_path / 'labels'),
@@ -333,7 +334,7 @@ def test_names_that_are_no_utf8(tmp_path):
   Image.fromarray(np.zeros([5, 6], np.uint8)).save(tmp_path / 'labels' / f'{name}.png')
   (tmp_path / 'list.txt').write_bytes(b'caf\xe9.png\n')
   for list_path in (None, str(tmp_path / 'list.txt')):
-    conversion.convert(
+    conversion_run.convert(
       ConversionOptions(
         images_dir=str(tmp_path / 'images'),
         labels_dir=str(tmp_path / 'labels'),

@@ -13,7 +13,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image, PngImagePlugin
 
-from deeplab.data import conversion, decoding, orientation, picture_files, png_chunks, tfrecord
+from deeplab import conversion_run
+from deeplab.data import decoding, orientation, picture_files, png_chunks, tfrecord
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
 from deeplab.prediction import image_files
@@ -90,7 +91,7 @@ def make_pair(directory, data, *, label=None, name='a'):
 
 
 def convert(directory, **changes):
-  return conversion.convert(
+  return conversion_run.convert(
     ConversionOptions(
       images_dir=str(directory / 'images'),
       labels_dir=str(directory / 'labels'),

@@ -64,8 +64,21 @@ def test_no_module_imports_what_imports_it():
 
 
 def test_runs_are_above_all_rooms():
-  runs = {'deeplab.training_run', 'deeplab.evaluation_run', 'deeplab.inference_run'}
-  assert [module for module in set(_PATHS) - runs if _IMPORTED[module] & runs] == []
+  runs = {f'deeplab.{name}_run' for name in ('conversion', 'training', 'evaluation', 'inference')}
+  library = 'deeplab.library'
+  assert [module for module in set(_PATHS) - runs - {library} if _IMPORTED[module] & runs] == []
+  assert [module for module in _PATHS if library in _IMPORTED[module]] == []
+
+
+def test_what_runs_say_is_heard_by_who_started_them():
+  """Only commands print: a program that calls the toolkit hears it through `messages`."""
+  printing = {
+    module
+    for module, tree in _TREES.items()
+    for node in ast.walk(tree)
+    if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'print'
+  }
+  assert printing == {'deeplab.messages', 'deeplab.flags', 'deeplab.training.stop_signals'}
 
 
 def test_flags_are_read_without_tensorflow_and_numpy():

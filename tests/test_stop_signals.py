@@ -60,3 +60,28 @@ def test_a_second_signal_ends_a_process_that_is_in_a_long_step():
   assert process.returncode == 128 + signal.SIGTERM
   assert 'after' not in out
   assert 'exit without saving' in err
+
+
+def test_in_another_program_the_signal_is_handed_on(capsys):
+  before = signal.getsignal(signal.SIGINT)
+  with pytest.raises(KeyboardInterrupt):
+    with StopSignals(own_process=False) as stop:
+      os.kill(os.getpid(), signal.SIGINT)
+      assert wait_for(lambda: stop.requested)
+      saved = True
+  assert saved and signal.getsignal(signal.SIGINT) is before
+  assert wait_for(lambda: 'once more to stop at once' in capsys.readouterr().err)
+
+
+def test_in_another_program_the_second_signal_is_the_programs():
+  handled = []
+  before = signal.signal(signal.SIGTERM, lambda number, _: handled.append(number))
+  try:
+    with StopSignals(own_process=False) as stop:
+      for count in (1, 2):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert wait_for(lambda: stop.requested == 'SIGTERM')
+        assert wait_for(lambda: len(handled) == count - 1)
+  finally:
+    signal.signal(signal.SIGTERM, before)
+  assert handled == [signal.SIGTERM] * 2  # The first was handed on at the end.

@@ -108,6 +108,25 @@ def write_png(indices: np.ndarray) -> bytes:
   return file.getvalue()
 
 
+def explain_one_class(present: Iterable[int], *, ignore_label: int) -> str | None:
+  """None, or a phrase about labels that hold one class and the ignored value and nothing else.
+
+  There is nothing to learn from those. Masks of 0 and 255 are such labels.
+
+  Args:
+    present: all label values of the split.
+    ignore_label: the value that does not count.
+  """
+  values = sorted(set(map(int, present)))
+  classes = [value for value in values if value != ignore_label]
+  if len(classes) != 1 or ignore_label not in values:
+    return None
+  return (
+    f'the labels hold one class, {classes[0]}, and the ignored value {ignore_label}, nothing else; '
+    f'masks of {classes[0]} and {ignore_label} look so'
+  )
+
+
 def explain_values(
   present: Iterable[int], *, num_classes: int, ignore_label: int, one_based_remedy: str = ''
 ) -> str | None:

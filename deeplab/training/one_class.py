@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab.data import label_checks, labels, tfrecord
+from deeplab.data import labels, tfrecord
 from deeplab.errors import InputError, shown
 
 
@@ -33,7 +33,7 @@ def refuse(paths: Sequence[str], *, num_classes: int, ignore_label: int) -> None
         return
   except tf.errors.OpError:
     return
-  problem = label_checks.explain_one_class(present, ignore_label=ignore_label)
+  problem = labels.explain_one_class(present, ignore_label=ignore_label)
   if problem:
     raise InputError(
       f'--filenames: in all records of {shown(paths[0])}'

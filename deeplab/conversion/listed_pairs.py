@@ -8,10 +8,10 @@ import collections
 import dataclasses
 import os
 
-from deeplab.data.file_tree import FileTree, stem_of
-from deeplab.data.list_lines import Entry, entry_of
-from deeplab.data.list_places import Side
-from deeplab.data.problems import Problems
+from deeplab.conversion.file_tree import FileTree, stem_of
+from deeplab.conversion.list_lines import Entry, entry_of
+from deeplab.conversion.list_places import Side
+from deeplab.conversion.problems import Problems
 from deeplab.errors import InputError, shown
 from deeplab.text_files import read_lines
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from deeplab import messages
-from deeplab.data.file_tree import IMAGE_EXTENSIONS, FileTree
+from deeplab.conversion.file_tree import IMAGE_EXTENSIONS, FileTree
 from deeplab.errors import InputError, shown
 
 _MOST_LISTED = 20

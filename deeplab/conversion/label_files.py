@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from deeplab.data import interpolation, label_samples, labels
+from deeplab.conversion import label_samples
+from deeplab.data import interpolation, labels
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
 

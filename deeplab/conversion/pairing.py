@@ -8,9 +8,9 @@ import collections
 import dataclasses
 import os
 
-from deeplab.data import listed_pairs
-from deeplab.data.file_tree import FileTree, stem_of
-from deeplab.data.problems import Problems
+from deeplab.conversion import listed_pairs
+from deeplab.conversion.file_tree import FileTree, stem_of
+from deeplab.conversion.problems import Problems
 from deeplab.errors import InputError, shown
 from deeplab.options import ConversionOptions
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from deeplab.data.annotated_images import AnnotatedImage, corners, find_image, record_name
+from deeplab.conversion.annotated_images import AnnotatedImage, corners, find_image, record_name
 from deeplab.errors import InputError, shown
 
 IGNORE_NAME = '__ignore__'  # labelme's name for regions that do not count.

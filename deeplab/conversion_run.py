@@ -18,7 +18,7 @@ from collections.abc import Collection
 
 from deeplab import __version__, data_set_files, messages, output_places, quiet_start
 from deeplab.atomic_files import replacing
-from deeplab.data import (
+from deeplab.conversion import (
   annotations,
   label_checks,
   label_classes,
@@ -26,9 +26,9 @@ from deeplab.data import (
   source_files,
   trial_decoding,
 )
-from deeplab.data.conversion_summary import ConversionSummary
-from deeplab.data.pairing import list_pairs
-from deeplab.data.problems import Problems
+from deeplab.conversion.conversion_summary import ConversionSummary
+from deeplab.conversion.pairing import list_pairs
+from deeplab.conversion.problems import Problems
 from deeplab.data_set import Split
 from deeplab.errors import InputError, warn
 from deeplab.options import ConversionOptions

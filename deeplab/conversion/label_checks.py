@@ -4,27 +4,9 @@ other orders, a class hidden behind ignore_label.
 
 from collections.abc import Collection, Iterable
 
+from deeplab.data import labels
 from deeplab.errors import InputError, shown
 from deeplab.options import ConversionOptions
-
-
-def explain_one_class(present: Iterable[int], *, ignore_label: int) -> str | None:
-  """None, or a phrase about labels that hold one class and the ignored value and nothing else.
-
-  There is nothing to learn from those. Masks of 0 and 255 are such labels.
-
-  Args:
-    present: all label values of the split.
-    ignore_label: the value that does not count.
-  """
-  values = sorted(set(map(int, present)))
-  classes = [value for value in values if value != ignore_label]
-  if len(classes) != 1 or ignore_label not in values:
-    return None
-  return (
-    f'the labels hold one class, {classes[0]}, and the ignored value {ignore_label}, nothing else; '
-    f'masks of {classes[0]} and {ignore_label} look so'
-  )
 
 
 def refuse_one_class(present: Iterable[int], options: ConversionOptions) -> None:
@@ -33,7 +15,7 @@ def refuse_one_class(present: Iterable[int], options: ConversionOptions) -> None
   """
   if 'one_class' in options.accept or options.dataset or options.num_classes == 1:
     return
-  problem = explain_one_class(present, ignore_label=options.ignore_label)
+  problem = labels.explain_one_class(present, ignore_label=options.ignore_label)
   if problem:
     grey = min(options.ignore_label, 255)
     raise InputError(

@@ -5,7 +5,7 @@ Boundaries Dataset, SBD (Hariharan et al., ICCV 2011).
 import importlib.util
 import os
 
-from deeplab.data.dataset_trees import find_tree, missing
+from deeplab.conversion.dataset_trees import find_tree, missing
 from deeplab.errors import InputError, shown
 from deeplab.text_files import read_lines
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from deeplab.data.annotated_images import AnnotatedImage, corners, find_image, record_name
+from deeplab.conversion.annotated_images import AnnotatedImage, corners, find_image, record_name
 from deeplab.errors import InputError, shown
 
 

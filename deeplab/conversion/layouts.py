@@ -7,8 +7,8 @@ import glob
 import os
 from collections.abc import Callable, Collection
 
-from deeplab.data import voc_layouts
-from deeplab.data.dataset_trees import find_tree, missing
+from deeplab.conversion import voc_layouts
+from deeplab.conversion.dataset_trees import find_tree, missing
 from deeplab.errors import InputError, shown
 from deeplab.options import ConversionOptions
 

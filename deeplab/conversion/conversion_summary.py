@@ -4,7 +4,8 @@ import collections
 import os
 from collections.abc import Collection, Sequence
 
-from deeplab.data import interpolation, label_checks, labels, source_files
+from deeplab.conversion import label_checks, source_files
+from deeplab.data import interpolation, labels
 from deeplab.errors import InputError, shown
 from deeplab.options import ConversionOptions
 

@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterable, Iterator
 
 from deeplab import quiet_start
+from deeplab.conversion.source_files import Converted
 from deeplab.data import picture_files
-from deeplab.data.source_files import Converted
 from deeplab.options import ConversionOptions
 
 _ANY_VALUE = 65536

@@ -4,8 +4,8 @@ import collections
 import os
 from collections.abc import Iterable, Sequence
 
-from deeplab.data.file_tree import FileTree, stem_of
-from deeplab.data.problems import Problems
+from deeplab.conversion.file_tree import FileTree, stem_of
+from deeplab.conversion.problems import Problems
 
 
 class Side:

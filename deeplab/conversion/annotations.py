@@ -10,10 +10,10 @@ import os
 from collections.abc import Sequence
 
 from deeplab import data_set_files
-from deeplab.data import coco, labelme
-from deeplab.data.annotated_images import IGNORED, AnnotatedImage
-from deeplab.data.pairing import Pairing
-from deeplab.data.problems import Problems
+from deeplab.conversion import coco, labelme
+from deeplab.conversion.annotated_images import IGNORED, AnnotatedImage
+from deeplab.conversion.pairing import Pairing
+from deeplab.conversion.problems import Problems
 from deeplab.errors import InputError, shown
 from deeplab.options import ConversionOptions
 

@@ -12,11 +12,12 @@ import os
 import numpy as np
 
 from deeplab import color_map as color_maps
-from deeplab.data import cityscapes_ids, label_files, labels, picture_files
+from deeplab.conversion import cityscapes_ids, label_files
+from deeplab.conversion.annotated_images import AnnotatedImage
+from deeplab.conversion.pairing import Pair
+from deeplab.data import labels, picture_files
 from deeplab.data import orientation as orientations
-from deeplab.data.annotated_images import AnnotatedImage
 from deeplab.data.interpolation import BorderCounts
-from deeplab.data.pairing import Pair
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
 
