@@ -74,6 +74,7 @@ class TrainingLog:
 
   def __exit__(self, *_):
     if self._bar is not None:
+      self.at('training')
       self._bar.close()
     self._metrics.close()
     self._summaries.close()

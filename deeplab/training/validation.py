@@ -101,7 +101,9 @@ class Validation:
     """
     shown, titles, self._num_done = [], [], 0
     chosen = self._chosen(step)
-    self._log.at('tracing the network to validate')
+    # The network is traced with its first image.
+    is_traced = self._evaluator.num_traces > 0
+    self._log.at('validating' if is_traced else 'tracing the network to validate')
 
     def show(evaluated):
       self._num_done += 1
