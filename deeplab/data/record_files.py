@@ -63,7 +63,7 @@ def expand_filenames(patterns: Iterable[str]) -> list[str]:
       if not found:
         raise InputError(
           f'--filenames={pattern}: the directory has no *.tfrecord files; give the directory that '
-          'scripts/write_tfrecord.py wrote, or the files'
+          'write_tfrecord.py wrote, or the files'
         )
     elif os.path.exists(pattern):
       if not os.path.isfile(pattern):
@@ -170,7 +170,7 @@ def index_files(paths: Iterable[str], *, allow_problems: bool = False) -> list[R
   if not any(file.num_records for file in files):
     raise InputError(
       f'{files[0].path}{" and the other files" if len(files) > 1 else ""}: no records to read; '
-      'make them with scripts/write_tfrecord.py'
+      'make them with write_tfrecord.py'
     )
   return files
 
