@@ -2,10 +2,11 @@
 """Evaluates a trained network on TFRecords: loss, mIOU, a table of the classes, and a report of
 what went wrong where.
 
-Example: run_evaluator.py --filenames=val --ckpt_path=model --class_names=voc --report_path=report
+  run_evaluator.py --filenames=val --ckpt_path=model --report_path=report
+  run_evaluator.py --filenames=val --ckpt_path=model --best
 """
 
-from deeplab import flags
+from deeplab import flags, next_command
 from deeplab.options import ComputeOptions, EvaluationOptions, ModelOptions, PredictionOptions
 
 _OPTIONS = (ModelOptions, PredictionOptions, EvaluationOptions, ComputeOptions)
@@ -16,7 +17,14 @@ def main(*options):
   from deeplab import evaluation_run
 
   evaluation_run.run(*options, given=flags.given(*_OPTIONS))
+  print(next_command.after_evaluation(options[_OPTIONS.index(EvaluationOptions)]))
 
 
 if __name__ == '__main__':
-  flags.run(main, *_OPTIONS, description=__doc__)
+  flags.run(
+    main,
+    *_OPTIONS,
+    description=__doc__,
+    help_order=(EvaluationOptions, PredictionOptions, ComputeOptions, ModelOptions),
+    saved_with_checkpoint=ModelOptions,
+  )

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Predicts the class of every pixel of images with a trained network and writes pictures of it.
 
-Example: run_inferencer.py --input=photos --ckpt_path=model --output_path=predictions
+run_inferencer.py --ckpt_path=model --input=photos --output_path=predictions
+run_inferencer.py --ckpt_path=model --output_path=predictions --output_type=overlay --input *.jpg
 """
 
 import time
@@ -28,4 +29,11 @@ def main(*options):
 
 
 if __name__ == '__main__':
-  flags.run(main, *_OPTIONS, description=__doc__)
+  flags.run(
+    main,
+    *_OPTIONS,
+    description=__doc__,
+    help_order=(InferenceOptions, PredictionOptions, ComputeOptions, ModelOptions),
+    saved_with_checkpoint=ModelOptions,
+    more_values_of='input',
+  )

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Trains DeepLabv3 or DeepLabv3+ on TFRecords and writes checkpoints.
 
-Example: run_trainer.py --filenames=train --model_variant=mobilenet_v2 --output_path=model
+run_trainer.py --recipe=fine_tune --filenames=train --load_ckpt_path=voc_model --output_path=model
+run_trainer.py --filenames=train --model_variant=mobilenet_v2 --output_path=model
+run_trainer.py --flagfile=model/flags.txt --resume
 """
 
-from deeplab import flags
+from deeplab import flags, next_command
 from deeplab.options import (
   ComputeOptions,
   LossOptions,
@@ -24,14 +26,26 @@ _OPTIONS = (
   ValidationOptions,
   RunOptions,
 )
+_HELP_ORDER = (
+  RunOptions,
+  TrainingInputOptions,
+  TrainingOptions,
+  ValidationOptions,
+  LossOptions,
+  ModelOptions,
+  ComputeOptions,
+)
 
 
 def main(*options):
   # Here and not above: it imports TensorFlow, which --help and flag errors need not wait for.
   from deeplab import training_run
 
-  training_run.run(*options, given=flags.given(*_OPTIONS))
+  result = training_run.run(*options, given=flags.given(*_OPTIONS))
+  if result.outcome != 'stopped':
+    _, _, input_options, _, _, validation_options, run_options = options
+    print(next_command.after_training(input_options, validation_options, run_options))
 
 
 if __name__ == '__main__':
-  flags.run(main, *_OPTIONS, description=__doc__)
+  flags.run(main, *_OPTIONS, description=__doc__, help_order=_HELP_ORDER)

@@ -4,6 +4,7 @@
 The data set and the weights are yours; the page says where they are found.
 
   benchmarks/camvid_recipe.py --data_dir=CamVid --weights=deeplabv3_mnv2_dm05_pascal_trainaug.tar.gz
+  benchmarks/camvid_recipe.py --section='CamVid in one flag' --data_dir=CamVid --weights=...
 """
 
 import argparse
@@ -20,7 +21,7 @@ import machine
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PAGE = os.path.join(ROOT, 'docs', 'recipes.md')
-HEADING = 'CamVid'
+SECTIONS = ('CamVid', 'CamVid in one flag')
 
 
 def main():
@@ -29,6 +30,9 @@ def main():
   )
   parser.add_argument('--data_dir', required=True, help='directory with train/, trainannot/, ...')
   parser.add_argument('--weights', required=True, help='official archive, or what was unpacked')
+  parser.add_argument(
+    '--section', default=SECTIONS[0], choices=SECTIONS, help='of docs/recipes.md, the one to run'
+  )
   parser.add_argument(
     '--train_flags', default='', help='more flags for run_trainer.py, such as "--num_epochs=10"'
   )
@@ -39,7 +43,7 @@ def main():
   with tempfile.TemporaryDirectory() as temporary:
     work = arguments.work_dir or temporary
     os.makedirs(work, exist_ok=True)
-    lines = commands(PAGE)
+    lines = commands(PAGE, section=arguments.section)
     link_inputs(lines, work, data_dir=arguments.data_dir, weights=arguments.weights)
     print(machine.line(machine.describe()), flush=True)
     for words in lines:
@@ -48,11 +52,11 @@ def main():
       run(words, work)
 
 
-def commands(page):
-  """The words of each command in the first block of code below the page's heading CamVid."""
+def commands(page, *, section=SECTIONS[0]):
+  """The words of each command in the first block of code below the page's heading `section`."""
   with open(page, encoding='utf-8') as file:
-    section = file.read().split(f'\n## {HEADING}\n')[1]
-  block = re.search(r'^```sh\n(.*?)^```$', section, flags=re.DOTALL | re.MULTILINE).group(1)
+    text = file.read().split(f'\n## {section}\n')[1]
+  block = re.search(r'^```sh\n(.*?)^```$', text, flags=re.DOTALL | re.MULTILINE).group(1)
   return [shlex.split(line) for line in block.replace('\\\n', ' ').splitlines() if line.strip()]
 
 

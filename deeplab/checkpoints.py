@@ -1,4 +1,4 @@
-"""Name-based checkpoints: found, read, and written so that a kill leaves no half of one.
+"""Name-based checkpoints: read, and written so that a kill leaves no half of one.
 
 The format is that of TensorFlow 1's Saver (V2: PREFIX.index and PREFIX.data-00000-of-00001; V1, one
 file, is read only), so TensorFlow 1 tools read ours and we read theirs.
@@ -16,153 +16,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab import foreign_files
 from deeplab.atomic_files import replacing
+from deeplab.checkpoint_files import (
+  FINAL_NAME,  # noqa: F401
+  PREVIOUS,
+  STATE_NAME,
+  find,  # noqa: F401
+  list_prefixes,  # noqa: F401
+  step_of,  # noqa: F401
+)
 from deeplab.errors import InputError
 
 GLOBAL_STEP = 'global_step'
-FINAL_NAME = 'model.ckpt'
-# The text file in which TensorFlow lists the checkpoints of a directory.
-STATE_NAME = 'checkpoint'
-# The second name of a checkpoint while another one takes its place.
-_PREVIOUS = '.previous'
 # What TensorFlow's reader raises on damaged files depends on where it notices.
 _READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
-
-
-def find(path: str) -> str:
-  """The checkpoint prefix that a user's path means.
-
-  Args:
-    path: a prefix (`run/model.ckpt-1000`), one of the files of a checkpoint, a V1 file, the file
-      named `checkpoint` that lists a directory's checkpoints (its newest is meant), or a directory.
-      Of a directory: `model.ckpt` if it is there, else the checkpoint of the highest step, else the
-      only one there is.
-
-  Returns:
-    the prefix.
-
-  Raises:
-    InputError: there is no such checkpoint, a part of it is missing, or it is something else, such
-      as an archive.
-  """
-  path = os.path.expanduser(path)
-  if os.path.isdir(path):
-    return _find_in_directory(path)
-  prefix = (
-    re.sub(r'\.(index|data-\d{5}-of-\d{5}|meta)$', '', path) if os.path.isfile(path) else path
-  )
-  if os.path.isfile(prefix + '.index'):
-    _check_data_files(prefix)
-    return prefix
-  if os.path.isfile(prefix + _PREVIOUS + '.index'):
-    return prefix + _PREVIOUS
-  if os.path.isfile(prefix):
-    return _find_in_file(prefix)
-  if glob.glob(glob.escape(prefix) + '.data-*'):
-    raise InputError(
-      f'checkpoint {prefix}: {prefix}.index is missing; copy it beside the data file'
-    )
-  directory = os.path.dirname(prefix) or '.'
-  if not os.path.isdir(directory):
-    raise InputError(f'checkpoint {path}: no such file or directory')
-  there = ', '.join(os.path.basename(other) for other in list_prefixes(directory)) or 'none'
-  raise InputError(f'checkpoint {path}: not found; checkpoints in {directory}: {there}')
-
-
-def list_prefixes(directory: str) -> list[str]:
-  """The prefixes of all whole V2 checkpoints in `directory`, by step, those without one last."""
-  prefixes = [
-    name[: -len('.index')] for name in glob.glob(os.path.join(glob.escape(directory), '*.index'))
-  ]
-  prefixes = [prefix for prefix in prefixes if not prefix.endswith(_PREVIOUS)]
-  return sorted(
-    prefixes, key=lambda prefix: (step_of(prefix) is None, step_of(prefix) or 0, prefix)
-  )
-
-
-def step_of(prefix: str) -> int | None:
-  """The step in a prefix such as `model.ckpt-1000`, or None."""
-  match = re.search(r'-(\d+)$', prefix)
-  return int(match.group(1)) if match else None
-
-
-def _find_in_directory(directory):
-  prefixes = list_prefixes(directory)
-  final = os.path.join(directory, FINAL_NAME)
-  if final in prefixes:
-    return find(final)
-  trained = [prefix for prefix in prefixes if os.path.basename(prefix).startswith(FINAL_NAME)]
-  if trained:
-    return find(trained[-1])
-  if len(prefixes) == 1:
-    return find(prefixes[0])
-  v1_files = [
-    name
-    for name in glob.glob(os.path.join(glob.escape(directory), '*.ckpt'))
-    if os.path.isfile(name)
-  ]
-  if not prefixes and len(v1_files) == 1:
-    return v1_files[0]
-  names = ', '.join(os.path.basename(name) for name in prefixes + v1_files)
-  if not names:
-    what = foreign_files.explain(directory) or 'holds no checkpoint (no *.index file)'
-    raise InputError(f'checkpoint directory {directory}: {what}')
-  raise InputError(
-    f'checkpoint directory {directory}: holds several checkpoints ({names}); name one'
-  )
-
-
-def _find_in_file(path):
-  """The prefix that a file means which is no part of a V2 checkpoint."""
-  newest = _newest_in_state(path) if os.path.basename(path) == STATE_NAME else None
-  if newest is None:
-    what = foreign_files.explain(path)
-    if what:
-      raise InputError(f'checkpoint {path}: {what}')
-    return path
-  directory = os.path.dirname(path)
-  # What it says may be the path on another machine.
-  for prefix in (os.path.join(directory, newest), os.path.join(directory, _last_part(newest))):
-    if os.path.isfile(prefix + '.index') or os.path.isfile(prefix):
-      return find(prefix)
-  there = ', '.join(os.path.basename(other) for other in list_prefixes(directory or '.')) or 'none'
-  raise InputError(
-    f'checkpoint {path}: is the list of the checkpoints of its directory, and the newest it names, '
-    f'{newest}, is not there; checkpoints beside it: {there}'
-  )
-
-
-def _newest_in_state(path):
-  """The prefix that a `checkpoint` file calls the newest, or None where it is no such file."""
-  with open(path, encoding='utf-8', errors='surrogateescape') as file:
-    match = re.match(r'\s*model_checkpoint_path:\s*("(?:[^"\\\n]|\\.)*")', file.read(1 << 16))
-  try:
-    return json.loads(match.group(1)) if match else None
-  except ValueError:
-    return None
-
-
-def _last_part(path):
-  return re.split(r'[/\\]', path)[-1]
-
-
-def _check_data_files(prefix):
-  parts = [
-    part
-    for part in glob.glob(glob.escape(prefix) + '.data-*')
-    if re.search(r'\.data-\d{5}-of-\d{5}$', part)
-  ]
-  counts = {part[-5:] for part in parts}
-  if not parts:
-    raise InputError(
-      f'checkpoint {prefix}: {prefix}.data-00000-of-00001 is missing; copy it beside the index'
-    )
-  for count in counts:
-    for number in range(int(count)):
-      part = f'{prefix}.data-{number:05d}-of-{count}'
-      if part not in parts:
-        raise InputError(f'checkpoint {prefix}: {part} is missing; copy it beside the index')
 
 
 class Reader:
@@ -254,15 +121,15 @@ def _move_into_place(temporary, prefix):
     with open(temporary + suffix, 'rb') as written:
       os.fsync(written.fileno())
   if os.path.exists(prefix + '.index'):
-    remove(prefix + _PREVIOUS)
+    remove(prefix + PREVIOUS)
     # Some file systems have no second names; the moment without one is short.
     with contextlib.suppress(OSError):
       for suffix in suffixes:
-        os.link(prefix + suffix, prefix + _PREVIOUS + suffix)
+        os.link(prefix + suffix, prefix + PREVIOUS + suffix)
     os.remove(prefix + '.index')
   for suffix in suffixes:
     os.replace(temporary + suffix, prefix + suffix)
-  remove(prefix + _PREVIOUS)
+  remove(prefix + PREVIOUS)
 
 
 def update_state(directory: str, prefixes: Sequence[str]) -> None:

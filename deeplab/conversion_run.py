@@ -280,7 +280,13 @@ def _start_worker():
 def _progress(results, *, total):
   """Passes results on, with a bar where a person looks at the terminal."""
   if not messages.shows_bars():
-    return results
+    yield from results
+    return
   from tqdm import tqdm
 
-  return tqdm(results, total=total, unit='pair')
+  # Workers take seconds to start, and the first result waits for them.
+  with tqdm(total=total, desc='starting the workers', unit='pair') as progress:
+    for result in results:
+      progress.set_description_str('checking', refresh=False)
+      progress.update()
+      yield result

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from deeplab import checkpoints, data_set_files, devices, messages, output_places
+from deeplab import checkpoint_files, checkpoints, data_set_files, devices, messages, output_places
 from deeplab.data import input_pipeline, record_files
 from deeplab.errors import InputError, warn
 from deeplab.evaluation import evaluation_data, evaluation_report, measures, report_files
@@ -53,16 +53,21 @@ def run(
   devices.prepare(compute_options, own_process=own_process)
   strategy = devices.make_strategy()
   several = _several(evaluation_options)
+  path = evaluation_options.ckpt_path
+  if evaluation_options.best:
+    path = checkpoint_files.find_given(path, best=True)
   network, reports = None, []
   for prefix in checkpoint_sequence(
-    evaluation_options.ckpt_path,
+    path,
     all_checkpoints=evaluation_options.all_checkpoints,
     watch=evaluation_options.watch,
     timeout=evaluation_options.watch_timeout,
     say=messages.say,
   ):
     if network is None:
-      with strategy.scope():
+      if not several:
+        messages.say(*checkpoint_files.chosen_notes(evaluation_options.ckpt_path, prefix))
+      with messages.phase('loading the network'), strategy.scope():
         network = trained_network.load(
           prefix,
           model_options,
@@ -136,6 +141,7 @@ class _Evaluation:
     self._colors = colors
     self._settings = {
       'filenames': list(evaluation_options.filenames),
+      'ignore_label': evaluation_options.ignore_label,
       **vars(prediction_options),
       'eval_pad': _shown_padding(prediction_options, network),
       **vars(compute_options),
@@ -195,6 +201,7 @@ class _Evaluation:
     """
     progress = tqdm(
       total=int(self._dataset.cardinality()),
+      desc='tracing the network',
       unit='image',
       disable=not messages.shows_bars(),
       leave=False,
@@ -207,6 +214,7 @@ class _Evaluation:
           warn([line])
       for onlooker in onlookers:
         onlooker.add(evaluated)
+      progress.set_description_str('evaluating', refresh=False)
       progress.update()
 
     try:

@@ -6,14 +6,15 @@ and flag errors are quick.
 
 import dataclasses
 import os
+import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
 from absl import flags as absl_flags
 
-from deeplab import __version__, quiet_start
+from deeplab import __version__, messages, phase_line, quiet_start
 from deeplab.errors import InputError, let_streams_take_any_name
 from deeplab.options import CheckedOptions
 from deeplab.options.checks import field_type
@@ -46,6 +47,9 @@ def run(
   *option_classes: type[CheckedOptions],
   description: str,
   uses_tensorflow: bool = True,
+  help_order: Sequence[type[CheckedOptions]] | None = None,
+  saved_with_checkpoint: type[CheckedOptions] | None = None,
+  more_values_of: str | None = None,
 ) -> NoReturn:
   """Parses the flags, runs `main` with one options object per class, and turns a user's mistake
   into one line.
@@ -56,6 +60,10 @@ def run(
     *option_classes: classes of `deeplab.options`; each becomes a group of flags.
     description: the first lines of `--help`.
     uses_tensorflow: import it, quietly, before `main` runs.
+    help_order: `option_classes` in the order of `--help`; None: as they are.
+    saved_with_checkpoint: the one of them that the checkpoint decides, for `--help`.
+    more_values_of: a repeated flag that also takes what follows it without a flag, as a shell makes
+      it of `--input *.jpg`.
 
   Exits with 0, with the status that `main` returns, with 1 after an InputError or an
   operating-system error, with 2 after a wrong flag, and with 130 after an interrupt.
@@ -67,11 +75,14 @@ def run(
   let_streams_take_any_name()
   quiet_start.hide_warnings_of_pillow()
   if asked & {'help', 'helpfull', 'helpshort', 'h'}:
-    print(help_text(command, description, option_classes))
+    classes = help_order or option_classes
+    _show(help_text(command, description, classes, saved_with_checkpoint=saved_with_checkpoint))
     sys.exit(0)
   if 'version' in asked:
     print(f'deeplab-tf {__version__}')
     sys.exit(0)
+  if more_values_of:
+    FLAGS.set_gnu_getopt(True)
   try:
     rest = FLAGS(sys.argv)[1:]
   except absl_flags.Error as error:
@@ -82,7 +93,9 @@ def run(
       f'--flagfile: not a text file ({error.reason}); it has one --flag=value a line',
       status=2,
     )
-  if rest:
+  if rest and more_values_of and FLAGS[more_values_of].present:
+    FLAGS[more_values_of].value = [*FLAGS[more_values_of].value, *rest]
+  elif rest:
     _fail(
       command,
       f'unexpected argument {rest[0]!r}: flags are written --name=value (--help lists them)',
@@ -91,7 +104,12 @@ def run(
   try:
     options = [read(option_class) for option_class in option_classes]
     if uses_tensorflow:
-      quiet_start.import_tensorflow()
+      # Not above: --help and flag errors need not wait for it.
+      from deeplab import given_paths
+
+      given_paths.check(*options)
+      with messages.phase('starting TensorFlow', ticks=False):
+        quiet_start.import_tensorflow()
     sys.exit(main(*options))
   except InputError as error:
     _fail(command, _one_line(error), status=1)
@@ -158,15 +176,20 @@ def given(*option_classes: type[CheckedOptions]) -> frozenset[str]:
 
 
 def help_text(
-  command: str, description: str, option_classes: Iterable[type[CheckedOptions]]
+  command: str,
+  description: str,
+  option_classes: Iterable[type[CheckedOptions]],
+  *,
+  saved_with_checkpoint: type[CheckedOptions] | None = None,
 ) -> str:
   """The text of `--help`: flags under the headings of their groups."""
   lines = [f'usage: {command} --flag=value ...', '', description.strip(), '']
   for option_class in option_classes:
-    lines += [f'{option_class.group}:']
+    saved = option_class is saved_with_checkpoint
+    lines += [f'{option_class.group}{", where the checkpoint does not say" if saved else ""}:']
     for field in dataclasses.fields(option_class):
       lines += [
-        f'  --{_signature(option_class, field)}',
+        f'  --{_signature(option_class, field, saved=saved)}',
         *textwrap.wrap(
           field.metadata['help'], 100, initial_indent='      ', subsequent_indent='      '
         ),
@@ -180,7 +203,7 @@ def help_text(
   return '\n'.join(lines)
 
 
-def _signature(option_class, field):
+def _signature(option_class, field, *, saved):
   value_type, repeated = field_type(option_class, field)
   choices = field.metadata['choices']
   shown = (
@@ -188,12 +211,22 @@ def _signature(option_class, field):
     if choices
     else {int: 'INT', float: 'FLOAT', str: 'TEXT', bool: 'True|False'}[value_type]
   )
+  if saved or re.search(r'\b(Default|Left out): ', field.metadata['help']):
+    return f'{field.name}={shown}{" (repeatable)" if repeated else ""}'
   if field.metadata['required']:
     state = 'required'
   else:
     default = ','.join(map(str, field.default)) if repeated and field.default else field.default
     state = 'default: none' if default in (None, ()) else f'default: {default}'
   return f'{field.name}={shown}{" (repeatable)" if repeated else ""}  [{state}]'
+
+
+def _show(text):
+  """Prints a text of which the reader, such as `head`, may not want all."""
+  try:
+    print(text, flush=True)
+  except BrokenPipeError:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # For the flush at the exit.
 
 
 def _one_line(error):
@@ -203,5 +236,6 @@ def _one_line(error):
 
 def _fail(command, message, *, status):
   sys.stdout.flush()
+  phase_line.clear()
   print(f'{command}: error: {message}', file=sys.stderr)
   sys.exit(status)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from deeplab import devices, output_places
 from deeplab.errors import InputError, shown, warn
 from deeplab.inferencer import DeepLabV3Inferencer
-from deeplab.messages import say
+from deeplab.messages import phase, say
 from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import (
   foreground,
@@ -56,14 +56,16 @@ def run(
   if not (planned.images or planned.videos):
     return PredictionSummary()
   devices.prepare(compute_options)
-  network = trained_network.load(
-    inference_options.ckpt_path,
-    model_options,
-    given=given,
-    compute_dtype=compute_options.compute_dtype,
-    operations=compute_options.operations,
-    class_names=inference_options.class_names,
-  )
+  with phase('loading the network'):
+    network = trained_network.load(
+      inference_options.ckpt_path,
+      model_options,
+      given=given,
+      compute_dtype=compute_options.compute_dtype,
+      operations=compute_options.operations,
+      class_names=inference_options.class_names,
+      best=inference_options.best,
+    )
   network.announce(prediction_options)
   colors = network.color_map(inference_options.colormap)
   overlay_settings = {
@@ -76,6 +78,7 @@ def run(
   )
   inferencer = _inferencer(network, prediction_options, inference_options, compute_options)
   output_places.make_directory(inference_options.output_path, flag='output_path')
+  say(*output_places.notes_on_default(inference_options.output_path, InferenceOptions))
   say(f'predicting {planned.counted} with {network.prefix}')
   settings = {
     'batch_size': prediction_options.batch_size,
@@ -85,6 +88,7 @@ def run(
     inference_options, network.class_names, colors, overlay_settings=overlay_settings
   )
   seconds_to_load = time.monotonic() - started
+  earlier = prediction_paths.Earlier(planned.paths)
   summary = PredictionSummary()
   if planned.images:
     # Images that need tiles are few and large.
@@ -93,10 +97,15 @@ def run(
       inferencer, writer, pages=pages, look_ahead=look_ahead, **settings
     )
     summary = pipeline.run(planned.images)
+    if not pipeline.names_files and summary.num_predicted:
+      say(f'predictions written to {shown(inference_options.output_path)}')
     _say_totals(summary, seconds_to_load=seconds_to_load, num_traces=inferencer.num_traces)
   if planned.videos:
     videos = VideoPipeline(inferencer, writer, max_frames=inference_options.max_frames, **settings)
     _predict_videos(videos, planned.videos, summary)
+  num_replaced = earlier.num_replaced()
+  if num_replaced:
+    say(f'replaced {num_replaced} file{"s" if num_replaced > 1 else ""} of earlier predictions')
   return summary
 
 
@@ -144,6 +153,12 @@ class _Planned(NamedTuple):
 
   images: list[PlannedPrediction]
   videos: list[PlannedVideo]
+
+  @property
+  def paths(self):
+    """Of the files to write, but for those of single frames of videos."""
+    by_type = [one.paths for one in self.images] + [one.videos for one in self.videos]
+    return [path for paths in by_type for path in paths.values()]
 
   @property
   def counted(self):

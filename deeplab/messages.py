@@ -9,20 +9,25 @@ import contextvars
 import sys
 from collections.abc import Iterable, Iterator
 
+from deeplab import phase_line
+
 
 class Terminal:
   """Hears for a command: lines go to stdout, all else to stderr."""
 
   def say(self, line: str) -> None:
     """Takes a line on how the run goes, which scripts may read."""
+    phase_line.clear()
     print(line, flush=True)
 
   def warn(self, line: str) -> None:
     """Takes a line on what may not be meant; the run goes on."""
+    phase_line.clear()
     print(f'warning: {line}', file=sys.stderr, flush=True)
 
   def problem(self, line: str) -> None:
     """Takes one of several faults, before the InputError that counts them."""
+    phase_line.clear()
     print(f'problem: {line}', file=sys.stderr, flush=True)
 
   def shows_bars(self) -> bool:
@@ -59,6 +64,16 @@ def warn(lines: Iterable[str]) -> None:
 def problem(line: str) -> None:
   """Names one of several faults."""
   _hearer.get().problem(line)
+
+
+@contextlib.contextmanager
+def phase(name: str, *, ticks: bool = True) -> Iterator[None]:
+  """While open, a terminal shows what the run is at; see `phase_line.shown`."""
+  if not shows_bars():
+    yield
+    return
+  with phase_line.shown(name, ticks=ticks):
+    yield
 
 
 def shows_bars() -> bool:

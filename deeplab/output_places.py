@@ -3,6 +3,7 @@ errors that say which flag to change.
 """
 
 import contextlib
+import dataclasses
 import os
 import tempfile
 from collections.abc import Iterator
@@ -31,6 +32,19 @@ def make_directory(path: str, *, flag: str) -> None:
     raise InputError(
       f'--{flag}: the directory {shown(path)} cannot be {what} ({_reason(error)}); choose another'
     ) from error
+
+
+def notes_on_default(path: str, option_class: type) -> list[str]:
+  """A line where `path` is the default of --output_path in `option_class`, which lies in /tmp."""
+  default = next(
+    field.default for field in dataclasses.fields(option_class) if field.name == 'output_path'
+  )
+  if path != default:
+    return []
+  return [
+    f'--output_path is not given: the files go to {path}; what is in /tmp may be removed at any '
+    'time'
+  ]
 
 
 @contextlib.contextmanager

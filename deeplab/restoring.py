@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from deeplab import checkpoints
 from deeplab.errors import InputError
+from deeplab.model.backbones import variant_of_scope
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,11 @@ def restore(
   if backbone_scope:
     _check_backbone(named_variables, reader, backbone_scope, exclude_scopes)
   restored, new = _sorted_out(
-    named_variables, reader, exclude_scopes, new_head_for_other_classes=new_head_for_other_classes
+    named_variables,
+    reader,
+    exclude_scopes,
+    new_head_for_other_classes=new_head_for_other_classes,
+    may_exclude=not require_all,
   )
   if not restored:
     raise InputError(
@@ -77,9 +82,11 @@ def restore(
   )
 
 
-def _sorted_out(named_variables, reader, exclude_scopes, *, new_head_for_other_classes):
+def _sorted_out(
+  named_variables, reader, exclude_scopes, *, new_head_for_other_classes, may_exclude
+):
   """(names to restore, (name, reason) of those that stay new); a shape that differs is an error."""
-  restored, new = [], []
+  restored, new, differing = [], [], {}
   for name, variable in named_variables.items():
     shape = variable.shape.as_list()
     if any(name == scope or name.startswith(scope.rstrip('/') + '/') for scope in exclude_scopes):
@@ -91,18 +98,27 @@ def _sorted_out(named_variables, reader, exclude_scopes, *, new_head_for_other_c
     elif new_head_for_other_classes and name.startswith('logits/'):
       new.append((name, f'shape {reader.shapes[name]} in the checkpoint, {shape} here'))
     else:
-      message = _shape_message(reader.prefix, name, theirs=reader.shapes[name], ours=shape)
-      raise InputError(message)
+      differing[name] = reader.shapes[name], shape
+  if differing:
+    raise InputError(_shape_message(reader.prefix, differing, may_exclude=may_exclude))
   return restored, new
 
 
-def _shape_message(prefix, name, *, theirs, ours):
+def _shape_message(prefix, differing, *, may_exclude):
+  """What `differing`, name -> (shape in the checkpoint, shape here), means and what to do."""
+  name, (theirs, ours) = next(iter(differing.items()))
   hint = 'the model flags must be those the checkpoint was trained with'
   if name.startswith('logits/'):
     hint = f'the checkpoint has {theirs[-1]} classes; check --num_classes'
-  return (
+  message = (
     f'checkpoint {prefix}: variable {name} has shape {theirs}, the network needs {ours}; {hint}'
   )
+  scopes = list(dict.fromkeys(name.split('/')[0] for name in differing))
+  # Without its backbone nothing of a checkpoint is worth loading.
+  if may_exclude and not any(map(variant_of_scope, scopes)):
+    flags = ' '.join(f'--exclude_scopes={scope}' for scope in scopes)
+    message += f', or leave new what differs: {flags}'
+  return message
 
 
 def _check_backbone(named_variables, reader, scope, exclude_scopes):

@@ -67,6 +67,7 @@ class DeepLabV3Trainer:
     self._ignore_label = loss.ignore_label
     self.average = self._step.average
     self._labels_seen = False
+    self._names = ()  # Of the last batch: string [B].
     self.global_step = 0
 
   @property
@@ -162,7 +163,11 @@ class DeepLabV3Trainer:
       if self.global_step % run_options.persist_per_steps == 0:
         saves.save()
         log.panel(
-          'training', zip(*self._pictures()), step=self.global_step, ignore_label=self._ignore_label
+          'training',
+          zip(*self._pictures()),
+          step=self.global_step,
+          ignore_label=self._ignore_label,
+          titles=[name.decode('utf-8', 'surrogateescape') for name in self._names.numpy()],
         )
       try:
         validated = self._validate_if_due(validation, stop)
@@ -186,6 +191,7 @@ class DeepLabV3Trainer:
     drawn = [next(iterator) for _ in range(self._options.accumulate_steps)]
     waited = time.monotonic() - started
     result, rate = self.update(drawn)
+    self._names = drawn[-1]['names']
     self._warn_if_nothing_counts(result, log_per_steps)
     log.update(
       result,
@@ -274,6 +280,7 @@ class _Saves:
 
   def save(self, *, final=False):
     """Writes a checkpoint of this step, and brings the log to the disk."""
+    self._log.at('saving')
     self._trainer.check_variables()
     self._run.save(
       self._trainer.variables,

@@ -6,9 +6,9 @@ from collections.abc import Collection
 
 import tensorflow as tf
 
-from deeplab import checkpoints, devices, losses, quiet_start, saved_options
+from deeplab import checkpoints, devices, losses, output_places, quiet_start, saved_options
 from deeplab.errors import warn
-from deeplab.messages import say
+from deeplab.messages import phase, say
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
   ComputeOptions,
@@ -24,8 +24,8 @@ from deeplab.training import (
   batches_of_run,
   class_balance,
   data_files,
-  epochs,
   run_start,
+  settling,
   starting_report,
   training_data,
 )
@@ -80,17 +80,7 @@ def run(
     InputError: the options do not fit each other, the data or what is in the output directory; or
       see `DeepLabV3Trainer.train`.
   """
-  if validation_options.eval_filenames and validation_options.eval_per_steps is None:
-    validation_options = validation_options.replace(eval_per_steps=run_options.persist_per_steps)
   directory = RunDirectory(run_options.output_path)
-  if training_options.num_epochs is not None:
-    training_options, line = epochs.settled(
-      training_options,
-      input_options,
-      given=given,
-      saved_flags=directory.saved_flags() if run_options.resume else None,
-    )
-    say(line)
   options = AllOptions(
     model=model_options,
     compute=compute_options,
@@ -100,8 +90,10 @@ def run(
     validation=validation_options,
     run=run_options,
   )
+  options, lines = settling.settled(directory, options, given=given)
+  say(*lines)
   start = run_start.find(directory, options, given=given)
-  num_steps = training_options.num_steps
+  num_steps = options.training.num_steps
   if start.newest and start.step >= num_steps and directory.is_finished(start.step):
     say(f'nothing to do: step {start.step} >= num_steps {num_steps} in {directory.path}')
     return _result('nothing to do', start.step, directory, best=directory.best_score())
@@ -112,9 +104,10 @@ def run(
         directory.saved_data_files(),
         data.facts,
         path=directory.path,
-        allow_changed_data=run_options.allow_changed_data,
+        allow_changed_data=options.run.allow_changed_data,
       )
     )
+  say(*output_places.notes_on_default(run_options.output_path, RunOptions))
   directory.create()
   with directory.locked():
     return _train(directory, start, data, own_process=own_process)
@@ -128,8 +121,10 @@ def _train(directory, start, data, *, own_process):
   _warn(start, data)
   # The first batch comes before the old run goes: most of what can be wrong with the data shows by
   # then.
-  batches = batches_of_run.first_drawn(batches_of_run.draw(start, data.facts))
-  run_start.restore(start, trainer, model, directory)
+  with phase('reading the first batch'):
+    batches = batches_of_run.first_drawn(batches_of_run.draw(start, data.facts))
+  with phase('restoring the checkpoint'):
+    run_start.restore(start, trainer, model, directory)
   directory.remove_unfinished()
   directory.write_flags(*options.groups())
   directory.write_data_files(data.facts)
@@ -159,6 +154,7 @@ def _train(directory, start, data, *, own_process):
         class_names=data.described.class_names,
         strategy=strategy,
         max_image_pixels=options.input.max_image_pixels,
+        num_images=sum(file.num_records for file in data.eval_files),
       )
     outcome = trainer.train(
       batches,
@@ -201,14 +197,15 @@ def _prepare_tensorflow(start, data, *, own_process):
 def _build(options, *, strategy):
   """(DeepLabV3PredictionModel, DeepLabV3Trainer), with initial values."""
   ignore_label = options.input.ignore_label
-  class_weights = class_balance.chosen_weights(
-    options.loss,
-    options.input.filenames,
-    num_classes=options.model.num_classes,
-    ignore_label=ignore_label,
-  )
+  with phase('counting the labels'):
+    class_weights = class_balance.chosen_weights(
+      options.loss,
+      options.input.filenames,
+      num_classes=options.model.num_classes,
+      ignore_label=ignore_label,
+    )
   loss = losses.SegmentationLoss(options.loss, ignore_label, class_weights)
-  with strategy.scope():
+  with phase('making the network'), strategy.scope():
     model = DeepLabV3PredictionModel(
       options.model,
       batch_norm_decay=options.training.batch_norm_decay,
@@ -238,6 +235,10 @@ def _warn(start: RunStart, data: TrainingData) -> None:
       options.input,
       options.training,
       from_scratch=not options.run.load_ckpt_path,
+      # Who asks for it, or goes on, knows.
+      num_records=None
+      if options.run.recipe == 'from_scratch' or start.newest
+      else sum(file.num_records for file in data.files),
     )
   )
   if data.eval_files and options.validation.eval_per_steps > options.training.num_steps:

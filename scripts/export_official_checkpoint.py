@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Exports a checkpoint of this toolkit as an official DeepLab checkpoint (tensorflow/models
 research/deeplab): its names and its order. The way back of import_official_checkpoint.py.
+
+  export_official_checkpoint.py --ckpt_path=model --output_path=official_model
 """
 
 import os
@@ -15,14 +17,14 @@ from deeplab.options import ExportOptions
 
 def main(options):
   from deeplab import checkpoints, saved_options
+  from deeplab.checkpoint_files import find_given
   from deeplab.official import official_checkpoints
-  from deeplab.prediction.trained_network import find_checkpoint
 
   quiet_start.hide_advice()
   official_checkpoints.check_output(
     options.output_path, options.ckpt_path, overwrite=options.overwrite
   )
-  prefix = find_checkpoint(options.ckpt_path)
+  prefix = find_given(options.ckpt_path)
   saved = saved_options.read(prefix)
   if saved is None:
     raise InputError(

@@ -2,15 +2,17 @@
 """Imports official DeepLab weights (tensorflow/models research/deeplab): from a checkpoint, an
 archive of the model zoo or a frozen graph to a checkpoint of this toolkit, with which evaluator and
 inferencer need no model flags.
+
+  import_official_checkpoint.py --ckpt_path=deeplabv3_mnv2_pascal_train_aug.tar.gz \\
+    --output_path=voc_model --class_names=voc
 """
 
 import os
-import shlex
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import flags, output_places, quiet_start
+from deeplab import flags, next_command, output_places, quiet_start
 from deeplab.class_names import load_class_names
 from deeplab.errors import warn
 from deeplab.model.backbones import BACKBONES
@@ -39,12 +41,7 @@ def main(options):
   with output_places.new_directory(options.output_path, flag='output_path'):
     prefix = convert(options)
   print(f'Checkpoint written to {prefix}')
-  path = shlex.quote(options.output_path)
-  print(f'Predict: run_inferencer.py --ckpt_path={path} --input=IMAGE')
-  print(
-    f'Fine-tune: run_trainer.py --load_ckpt_path={path} --fine_tune_batch_norm=False '
-    '--init_learning_rate=1e-4 --filenames=RECORDS --output_path=DIRECTORY'
-  )
+  print('\n'.join(next_command.after_import(options.output_path)))
 
 
 def convert(options: ImportOptions) -> str:

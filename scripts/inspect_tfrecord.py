@@ -11,6 +11,7 @@ from deeplab import (  # noqa: E402
   color_map,
   data_set_files,
   flags,
+  next_command,
   output_places,
 )
 from deeplab.errors import InputError, shown  # noqa: E402
@@ -61,7 +62,12 @@ def main(options, *, given=frozenset()):
     with output_places.replacing_file(options.contact_sheet, flag='contact_sheet') as temporary:
       sheet.save(temporary, format='PNG')
     print(f'Contact sheet written to {options.contact_sheet}', flush=True)
-  return 1 if found.bad else 0
+  if found.bad:
+    return 1
+  following = next_command.after_inspection(options)
+  if following:
+    print(following, flush=True)
+  return 0
 
 
 def describe(found, *, names, ignore_label):

@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import data_set_files, flags  # noqa: E402
+from deeplab import data_set_files, flags, next_command  # noqa: E402
 from deeplab.errors import shown, warn  # noqa: E402
 from deeplab.options import ConversionOptions  # noqa: E402
 
@@ -32,6 +32,7 @@ def main(options, *, given=frozenset()):
   warning = suspicious_values(summary) if summary['num_classes'] is None else None
   if warning:
     warn([warning])
+  print(next_command.after_conversion(summary['directory'], summary['split']), flush=True)
 
 
 def describe(summary: dict) -> str:

@@ -87,6 +87,10 @@ def test_other_shape_names_variable_and_both_shapes_and_assigns_nothing(tmp_path
   ):
     restoring.restore(variables, prefix)
   assert not variables['net/conv/biases'].numpy().any()
+  with pytest.raises(InputError, match=r'or leave new what differs: --exclude_scopes=logits$'):
+    restoring.restore(variables, prefix)
+  with pytest.raises(InputError, match='check --num_classes$'):  # Nothing may be left new.
+    restoring.restore(variables, prefix, require_all=True)
 
 
 def test_head_for_other_classes_is_left_new_where_allowed(tmp_path):

@@ -9,8 +9,15 @@ import pytest
 
 from deeplab import metrics
 from deeplab.color_map import pascal_voc_color_map
-from deeplab.evaluation import confusion_picture, evaluation_report, measures, report_files
+from deeplab.evaluation import (
+  confusion_picture,
+  evaluation_report,
+  measures,
+  report_files,
+  report_words,
+)
 from deeplab.evaluation.boundary_iou import BoundaryIou
+from deeplab.evaluation.evaluation_report import Report
 from deeplab.evaluation.worst_images import WorstImages
 from deeplab.evaluator import EvaluatedImage, EvaluationResult
 from deeplab.options import EvaluationOptions
@@ -176,7 +183,7 @@ def test_every_measure_is_shown_everywhere(tmp_path):
   with open(tmp_path / 'per_class.csv', newline='') as file:
     assert [row['image_size'] for row in csv.DictReader(file)] == ['4.0', '0.5', '']
   page = (tmp_path / 'report.html').read_text()
-  assert '<th>IoU</th><th></th><th>image size</th><th>accuracy</th>' in page
+  assert '<th>IoU</th><th class="bars"></th><th>image size</th><th>accuracy</th>' in page
   assert '<b>1.0000</b><span>count IoU</span>' in page
 
 
@@ -250,3 +257,64 @@ def test_confusion_picture_of_many_classes_stays_small():
     np.ones([151, 151], np.int64), [f'class {index}' for index in range(151)]
   )
   assert 1500 < picture.width < 2500
+
+
+def test_the_page_says_in_words_what_was_evaluated_and_how(written):
+  page = (written / 'report.html').read_text(encoding='utf-8')
+  words = re.search('<dl class="words">(.*?)</dl>', page, flags=re.DOTALL).group(1)
+  assert '<dt>Data</dt><dd>' in words and 'after 7 steps of training.' in words
+
+
+@pytest.mark.parametrize(
+  'changes, expected',
+  [
+    (
+      {},
+      'Each image in its own size, not mirrored, padded to a multiple of 16 plus 1, computed in '
+      'float32.',
+    ),
+    (
+      {
+        'eval_scales': (0.5, 1.0),
+        'add_flipped_images': True,
+        'eval_pad': '513x513',
+        'max_size': 500,
+        'tile_size': 300,
+      },
+      'The mean over the scales 0.5, 1, shrunk to at most 500 pixels, in tiles of 300 pixels, and '
+      'mirrored, too, padded to 513x513, computed in float32.',
+    ),
+  ],
+)
+def test_settings_in_words(changes, expected):
+  settings = {
+    'filenames': ['val'],
+    'ignore_label': 255,
+    'eval_scales': (1.0,),
+    'add_flipped_images': False,
+    'eval_pad': 'auto: stride',
+    'output_stride': 16,
+    'compute_dtype': 'float32',
+    'model_variant': 'mobilenet_v2',
+    'depth_multiplier': 0.5,
+    'use_decoder': True,
+    **changes,
+  }
+  report = Report(
+    result=EvaluationResult(
+      num_images=1, loss=0.0, confusion=_CONFUSION, summary=metrics.summarize(_CONFUSION)
+    ),
+    class_names=('ground', 'cat', 'nothing'),
+    checkpoint='runs/model/best.ckpt',
+    settings=settings,
+  )
+  assert report_words.title(report) == 'model/best.ckpt'
+  assert report_words.sentences(report) == [
+    ('Data', '1 image of val, 3 classes; pixels of label 255 do not count.'),
+    ('Checkpoint', 'runs/model/best.ckpt.'),
+    (
+      'Network',
+      'mobilenet_v2 of width 0.5, output stride 16, with the decoder of DeepLabv3+.',
+    ),
+    ('Settings', expected),
+  ]

@@ -46,13 +46,14 @@ def test_what_is_returned_is_what_is_printed_and_written(work, capsys, monkeypat
   result = report.result
   captured = capsys.readouterr()
   lines = captured.out.splitlines()
-  assert lines[:4] == [
+  assert lines[:5] == [
+    'checkpoint: model/model.ckpt',
     'architecture from model/model_options.json: mobilenet_v2, 4 classes',
     'Num of images evaluated: 3',
     f'Loss: {result.loss:.8f}',
     f'mIOU: {result.summary.mean_iou:.8f}',
   ]
-  assert lines[5].split('  ')[0] == 'class' and 'boundary IoU' in lines[5]
+  assert lines[6].split('  ')[0] == 'class' and 'boundary IoU' in lines[6]
   assert lines[-1] == 'Report written to report/report.html'
   assert captured.err.startswith('warning: never in the truth, so not measured: car\n')
   written = json.loads((work / 'report' / 'report.json').read_text())

@@ -143,3 +143,38 @@ def test_an_older_name_sets_the_flag_and_counts_as_given():
   )
   assert result.returncode == 0, result.stderr
   assert result.stdout == "ade20k ['colormap']\n"
+
+
+MORE_VALUES = textwrap.dedent("""
+    from deeplab import flags
+    from deeplab.options import InferenceOptions, ModelOptions
+
+    flags.run(lambda inference, model: print(inference.input, inference.output_path),
+              InferenceOptions, ModelOptions, description='A test.', uses_tensorflow=False,
+              help_order=(ModelOptions, InferenceOptions), saved_with_checkpoint=ModelOptions,
+              more_values_of='input')
+    """)
+
+
+def run_more_values(*arguments):
+  return subprocess.run(
+    [sys.executable, '-c', MORE_VALUES, '--ckpt_path=c', *arguments],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def test_what_a_shell_makes_of_a_glob_follows_its_flag():
+  result = run_more_values('--input', 'a.jpg', 'b.jpg', 'c d.jpg', '--output_path=o')
+  assert result.stdout == "('a.jpg', 'b.jpg', 'c d.jpg') o\n", result.stderr
+  result = run_more_values('a.jpg')
+  assert result.returncode == 2 and "unexpected argument 'a.jpg'" in result.stderr
+
+
+def test_help_shows_no_default_that_the_checkpoint_or_the_data_decide():
+  text = run_more_values('--help').stdout
+  assert 'Model, where the checkpoint does not say:\n  --model_variant=resnet_v1_50|' in text
+  assert text.index('Model, where') < text.index('Inference:')
+  assert '--num_classes=INT\n' in text and '--colormap=TEXT\n' in text
+  assert '--overlay_alpha=FLOAT  [default: 0.5]\n' in text

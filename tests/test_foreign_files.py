@@ -7,8 +7,8 @@ import zipfile
 import pytest
 
 from deeplab import checkpoints
+from deeplab.checkpoint_files import find_given
 from deeplab.errors import InputError
-from deeplab.prediction.trained_network import find_checkpoint
 
 
 def tar():
@@ -54,7 +54,7 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path, name, content, expected
   path.write_bytes(content)
   for flag in ('ckpt_path', 'load_ckpt_path'):
     with pytest.raises(InputError, match=f'^--{flag}={path}: {expected}'):
-      find_checkpoint(str(path), flag=flag)
+      find_given(str(path), flag=flag)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path, name, content, expected
 def test_a_directory_without_a_checkpoint(tmp_path, name, expected):
   (tmp_path / name).write_bytes(b'')
   with pytest.raises(InputError, match=f'^--ckpt_path={tmp_path}: {expected}'):
-    find_checkpoint(str(tmp_path))
+    find_given(str(tmp_path))
 
 
 def test_names_alone_do_not_refuse_a_checkpoint(tmp_path):

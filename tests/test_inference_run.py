@@ -54,12 +54,13 @@ def test_files_lines_and_summary(work, capsys, monkeypatch):
   assert reads == ['model/model.ckpt']  # Once for a command.
   assert 0 < summary.seconds_to_first <= summary.seconds
   lines = capsys.readouterr().out.splitlines()
-  assert lines[:2] == [
+  assert lines[:3] == [
+    'checkpoint: model/model.ckpt',
     'architecture from model/model_options.json: mobilenet_v2, 4 classes',
     'predicting 2 images with model/model.ckpt',
   ]
   written = ['a.png_ids.png', 'a.png_probabilities.npz', 'b.png_ids.png', 'b.png_probabilities.npz']
-  assert lines[2:-1] == [
+  assert lines[3:-1] == [
     f'Prediction written to out/{name}' for name in (*written, 'contact_sheet-001.png')
   ]
   assert re.fullmatch(

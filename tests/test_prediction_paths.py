@@ -71,3 +71,17 @@ def test_exists_needs_all_files(tmp_path):
   assert not planned.exists
   (tmp_path / 'a.jpg_ids.png').touch()
   assert planned.exists
+
+
+def test_replaced_files_are_counted(tmp_path):
+  paths = [tmp_path / name for name in ('kept.png', 'replaced.png', 'removed.png', 'new.png')]
+  for path in paths[:3]:
+    path.write_text('old')
+  earlier = prediction_paths.Earlier([str(path) for path in paths])
+  assert earlier.num_replaced() == 0
+  for path in paths[1], paths[3]:
+    other = tmp_path / 'aside'
+    other.write_text('new')
+    other.replace(path)
+  paths[2].unlink()
+  assert earlier.num_replaced() == 1

@@ -77,7 +77,17 @@ def _network(short_networks):
 
 
 def train(
-  records, path, *, num_steps=1, model=(), training=(), run=(), validation=(), data=(), loss=()
+  records,
+  path,
+  *,
+  num_steps=1,
+  model=(),
+  training=(),
+  run=(),
+  validation=(),
+  data=(),
+  loss=(),
+  given=(),
 ):
   run_options = RunOptions(
     output_path=str(path), **{'log_per_steps': 1, 'persist_per_steps': 2, **dict(run)}
@@ -99,8 +109,36 @@ def train(
     LossOptions(**dict(loss)),
     ValidationOptions(**dict(validation)),
     run_options,
-    given=frozenset(dict(run)),
+    given=frozenset([*dict(run), *given]),
   )
+
+
+def test_a_run_by_a_recipe_goes_on_with_what_was_chosen(records, tmp_path, capsys):
+  given = [
+    'num_steps',
+    'batch_size',
+    *MODEL,
+    *(f'crop_size_{side}' for side in ('height', 'width')),
+  ]
+  recipe = dict(recipe='from_scratch')
+  train(records, tmp_path, num_steps=2, run=recipe, given=given)
+  out = capsys.readouterr().out
+  assert '--recipe=from_scratch:\n  --preprocess_images_option=zero_mean_unit_range: ' in out
+  assert '  --num_steps=2: as given\n' in out and '--batch_norm_decay=0.8: ' in out
+  saved = (tmp_path / 'flags.txt').read_text()
+  assert '--optimizer=adam\n' in saved and '--batch_norm_decay=0.8\n' in saved
+  assert '--recipe' not in saved
+  result = train(records, tmp_path, num_steps=3, run=dict(recipe, resume=True), given=given)
+  assert (result.outcome, result.global_step) == ('finished', 3)
+  assert '--recipe=from_scratch: as chosen when the run began' in capsys.readouterr().out
+
+
+def test_few_records_and_no_checkpoint_is_a_warning(records, tmp_path, capsys):
+  train(records, tmp_path)
+  warning = 'starts from scratch, for which 5 records are few'
+  assert warning in capsys.readouterr().err
+  train(records, tmp_path, num_steps=2, run=dict(resume=True))
+  assert warning not in capsys.readouterr().err
 
 
 def test_a_second_process_is_kept_out(records, tmp_path):

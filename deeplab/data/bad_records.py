@@ -91,7 +91,7 @@ def _remedy(reason):
       '; set --num_classes and --ignore_label to what the data has, or convert it again '
       '(--label_offset, --colormap)'
     )
-  return '; convert it again with scripts/write_tfrecord.py, or train with --skip_bad_records'
+  return '; convert it again with write_tfrecord.py, or train with --skip_bad_records'
 
 
 def find(

@@ -6,8 +6,9 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 from PIL import Image
+from tqdm import tqdm
 
-from deeplab import pictures
+from deeplab import messages, pictures
 from deeplab.data import bad_records, decoding, record_files, tfrecord
 from deeplab.options import InspectionOptions
 
@@ -55,18 +56,28 @@ def inspect(options: InspectionOptions, *, color_map: np.ndarray, num_samples: i
     record_files.index_file(path) for path in record_files.expand_filenames(options.filenames)
   ]
   found = Inspection(files=files)
-  wanted = _spread(num_samples, over=sum(file.num_records for file in files))
+  num_records = sum(file.num_records for file in files)
+  wanted = _spread(num_samples, over=num_records)
   start = 0
+  progress = tqdm(
+    total=num_records,
+    desc='reading',
+    unit='record',
+    disable=not messages.shows_bars(),
+    leave=False,
+  )
   for file in files:
     if file.problem:
       found.bad.append(bad_records.BadRecord(file.path, None, file.problem))
     examine = _examiner(options, color_map, wanted={ordinal - start for ordinal in wanted})
     for result in bad_records.examine_file(file, examine):
+      progress.update()
       if isinstance(result, bad_records.BadRecord):
         found.bad.append(result)
       else:
         _count(found, *result)
     start += file.num_records
+  progress.close()
   return found
 
 

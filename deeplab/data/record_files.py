@@ -63,7 +63,7 @@ def expand_filenames(patterns: Iterable[str]) -> list[str]:
       if not found:
         raise InputError(
           f'--filenames={pattern}: the directory has no *.tfrecord files; give the directory that '
-          'scripts/write_tfrecord.py wrote, or the files'
+          'write_tfrecord.py wrote, or the files'
         )
     elif os.path.exists(pattern):
       if not os.path.isfile(pattern):
@@ -99,10 +99,15 @@ def held_out_beside_others(pattern: str) -> tuple[str, str] | None:
   """
   names = map(os.path.basename, expand_filenames([pattern]))
   splits = {match.group(1) for name in names if (match := _SHARD.match(name))}
-  held_out = {split for split in splits if _HELD_OUT.search(split.lower())}
+  held_out = {split for split in splits if is_held_out(split)}
   if not held_out or held_out == splits:
     return None
   return min(splits - held_out), min(held_out)
+
+
+def is_held_out(split: str) -> bool:
+  """Whether a split of that name is not to train on, such as val and test."""
+  return bool(_HELD_OUT.search(split.lower()))
 
 
 def _is_record_name(name):
@@ -165,7 +170,7 @@ def index_files(paths: Iterable[str], *, allow_problems: bool = False) -> list[R
   if not any(file.num_records for file in files):
     raise InputError(
       f'{files[0].path}{" and the other files" if len(files) > 1 else ""}: no records to read; '
-      'make them with scripts/write_tfrecord.py'
+      'make them with write_tfrecord.py'
     )
   return files
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from deeplab import checkpoints
+from deeplab.checkpoint_files import find_given
 from deeplab.errors import InputError
-from deeplab.prediction.trained_network import find_checkpoint
 
 _SECONDS_BETWEEN_LOOKS = 5.0
 
@@ -36,7 +36,7 @@ def checkpoint_sequence(
     InputError: there is no such checkpoint, or `path` is no directory where one is needed.
   """
   if not (all_checkpoints or watch):
-    yield find_checkpoint(path)
+    yield find_given(path)
     return
   if not os.path.isdir(path):
     raise InputError(
@@ -45,7 +45,7 @@ def checkpoint_sequence(
   present = checkpoints.list_prefixes(path)
   seen = {_state(prefix) for prefix in present}
   if present or not watch:
-    yield from _still_there(present) if all_checkpoints and present else [find_checkpoint(path)]
+    yield from _still_there(present) if all_checkpoints and present else [find_given(path)]
   waited = 0.0
   if watch:
     say(f'waiting for a new checkpoint in {path}')

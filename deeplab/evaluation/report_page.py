@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from deeplab import undecodable_names
-from deeplab.evaluation import evaluation_report, measures
+from deeplab.evaluation import evaluation_report, measures, report_words
 from deeplab.evaluation.evaluation_report import Report
 
 _STYLE = """
@@ -33,6 +33,19 @@ img.confusion { max-width: 100%; border: 1px solid #ddd; }
 .worst img { width: 100%; height: auto; background: #eee; }
 .worst p { grid-column: 1 / -1; margin: 0; overflow-wrap: anywhere; }
 .worst figcaption { color: #666; font-size: .85em; } figure { margin: 0; }
+.wide { overflow-x: auto; } .wide td, .wide th { white-space: nowrap; }
+dl.words { display: grid; grid-template-columns: max-content 1fr; gap: .15em 1em; margin: .6em 0; }
+dl.words dt { color: #666; } dl.words dd { margin: 0; overflow-wrap: anywhere; }
+details td { overflow-wrap: anywhere; } summary { cursor: pointer; color: #2171b5; }
+@media (max-width: 700px) {
+  body { margin: 1em auto; padding: 0 .8em; } h1 { font-size: 1.3em; }
+  .figures { display: grid; grid-template-columns: 1fr 1fr; gap: .5em; margin: .8em 0; }
+  .figures div { padding: .4em .7em; } .figures b { font-size: 1.15em; }
+  th, td { padding: .25em .4em; } td.bars, th.bars { display: none; }
+  .wide th:first-child, .wide td:first-child { position: sticky; left: 0; background: #fff; }
+  .worst { grid-template-columns: 1fr 1fr; }
+  dl.words { display: block; } dl.words dd { margin-bottom: .4em; }
+}
 """
 
 _NUM_MISTAKES = 15
@@ -49,13 +62,13 @@ def html_page(report: Report, worst: list[dict], color_map: np.ndarray) -> str:
   warnings = ''.join(
     f'<p class="warning">{_escaped(line)}</p>' for line in evaluation_report.warnings(report)
   )
-  step = '' if report.global_step is None else f', step {report.global_step}'
   return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
-<title>Evaluation of {_escaped(report.checkpoint)}</title>
+<title>Evaluation of {_escaped(report_words.title(report))}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>
 <body>
-<h1>Evaluation</h1><p class="origin">{_escaped(report.checkpoint)}{step}</p>
+<h1>Evaluation of {_escaped(report_words.title(report))}</h1>
+{_words(report)}
 <div class="figures">{''.join(_figure(name, value) for name, value in report.totals.items())}</div>
 {warnings}
 <h2>Classes</h2>{_class_table(report, color_map)}
@@ -63,12 +76,20 @@ def html_page(report: Report, worst: list[dict], color_map: np.ndarray) -> str:
 <h2>Confusion</h2>{_mistakes(report)}
 <p><img class="confusion" src="confusion.png" alt="confusion matrix"></p>
 <h2>Worst images</h2>{_worst_images(worst)}
-<h2>Settings</h2>{_settings(report.settings)}
+<h2>Settings</h2>
+<details><summary>all of them</summary>{_settings(report.settings)}</details>
 <p class="origin">The numbers: <a href="report.json">report.json</a>,
 <a href="per_class.csv">per_class.csv</a>,
 <a href="per_image.csv">per_image.csv</a>, <a href="confusion.csv">confusion.csv</a></p>
 </body></html>
 """
+
+
+def _words(report):
+  said = ''.join(
+    f'<dt>{what}</dt><dd>{_escaped(text)}</dd>' for what, text in report_words.sentences(report)
+  )
+  return f'<dl class="words">{said}</dl>'
 
 
 def _figure(name, value):
@@ -89,7 +110,8 @@ def _class_table(report, color_map):
     'pixels in truth',
     'pixels predicted',
   ]
-  lines = ['<table><tr>', *(f'<th>{title}</th>' for title in titles), '</tr>']
+  heads = (f'<th>{title}</th>' if title else '<th class="bars"></th>' for title in titles)
+  lines = ['<div class="wide"><table><tr>', *heads, '</tr>']
   for row in report.rows:
     red, green, blue = color_map[row['index']].tolist()
     width = 0 if math.isnan(row['iou']) else round(200 * row['iou'])
@@ -114,7 +136,7 @@ def _class_table(report, color_map):
       for cell in cells
     ]
     lines.append('</tr>')
-  return ''.join(lines) + '</table>'
+  return ''.join(lines) + '</table></div>'
 
 
 def _mistakes(report):
@@ -135,8 +157,9 @@ def _mistakes(report):
   if not lines:
     return '<p>No pixel is wrong.</p>'
   return (
-    '<p>The commonest mistakes:</p><table><tr><th>truth</th><th>predicted as</th><th>pixels</th>'
-    f'<th>of the class</th></tr>{"".join(lines)}</table>'
+    '<p>The commonest mistakes:</p><div class="wide"><table><tr><th>truth</th>'
+    '<th>predicted as</th><th>pixels</th>'
+    f'<th>of the class</th></tr>{"".join(lines)}</table></div>'
   )
 
 

@@ -14,13 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from deeplab import checkpoints, saved_options
+from deeplab.checkpoint_files import find_given
 from deeplab.errors import InputError
 from deeplab.official import archives, official_names
 from deeplab.official.frozen_graphs import FrozenGraph
 from deeplab.official.official_architectures import PREPROCESSING, Recognized, variable_shapes
 from deeplab.official.official_names import CONCAT_WEIGHTS
 from deeplab.options import ModelOptions
-from deeplab.prediction.trained_network import find_checkpoint
 
 _FROZEN_GRAPH = 'frozen_inference_graph.pb'
 
@@ -49,7 +49,7 @@ def opened(path: str) -> Iterator[tuple[checkpoints.Reader | FrozenGraph, str]]:
     with archives.extracted_model(path) as (model, name):
       yield _open_file(model), f'{path}: {name}'
     return
-  model = path if path.endswith('.pb') and os.path.isfile(path) else find_checkpoint(path)
+  model = path if path.endswith('.pb') and os.path.isfile(path) else find_given(path)
   yield _open_file(model), model
 
 

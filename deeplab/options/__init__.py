@@ -30,4 +30,5 @@ from deeplab.options.prediction import (
   InferenceOptions,
   PredictionOptions,
 )
-from deeplab.options.training import LossOptions, RunOptions, TrainingOptions, ValidationOptions
+from deeplab.options.training import LossOptions, RunOptions, TrainingOptions
+from deeplab.options.validation import ValidationOptions

@@ -108,6 +108,11 @@ class EvaluationOptions(CheckedOptions):
   ckpt_path: str | None = option(
     None, 'Checkpoint: its prefix, or a directory that holds one.', required=True
   )
+  best: bool = option(
+    False,
+    'Of the directory --ckpt_path take best.ckpt, the best network of the validations while '
+    'training.',
+  )
   ignore_label: int = option(
     255,
     'Label value that counts neither in the loss nor in the mIOU. Left out: that in the '
@@ -149,6 +154,11 @@ class EvaluationOptions(CheckedOptions):
     3600.0, 'Seconds without a new checkpoint after which --watch ends.', above=0.0
   )
 
+  def __post_init__(self):
+    super().__post_init__()
+    if self.best and (self.all_checkpoints or self.watch):
+      raise InputError('--best: means one checkpoint; leave --all_checkpoints and --watch out')
+
 
 @dataclasses.dataclass(frozen=True)
 class InferenceOptions(CheckedOptions):
@@ -165,6 +175,11 @@ class InferenceOptions(CheckedOptions):
   recursive: bool = option(False, 'Look into the sub-directories of directories too.')
   ckpt_path: str | None = option(
     None, 'Checkpoint: its prefix, or a directory that holds one.', required=True
+  )
+  best: bool = option(
+    False,
+    'Of the directory --ckpt_path take best.ckpt, the best network of the validations while '
+    'training.',
   )
   output_path: str = option(
     '/tmp/deeplabv3/pred/', 'Directory for the predictions.', not_empty='a directory'

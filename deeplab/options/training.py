@@ -1,11 +1,10 @@
-"""Training: optimizer and schedule, loss, run, validation."""
+"""Training: optimizer and schedule, loss, run."""
 
 import dataclasses
 
 from deeplab.errors import InputError
 from deeplab.model.backbones import BACKBONES, HEAD_BATCH_NORM_DECAY
 from deeplab.options.checks import CheckedOptions, option
-from deeplab.options.eval_padding import EVAL_PAD_HELP, fixed_pad_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,6 +205,13 @@ class RunOptions(CheckedOptions):
 
   group = 'Run'
 
+  recipe: str | None = option(
+    None,
+    'Set what suits the records and the checkpoint, and print each choice with its reason; flags '
+    'that are given win. fine_tune: a trained network on a few hundred pictures or more, from '
+    '--load_ckpt_path. from_scratch: without a checkpoint.',
+    choices=('fine_tune', 'from_scratch'),
+  )
   load_ckpt_path: str | None = option(
     None,
     'Checkpoint to start from, classification or segmentation. Model flags that are not given are '
@@ -261,37 +267,18 @@ class RunOptions(CheckedOptions):
         '--resume and --overwrite: one continues the run in --output_path, the other removes it; '
         'give one'
       )
+    if self.recipe == 'fine_tune' and not self.load_ckpt_path and not self.resume:
+      raise InputError(
+        '--recipe=fine_tune: needs --load_ckpt_path, the checkpoint to start from; without one '
+        'give --recipe=from_scratch'
+      )
+    if self.recipe == 'from_scratch' and self.load_ckpt_path:
+      raise InputError(
+        f'--recipe=from_scratch: contradicts --load_ckpt_path={self.load_ckpt_path}; leave it out, '
+        'or give --recipe=fine_tune'
+      )
     if not self.output_path:
       raise InputError('--output_path is empty: give a directory for checkpoints and summaries')
-
-
-@dataclasses.dataclass(frozen=True)
-class ValidationOptions(CheckedOptions):
-  """Evaluation while training."""
-
-  group = 'Validation'
-
-  eval_filenames: tuple[str, ...] = option(
-    (), 'TFRecord files to validate on while training: paths, globs or directories, repeated.'
-  )
-  eval_per_steps: int | None = option(
-    None, 'Steps between two validations. Default: --persist_per_steps.', minimum=1
-  )
-  patience: int = option(
-    0,
-    'Stop when this many validations in a row have not raised the best mIOU; 0: never.',
-    minimum=0,
-  )
-  eval_pad: str = option('auto', EVAL_PAD_HELP)
-
-  def __post_init__(self):
-    super().__post_init__()
-    fixed_pad_size(self.eval_pad)  # Refuses what it cannot read.
-    if (self.eval_per_steps or self.patience) and not self.eval_filenames:
-      raise InputError(
-        f'--{"eval_per_steps" if self.eval_per_steps else "patience"}: needs --eval_filenames, the '
-        'records to validate on'
-      )
 
 
 def _listed(values):

@@ -34,6 +34,26 @@ class PlannedPrediction:
     return bool(self.paths) and all(os.path.exists(path) for path in self.paths.values())
 
 
+class Earlier:
+  """The files that were at planned paths before the prediction."""
+
+  def __init__(self, paths: Sequence[str]):
+    self._states = {path: state for path in paths if (state := _state(path)) is not None}
+
+  def num_replaced(self) -> int:
+    """How many have become others since."""
+    return sum(_state(path) not in (None, state) for path, state in self._states.items())
+
+
+def _state(path):
+  """What tells a file from a later one of its name; None where there is none."""
+  try:
+    status = os.stat(path)
+  except OSError:
+    return None
+  return status.st_ino, status.st_mtime_ns
+
+
 def plan(
   images: Sequence[InputImage],
   *,

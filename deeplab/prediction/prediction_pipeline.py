@@ -55,7 +55,11 @@ class PredictionSummary:
 
 
 class PredictionPipeline:
-  """Predicts planned images batch by batch, with decoding ahead and writing behind in threads."""
+  """Predicts planned images batch by batch, with decoding ahead and writing behind in threads.
+
+  Attributes:
+    names_files: whether a line is printed for each file; not on a terminal with a bar.
+  """
 
   def __init__(
     self,
@@ -87,9 +91,10 @@ class PredictionPipeline:
     self._summary = PredictionSummary()
     self._start = None
     self._progress = None
+    self.names_files = True
 
   def run(self, planned: Sequence[PlannedPrediction]) -> PredictionSummary:
-    """Predicts the images and prints a line for every file written.
+    """Predicts the images and prints a line for every file written, or shows a bar instead.
 
     A bad image is named on standard error and counted; the others go on.
 
@@ -98,8 +103,14 @@ class PredictionPipeline:
     """
     self._start = time.monotonic()
     self._progress = tqdm(
-      total=len(planned), unit='image', disable=not messages.shows_bars(), smoothing=0.05
+      total=len(planned),
+      desc='tracing the network',
+      unit='image',
+      disable=not messages.shows_bars(),
+      smoothing=0.05,
     )
+    # On a terminal the bar tells enough.
+    self.names_files = self._progress.disable or not sys.stdout.isatty()
     readers = concurrent.futures.ThreadPoolExecutor(_READERS, thread_name_prefix='read')
     writers = concurrent.futures.ThreadPoolExecutor(_WRITERS, thread_name_prefix='write')
     try:
@@ -197,6 +208,7 @@ class PredictionPipeline:
     for path in planned.paths.values():
       self._say_written(path)
     self._summary.num_predicted += 1
+    self._progress.set_description_str('predicting', refresh=False)
     self._progress.update()
 
   def _say_written(self, path):
@@ -204,5 +216,6 @@ class PredictionPipeline:
       return
     if self._summary.seconds_to_first is None:
       self._summary.seconds_to_first = time.monotonic() - self._start
-    tqdm.write(f'Prediction written to {shown(path)}', file=sys.stdout)
-    sys.stdout.flush()
+    if self.names_files:
+      tqdm.write(f'Prediction written to {shown(path)}', file=sys.stdout)
+      sys.stdout.flush()

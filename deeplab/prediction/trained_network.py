@@ -5,10 +5,17 @@ from collections.abc import Collection
 
 import numpy as np
 
-from deeplab import checkpoint_origin, checkpoints, color_map, restoring, saved_options
+from deeplab import (
+  checkpoint_files,
+  checkpoint_origin,
+  checkpoints,
+  color_map,
+  restoring,
+  saved_options,
+)
 from deeplab.class_names import load_class_names
 from deeplab.data_set import DataSet
-from deeplab.errors import InputError, warn
+from deeplab.errors import warn
 from deeplab.messages import say
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
@@ -69,17 +76,6 @@ class TrainedNetwork:
     warn(image_padding.advice(self.options, prediction_options.pad_size(self.options)))
 
 
-def find_checkpoint(ckpt_path: str, *, flag: str = 'ckpt_path') -> str:
-  """The prefix that --ckpt_path means, as `checkpoints.find`; its InputError names the flag."""
-  try:
-    return checkpoints.find(ckpt_path)
-  except InputError as error:
-    reason = str(error)
-    for known in (f'checkpoint {ckpt_path}: ', f'checkpoint directory {ckpt_path}: '):
-      reason = reason.removeprefix(known)
-    raise InputError(f'--{flag}={ckpt_path}: {reason}') from error
-
-
 def load(
   ckpt_path: str,
   model_options: ModelOptions,
@@ -89,6 +85,7 @@ def load(
   operations: str = 'auto',
   class_names: str | None = None,
   records: DataSet | None = None,
+  best: bool = False,
 ) -> TrainedNetwork:
   """Makes the network of a checkpoint and restores all its variables.
 
@@ -100,12 +97,13 @@ def load(
     class_names: a data set's name or a file; None for those saved beside the checkpoint, else
       those of `records`, else 'class 0' and so on.
     records: description of the records that are evaluated, or None.
+    best: of the directory `ckpt_path` the best network of its validations.
 
   Raises:
     InputError: no such checkpoint, another network's, flags that contradict it, or another number
       of names.
   """
-  prefix = find_checkpoint(ckpt_path)
+  prefix = checkpoint_files.find_given(ckpt_path, best=best)
   saved = saved_options.read(prefix)
   options, notes = saved_options.for_prediction(saved, model_options, given)
   names, notes_on_names = _class_names(class_names, saved, records, options.num_classes)
@@ -117,7 +115,7 @@ def load(
     options=options,
     prefix=prefix,
     class_names=names,
-    notes=(*notes, *notes_on_names),
+    notes=(*checkpoint_files.chosen_notes(ckpt_path, prefix), *notes, *notes_on_names),
     data_set=saved.data_set if saved is not None else None,
     doubts=tuple(doubts),
     trained_size=saved.trained_size if saved is not None else None,

@@ -24,8 +24,8 @@ _MAY_CHANGE = frozenset(
 )
 # and without these, which only matter before the first checkpoint.
 _START_FLAGS = frozenset({'load_ckpt_path', 'restore_from_seg_model', 'exclude_scopes'})
-# `num_epochs` has become a number of steps by then.
-_NOT_OF_THE_RUN = ('resume', 'overwrite', 'allow_changed_data', 'num_epochs')
+# `num_epochs` has become a number of steps by then, `recipe` the values it stands for.
+_NOT_OF_THE_RUN = ('resume', 'overwrite', 'allow_changed_data', 'num_epochs', 'recipe')
 
 
 def lines(*options: CheckedOptions) -> list[str]:

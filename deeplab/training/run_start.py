@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from deeplab import checkpoint_origin, checkpoints, restoring, saved_options
+from deeplab.checkpoint_files import find_given
 from deeplab.errors import InputError, warn
 from deeplab.messages import say
 from deeplab.model.backbones import BACKBONES
@@ -22,7 +23,6 @@ from deeplab.options import (
   TrainingOptions,
   ValidationOptions,
 )
-from deeplab.prediction.trained_network import find_checkpoint
 from deeplab.saved_options import SavedOptions
 from deeplab.training import starting_report, training_data
 from deeplab.training.run_directory import RunDirectory
@@ -98,7 +98,7 @@ def find(directory: RunDirectory, options: AllOptions, *, given: Collection[str]
   decided = given
   if not options.run.resume or directory.saved_flags() is None:
     options, decided = _as_the_data_says(options, given=given)
-  loaded = None if options.run.resume else _find_loaded(options.run)
+  loaded = None if options.run.resume else find_loaded(options.run)
   saved = None
   if options.run.resume:
     saved = saved_options.read(directory.file(checkpoints.FINAL_NAME))
@@ -108,7 +108,7 @@ def find(directory: RunDirectory, options: AllOptions, *, given: Collection[str]
   options = options.replace(model=model_options)
   newest = _newest_checkpoint(directory, options, given=given)
   if options.run.resume and newest is None:
-    loaded = _find_loaded(options.run)
+    loaded = find_loaded(options.run)
   return RunStart(
     options=options,
     notes=tuple(notes),
@@ -194,11 +194,11 @@ def _as_the_data_says(options, *, given):
   return options, frozenset(decided)
 
 
-def _find_loaded(run_options):
+def find_loaded(run_options: RunOptions) -> str | None:
   """The prefix that --load_ckpt_path means, or None."""
   if not run_options.load_ckpt_path:
     return None
-  return find_checkpoint(run_options.load_ckpt_path, flag='load_ckpt_path')
+  return find_given(run_options.load_ckpt_path, flag='load_ckpt_path')
 
 
 def _newest_checkpoint(directory, options, *, given):

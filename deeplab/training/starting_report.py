@@ -22,6 +22,8 @@ from deeplab.options import (
 from deeplab.restoring import RestoreReport
 
 _SMALL_BATCH = 8
+# Fewer teach a network little that has seen nothing before.
+FEW_RECORDS = 5000
 
 
 def device_line(strategy: tf.distribute.Strategy, gpus: Sequence[str]) -> str:
@@ -78,14 +80,21 @@ def warnings(
   training_options: TrainingOptions,
   *,
   from_scratch: bool,
+  num_records: int | None = None,
 ) -> list[str]:
   """Lines of advice on settings that run but seldom give what is wanted.
 
   Args:
     model_options, input_options, training_options: of the run.
     from_scratch: no checkpoint is loaded, so nothing fixes what the backbone expects.
+    num_records: to train on; None where that does not matter.
   """
   lines = []
+  if from_scratch and num_records is not None and num_records < FEW_RECORDS:
+    lines.append(
+      f'without --load_ckpt_path the network starts from scratch, for which {num_records} records '
+      'are few; give it a trained checkpoint, such as an import of official weights'
+    )
   if training_options.fine_tune_batch_norm and input_options.batch_size < _SMALL_BATCH:
     lines.append(
       f'--batch_size={input_options.batch_size} is small for live batch norm: statistics of few '
@@ -156,11 +165,11 @@ def _statistics_warning(model_options, training_options):
   return [
     f'--num_steps={training_options.num_steps} is short for a batch norm decay of {decay}: '
     f'{left:.0%} of the stored statistics will be what they were at the start, and evaluation uses '
-    f'those; give --batch_norm_decay={_suggested_decay(training_options.num_steps)}'
+    f'those; give --batch_norm_decay={suggested_decay(training_options.num_steps)}'
   ]
 
 
-def _suggested_decay(num_steps):
+def suggested_decay(num_steps: int) -> float:
   """A round decay of which a run this long leaves under 1 %."""
   return next((decay for decay in (0.999, 0.99, 0.95, 0.9) if decay**num_steps < 0.01), 0.8)
 

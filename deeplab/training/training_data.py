@@ -232,7 +232,7 @@ def _warnings(found, chosen, files):
     if None not in there and sum(there) != split.num_records:
       lines.append(
         f'{shown(split.path)}: says {split.num_records} records of {shown(name)}, their files hold '
-        f'{sum(there)}; if they were written anew, convert them with scripts/write_tfrecord.py'
+        f'{sum(there)}; if they were written anew, convert them with write_tfrecord.py'
       )
   return lines
 

@@ -4,6 +4,7 @@ TensorBoard.
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -11,13 +12,16 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab import color_map, messages, metrics, pictures
+from deeplab import color_map, messages, metrics, pictures, undecodable_names
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError
 from deeplab.evaluator import EvaluationResult
 from deeplab.training.step_result import StepResult
 
 _PANEL_CELL = 192
+_SECONDS_BETWEEN_DRAWINGS = 0.2
+# Seconds a step are the images per second beside it once more, and the line is narrow.
+_BAR = '{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]'
 
 
 class TrainingLog:
@@ -51,12 +55,17 @@ class TrainingLog:
     ]
     self._metrics = open(self._metrics_path, 'a', encoding='utf-8')
     self._summaries = tf.summary.create_file_writer(directory)
-    self._bar = None
+    self._bar, self._drawn = None, 0.0
     if messages.shows_bars():
       from tqdm import tqdm
 
       self._bar = tqdm(
-        total=num_steps, initial=start_step, unit='step', dynamic_ncols=True, smoothing=0.05
+        total=num_steps,
+        initial=start_step,
+        desc='tracing the network',
+        bar_format=_BAR,
+        dynamic_ncols=True,
+        smoothing=0.05,
       )
     self._start_interval()
 
@@ -65,6 +74,7 @@ class TrainingLog:
 
   def __exit__(self, *_):
     if self._bar is not None:
+      self.at('training')
       self._bar.close()
     self._metrics.close()
     self._summaries.close()
@@ -98,9 +108,10 @@ class TrainingLog:
     self._waited += waited
     seconds = max(time.monotonic() - self._since, 1e-9)
     if self._bar is not None:
+      self._bar.set_description_str('training', refresh=False)
       self._bar.set_postfix_str(
-        f'loss {result.total_loss:.4f}, rate {learning_rate:.2e}, {self._num_images / seconds:.1f} '
-        f'images/s, waiting for input {self._waited / seconds:.0%}',
+        f'loss {result.total_loss:.4f}, rate {learning_rate:.2g}, {self._num_images / seconds:.1f} '
+        f'images/s{_shown_waiting(self._waited / seconds)}',
         refresh=False,
       )
       self._bar.update()
@@ -122,6 +133,19 @@ class TrainingLog:
     )
     self._start_interval()
 
+  def at(self, what: str, *, seldom: bool = False) -> None:
+    """Says at the bar what the run is at beside training, until the next update.
+
+    Args:
+      what: such as 'saving'.
+      seldom: leave it out where it was said a moment ago.
+    """
+    now = time.monotonic()
+    if self._bar is None or (seldom and now - self._drawn < _SECONDS_BETWEEN_DRAWINGS):
+      return
+    self._drawn = now
+    self._bar.set_description_str(what)
+
   def validated(
     self, result: EvaluationResult, *, step: int, best: dict, class_names: Sequence[str] | None
   ) -> None:
@@ -133,9 +157,8 @@ class TrainingLog:
       f'{result.num_images} images; best {best["mean_iou"]:.4f} at step {best["step"]}'
     )
     names = class_names or tuple(str(index) for index in range(len(summary.iou)))
-    self.line(
-      '  IoU: ' + ', '.join(f'{name} {_number(value)}' for name, value in zip(names, summary.iou))
-    )
+    scores = [f'{name} {_number(value)}' for name, value in zip(names, summary.iou)]
+    self.line('  IoU: ' + self._broken(scores, indent=7))
     line = {
       'step': step,
       'mean_iou': summary.mean_iou,
@@ -154,9 +177,32 @@ class TrainingLog:
     # The pause is not the training's: images per second count from here.
     self._since, self._num_images, self._waited = time.monotonic(), 0, 0.0
 
-  def panel(self, name: str, rows: Iterable[tuple], *, step: int, ignore_label: int) -> None:
+  def _broken(self, parts, *, indent):
+    """The parts between commas; on a terminal lines end between two of them."""
+    width = shutil.get_terminal_size().columns if self._bar is not None else None
+    text, column = '', indent
+    for index, part in enumerate(parts):
+      separator = ', ' if index else ''
+      if index and width is not None and column + len(separator) + len(part) + 1 > width:
+        separator, column = ',\n' + ' ' * indent, indent
+        text += separator + part
+        column += len(part)
+        continue
+      text += separator + part
+      column += len(separator) + len(part)
+    return text
+
+  def panel(
+    self,
+    name: str,
+    rows: Iterable[tuple],
+    *,
+    step: int,
+    ignore_label: int,
+    titles: Sequence[str] = (),
+  ) -> None:
     """Writes a picture to TensorBoard: rows of image uint8 [h, w, 3], label [h, w] and prediction
-    [h, w].
+    [h, w], below their titles.
     """
     cells = [
       [
@@ -167,7 +213,10 @@ class TrainingLog:
       for image, label, prediction in rows
     ]
     sheet = pictures.contact_sheet(
-      cells, column_titles=('image', 'label', 'prediction'), cell_size=_PANEL_CELL
+      cells,
+      column_titles=('image', 'label', 'prediction'),
+      row_titles=[undecodable_names.to_text(title) for title in titles[: len(cells)]],
+      cell_size=_PANEL_CELL,
     )
     with self._summaries.as_default():
       tf.summary.image(name, np.asarray(sheet)[np.newaxis], step=step)
@@ -230,6 +279,11 @@ def _colored(label, colors, ignore_label):
   return np.where(
     ignored, np.uint8(255), color_map.colorize(np.where(ignored[..., 0], 0, label), colors)
   )
+
+
+def _shown_waiting(share):
+  """The share of the time spent waiting for input, where it matters."""
+  return f', waiting for input {share:.0%}' if share >= 0.05 else ''
 
 
 def _number(value):

@@ -1,6 +1,7 @@
 """Validation while training: mIOU on other records, the best network kept, and when to give up."""
 
 import contextlib
+import random
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -41,6 +42,7 @@ class Validation:
     class_names: Sequence[str] | None = None,
     strategy: tf.distribute.Strategy | None = None,
     max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+    num_images: int | None = None,
   ):
     """Prepares; nothing is read or traced yet.
 
@@ -54,6 +56,7 @@ class Validation:
       class_names: one for each class, or None.
       strategy: in whose scope `model` was made, or None.
       max_image_pixels: a larger image is an error.
+      num_images: how many there are, to show; None where nobody knows.
     """
     self._model, self._run, self._log, self._options = model, run, log, options
     self._strategy = strategy
@@ -71,6 +74,8 @@ class Validation:
       strategy=strategy,
     )
     self.best = run.best_score()
+    self._num_images = num_images
+    self._num_done = 0
 
   def is_due(self, step: int) -> bool:
     """Whether to validate after `step` updates: at the interval, once."""
@@ -94,10 +99,18 @@ class Validation:
       Interrupted: `stop` was requested meanwhile; nothing is reported.
       InputError: a record is bad, or an image is too large for the device's memory.
     """
-    shown = []
+    shown, titles, self._num_done = [], [], 0
+    chosen = self._chosen(step)
+    # The network is traced with its first image.
+    is_traced = self._evaluator.num_traces > 0
+    self._log.at('validating' if is_traced else 'tracing the network to validate')
 
     def show(evaluated):
-      if len(shown) < _NUM_SHOWN:
+      self._num_done += 1
+      of = f'/{self._num_images}' if self._num_images else ''
+      self._log.at(f'validating, {self._num_done}{of} images', seldom=True)
+      if self._num_done in chosen and len(shown) < _NUM_SHOWN:
+        titles.append(evaluated.name)
         shown.append((evaluated.image, evaluated.label, evaluated.prediction))
 
     self._share_statistics()
@@ -112,10 +125,16 @@ class Validation:
         ) from error
       mean_iou = result.summary.mean_iou
       if self.best is None or mean_iou > self.best['mean_iou']:
+        self._log.at('saving the best network')
         self.best = {'mean_iou': mean_iou, 'step': step}
         self._run.save_best(self._model.named_variables, step=step, score={'mean_iou': mean_iou})
     self._log.validated(result, step=step, best=self.best, class_names=self._class_names)
-    self._log.panel('validation', shown, step=step, ignore_label=self._ignore_label)
+    self._log.panel('validation', shown, step=step, ignore_label=self._ignore_label, titles=titles)
+
+  def _chosen(self, step):
+    """Numbers, from 1, of the images to show: others at each step, the same in a repeated run."""
+    numbers = range(1, (self._num_images or _NUM_SHOWN) + 1)
+    return set(random.Random(step).sample(numbers, min(_NUM_SHOWN, len(numbers))))
 
   def _examples(self, stop):
     """The examples until `stop` is requested; a bad record is an InputError that names it."""

@@ -1,0 +1,81 @@
+"""Looks whether the paths that a command is given are there, before TensorFlow is imported: a wrong
+one is told at once.
+"""
+
+import os
+
+from deeplab import checkpoint_files
+from deeplab.data import record_files
+from deeplab.errors import InputError
+from deeplab.options import (
+  EvaluationOptions,
+  ExportOptions,
+  ImportOptions,
+  InferenceOptions,
+  InspectionOptions,
+  RunOptions,
+  TrainingInputOptions,
+  ValidationOptions,
+)
+from deeplab.prediction import image_files
+
+
+def check(*options: object) -> None:
+  """Raises InputError where what one of the options objects names is not there."""
+  for each in options:
+    look = _LOOKS.get(type(each))
+    if look is not None:
+      look(each)
+
+
+def _records(options):
+  record_files.expand_filenames(options.filenames)
+
+
+def _validation(options):
+  if options.eval_filenames:
+    try:
+      record_files.expand_filenames(options.eval_filenames)
+    except InputError as error:
+      raise InputError(str(error).replace('--filenames', '--eval_filenames', 1)) from error
+
+
+def _run(options):
+  # A run that goes on does not need the checkpoint it began with.
+  if options.load_ckpt_path and not options.resume:
+    checkpoint_files.find_given(options.load_ckpt_path, flag='load_ckpt_path')
+
+
+def _evaluation(options):
+  _records(options)
+  if not (options.all_checkpoints or options.watch):
+    _checkpoint(options)
+
+
+def _checkpoint(options):
+  checkpoint_files.find_given(options.ckpt_path, best=getattr(options, 'best', False))
+
+
+def _inference(options):
+  _checkpoint(options)
+  if options.input_file_list:
+    image_files.listed_images(options.input_file_list)
+  else:
+    image_files.find_images(options.input, recursive=options.recursive)
+
+
+def _official(options):
+  if not os.path.exists(os.path.expanduser(options.ckpt_path)):
+    _checkpoint(options)
+
+
+_LOOKS = {
+  TrainingInputOptions: _records,
+  ValidationOptions: _validation,
+  RunOptions: _run,
+  EvaluationOptions: _evaluation,
+  InferenceOptions: _inference,
+  InspectionOptions: _records,
+  ExportOptions: _checkpoint,
+  ImportOptions: _official,
+}

@@ -1,0 +1,157 @@
+"""The line with which a command ends: the next command of the usual way, ready to paste.
+
+Free of TensorFlow.
+"""
+
+import glob
+import os
+import re
+import shlex
+
+from deeplab import checkpoint_files, data_set_files
+from deeplab.data import record_files
+from deeplab.errors import InputError, shown
+from deeplab.options import EvaluationOptions, InspectionOptions, RunOptions, TrainingInputOptions
+from deeplab.options.validation import ValidationOptions
+
+_SHARD = re.compile(r'(.+)-\d{5}-of-\d{5}\.tfrecord')
+
+
+def line(command: str, **flags: str | bool | tuple[str, ...]) -> str:
+  """`next: COMMAND --flag=value ...`, quoted for a shell.
+
+  Args:
+    command: its name.
+    flags: name -> value; several for a flag that is repeated, True for one that is on.
+  """
+  words = [command]
+  for name, value in flags.items():
+    for one in value if isinstance(value, tuple) else (value,):
+      words.append(f'--{name}' if one is True else f'--{name}={one}')
+  return 'next: ' + ' '.join(shlex.quote(shown(word)) for word in words)
+
+
+def after_conversion(directory: str, split: str) -> str:
+  """Look at the records of a split that were written to `directory`."""
+  filenames = _pattern(directory, split)
+  sheet = os.path.join(directory, f'{split}.png')
+  return line('inspect_tfrecord.py', filenames=filenames, contact_sheet=sheet)
+
+
+def after_inspection(options: InspectionOptions) -> str | None:
+  """Train on the records that were looked at; None where they are held out."""
+  splits = _splits(options.filenames)
+  if splits and splits == _held_out(splits):
+    return None
+  validation = _validation_records(options.filenames)
+  flags = {'eval_filenames': validation} if validation else {}
+  return line(
+    'run_trainer.py',
+    recipe='from_scratch',
+    filenames=options.filenames,
+    **flags,
+    output_path='model',
+  )
+
+
+def after_import(directory: str) -> list[str]:
+  """Predict with the network, and train it further."""
+  return [
+    line('run_inferencer.py', ckpt_path=directory, input='IMAGES', output_path='predictions'),
+    line(
+      'run_trainer.py',
+      recipe='fine_tune',
+      load_ckpt_path=directory,
+      filenames='RECORDS',
+      output_path='model',
+    ),
+  ]
+
+
+def after_training(
+  input_options: TrainingInputOptions,
+  validation_options: ValidationOptions,
+  run_options: RunOptions,
+) -> str:
+  """Evaluate the network, on the records of the validation or those beside the training records."""
+  directory = os.path.expanduser(run_options.output_path)
+  found = validation_options.eval_filenames or _validation_records(input_options.filenames)
+  best = os.path.isfile(os.path.join(directory, checkpoint_files.BEST_NAME + '.index'))
+  return line(
+    'run_evaluator.py',
+    filenames=found or ('RECORDS_TO_TEST_ON',),
+    ckpt_path=directory,
+    **({'best': True} if best else {}),
+    report_path=os.path.join(directory, 'report'),
+  )
+
+
+def after_evaluation(options: EvaluationOptions) -> str:
+  """Predict images, those that the records were made of where they are still there."""
+  return line(
+    'run_inferencer.py',
+    ckpt_path=options.ckpt_path,
+    **({'best': True} if options.best else {}),
+    input=_images_of(options.filenames) or 'IMAGES',
+    output_type='overlay',
+    output_path='predictions',
+  )
+
+
+def _pattern(directory, split):
+  """What --filenames takes for one split: the directory, if it holds no other records."""
+  records = record_files.expand_filenames([directory])
+  if _splits(records) == {split}:
+    return directory
+  return os.path.join(directory, f'{split}-*.tfrecord')
+
+
+def _splits(patterns):
+  """Names of the splits that records belong to; {} where their names do not tell."""
+  try:
+    paths = record_files.expand_filenames(patterns)
+  except InputError:
+    return set()
+  matches = [_SHARD.fullmatch(os.path.basename(path)) for path in paths]
+  return {match.group(1) for match in matches} if all(matches) else set()
+
+
+def _held_out(splits):
+  return {split for split in splits if record_files.is_held_out(split)}
+
+
+def _validation_records(filenames):
+  """What --eval_filenames takes for held-out records in the directory of the training records, or
+  in one beside it; () without any.
+  """
+  directory = os.path.dirname(record_files.expand_filenames(filenames)[0])
+  for place in (directory, *sorted(_directories_beside(directory))):
+    there = glob.glob(os.path.join(glob.escape(place), '*.tfrecord'))
+    held_out = sorted(_held_out(_splits(there) if there else set()))
+    # Validation before test: that is for the end.
+    held_out.sort(key=lambda split: 'val' not in split)
+    if held_out:
+      return (_pattern(place, held_out[0]),)
+  return ()
+
+
+def _directories_beside(directory):
+  parent = os.path.dirname(directory) or os.curdir
+  return [
+    os.path.join(os.path.dirname(directory), name)
+    for name in os.listdir(parent)
+    if record_files.is_held_out(name) and os.path.isdir(os.path.join(parent, name))
+  ]
+
+
+def _images_of(filenames):
+  """The directory that the records say their images are from, if it is there."""
+  try:
+    described = data_set_files.of_records(record_files.expand_filenames(filenames))
+  except InputError:
+    return None
+  for split in described.splits.values() if described is not None else ():
+    directory = split.source.get('images_dir')
+    if isinstance(directory, str) and os.path.isdir(directory):
+      return directory
+  return None

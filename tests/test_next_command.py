@@ -1,0 +1,110 @@
+"""The line with which a command ends: what it leads to, with which paths."""
+
+import os
+import shlex
+
+import pytest
+import record_makers
+
+from deeplab import data_set_files, next_command
+from deeplab.data_set import DataSet, Split
+from deeplab.options import (
+  EvaluationOptions,
+  InspectionOptions,
+  RunOptions,
+  TrainingInputOptions,
+  ValidationOptions,
+)
+
+
+def touch(path):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  return record_makers.write(path, [record_makers.record(1)])
+
+
+@pytest.fixture(name='splits')
+def _splits(tmp_path, monkeypatch):
+  """records/train and records/val below the current directory."""
+  monkeypatch.chdir(tmp_path)
+  for split in ('train', 'val'):
+    touch(tmp_path / 'records' / split / f'{split}-00001-of-00001.tfrecord')
+
+
+def test_a_line_can_be_pasted_whatever_the_names():
+  line = next_command.line('run_x.py', filenames=("it's", 'a b-*'), best=True)
+  assert line == "next: run_x.py '--filenames=it'\"'\"'s' '--filenames=a b-*' --best"
+  assert shlex.split(line) == [
+    'next:',
+    'run_x.py',
+    "--filenames=it's",
+    '--filenames=a b-*',
+    '--best',
+  ]
+
+
+def test_after_conversion_the_records_of_the_split(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  touch(tmp_path / 'out' / 'train-00001-of-00001.tfrecord')
+  expected = 'next: inspect_tfrecord.py --filenames=out --contact_sheet=out/train.png'
+  assert next_command.after_conversion('out', 'train') == expected
+  touch(tmp_path / 'out' / 'val-00001-of-00001.tfrecord')
+  assert next_command.after_conversion('out', 'val') == (
+    "next: inspect_tfrecord.py '--filenames=out/val-*.tfrecord' --contact_sheet=out/val.png"
+  )
+
+
+@pytest.mark.usefixtures('splits')
+def test_after_inspection_training_with_the_validation_records_beside():
+  assert next_command.after_inspection(InspectionOptions(filenames=('records/train',))) == (
+    'next: run_trainer.py --recipe=from_scratch --filenames=records/train '
+    '--eval_filenames=records/val --output_path=model'
+  )
+  assert next_command.after_inspection(InspectionOptions(filenames=('records/val',))) is None
+
+
+@pytest.mark.usefixtures('splits')
+def test_after_training_the_evaluation_of_the_best(tmp_path):
+  def line(**validation):
+    return next_command.after_training(
+      TrainingInputOptions(filenames=('records/train',)),
+      ValidationOptions(**validation),
+      RunOptions(output_path='model'),
+    )
+
+  assert line() == (
+    'next: run_evaluator.py --filenames=records/val --ckpt_path=model --report_path=model/report'
+  )
+  touch(tmp_path / 'model' / 'best.ckpt.index')
+  assert line(eval_filenames=('other',)) == (
+    'next: run_evaluator.py --filenames=other --ckpt_path=model --best --report_path=model/report'
+  )
+
+
+def test_after_training_without_held_out_records(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  touch(tmp_path / 'mine.tfrecord')
+  line = next_command.after_training(
+    TrainingInputOptions(filenames=('mine.tfrecord',)), ValidationOptions(), RunOptions()
+  )
+  assert '--filenames=RECORDS_TO_TEST_ON' in line
+
+
+@pytest.mark.usefixtures('splits')
+def test_after_evaluation_the_images_of_the_records(tmp_path):
+  options = EvaluationOptions(filenames=('records/val',), ckpt_path='model', best=True)
+  start, end = (
+    'next: run_inferencer.py --ckpt_path=model --best',
+    ('--output_type=overlay --output_path=predictions'),
+  )
+  assert next_command.after_evaluation(options) == f'{start} --input=IMAGES {end}'
+  split = Split(
+    num_records=1,
+    files=('val-00001-of-00001.tfrecord',),
+    source={'images_dir': str(tmp_path / 'photos')},
+  )
+  data_set_files.write(
+    os.path.join('records', 'val'), DataSet(num_classes=2, splits={'val': split}), split_name='val'
+  )
+  assert next_command.after_evaluation(options) == f'{start} --input=IMAGES {end}'
+  (tmp_path / 'photos').mkdir()
+  assert next_command.after_evaluation(options) == f'{start} --input={tmp_path}/photos {end}'
