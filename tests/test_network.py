@@ -182,7 +182,13 @@ def result_of_step():
   return result
 
 
-@pytest.mark.parametrize('variant', VARIANTS)
+@pytest.mark.parametrize(
+  'variant',
+  [
+    pytest.param(name, marks=pytest.mark.slow) if name == 'resnet_v1_50' else name
+    for name in VARIANTS
+  ],
+)
 def test_training_step_with_stored_statistics(variant, result_of_step):
   """Every variable has a gradient, whatever computes; in bfloat16 both are as near to float32."""
   results = {

@@ -437,7 +437,8 @@ def test_of_several_frames_the_first_is_read_and_said(tmp_path, capsys, image_fo
 
 def test_no_tensorflow_for_what_workers_import():
   code = (
-    'import sys; from deeplab.data import picture_files, source_files, trial_decoding; '
+    'import sys; from deeplab.data import picture_files; '
+    'from deeplab.conversion import source_files, trial_decoding; '
     'sys.exit("tensorflow" in sys.modules)'
   )
   assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0

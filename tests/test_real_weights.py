@@ -87,6 +87,7 @@ def test_scale_one_is_bit_identical(model, photographs):
   np.testing.assert_array_equal(labels, plain)
 
 
+@pytest.mark.slow
 def test_flips_and_scales_are_means_of_single_runs(model, photographs):
   image = photographs[0][1]
   # Padding lies at the right of an image and so at the left of its mirror image.

@@ -174,8 +174,8 @@ def randomize(model):
       16,
       dict(atrous_rates=(2, 4), use_decoder=True, decoder_with_separable_conv=False),
     ),
-    ('resnet_v1_101', 32, dict(use_decoder=True)),
-    ('resnet_v2_101', 16, dict(atrous_rates=(2,))),
+    pytest.param('resnet_v1_101', 32, dict(use_decoder=True), marks=pytest.mark.slow),
+    pytest.param('resnet_v2_101', 16, dict(atrous_rates=(2,)), marks=pytest.mark.slow),
   ],
 )
 def test_logits_are_those_of_the_2019_network(variant, stride, changes):

@@ -190,9 +190,7 @@ def _read_label(path, options, colors):
     raise InputError(f'{path} {error}') from error
   orientation = orientations.of_file(data)
   if orientation != 1:
-    indices = label.indices
-    if not orientations.is_tiff(data):  # Pillow has turned that.
-      indices = np.ascontiguousarray(orientations.turn(indices, orientation))
+    indices = np.ascontiguousarray(orientations.turn(label.indices, orientation))
     label = dataclasses.replace(label, indices=indices, stored=False)
   encoded = data if label.stored else labels.write_png(label.indices)
   return encoded, label, orientation != 1
