@@ -62,8 +62,8 @@ def run(
     uses_tensorflow: import it, quietly, before `main` runs.
     help_order: `option_classes` in the order of `--help`; None: as they are.
     saved_with_checkpoint: the one of them that the checkpoint decides, for `--help`.
-    more_values_of: a repeated flag that also takes what follows it without a flag, as a shell makes
-      it of `--input *.jpg`.
+    more_values_of: a repeated flag that also takes what follows it directly without a flag, as a
+      shell makes it of `--input *.jpg`.
 
   Exits with 0, with the status that `main` returns, with 1 after an InputError or an
   operating-system error, with 2 after a wrong flag, and with 130 after an interrupt.
@@ -94,6 +94,9 @@ def run(
       status=2,
     )
   if rest and more_values_of and FLAGS[more_values_of].present:
+    problem = _stray_word(sys.argv[1:], more_values_of)
+    if problem:
+      _fail(command, f'{problem} (--help lists the flags)', status=2)
     FLAGS[more_values_of].value = [*FLAGS[more_values_of].value, *rest]
   elif rest:
     _fail(
@@ -219,6 +222,28 @@ def _signature(option_class, field, *, saved):
     default = ','.join(map(str, field.default)) if repeated and field.default else field.default
     state = 'default: none' if default in (None, ()) else f'default: {default}'
   return f'{field.name}={shown}{" (repeatable)" if repeated else ""}  [{state}]'
+
+
+def _stray_word(arguments, more_values_of):
+  """What is wrong with the first word that follows neither its flag nor the values of
+  `more_values_of`; None without one. After `--` all words are such values.
+  """
+  flag, is_value = None, False
+  for argument in arguments:
+    if is_value:
+      is_value = False
+    elif argument == '--':
+      return None
+    elif argument.startswith('-') and argument != '-':
+      flag, equals, _ = argument.lstrip('-').partition('=')
+      is_value = not equals and flag in FLAGS and not FLAGS[flag].boolean
+    elif flag != more_values_of:
+      after = f' after --{flag}' if flag else ''
+      remedy = f'words without a flag belong directly after --{more_values_of}'
+      if flag in FLAGS and isinstance(FLAGS[flag], absl_flags.MultiFlag):
+        remedy = 'separate several values by commas'
+      return f'unexpected argument {argument!r}{after}: {remedy}'
+  return None
 
 
 def _show(text):
