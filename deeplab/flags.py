@@ -7,6 +7,7 @@ and flag errors are quick.
 import dataclasses
 import os
 import re
+import select
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,8 @@ from deeplab.options import CheckedOptions
 from deeplab.options.checks import field_type
 
 FLAGS = absl_flags.FLAGS
+# The exit status where the reader of the output, such as `head`, went: that of a shell for SIGPIPE.
+_UNREAD = 141
 
 
 class _CommaOrRepeated(absl_flags.MultiFlag):
@@ -66,7 +69,8 @@ def run(
       shell makes it of `--input *.jpg`.
 
   Exits with 0, with the status that `main` returns, with 1 after an InputError or an
-  operating-system error, with 2 after a wrong flag, and with 130 after an interrupt.
+  operating-system error, with 2 after a wrong flag, with 130 after an interrupt, and with 141,
+  quietly, where nobody reads its output any more.
   """
   for option_class in option_classes:
     define(option_class)
@@ -113,9 +117,15 @@ def run(
       given_paths.check(*options)
       with messages.phase('starting TensorFlow', ticks=False):
         quiet_start.import_tensorflow()
-    sys.exit(main(*options))
+    status = main(*options)
+    sys.stdout.flush()
+    sys.exit(status)
   except InputError as error:
     _fail(command, _one_line(error), status=1)
+  except BrokenPipeError as error:
+    if _readers_are_there():
+      _fail(command, _one_line(error), status=1)
+    sys.exit(_UNREAD)
   except OSError as error:
     _fail(command, _one_line(error), status=1)
   except KeyboardInterrupt:
@@ -249,9 +259,41 @@ def _stray_word(arguments, more_values_of):
 def _show(text):
   """Prints a text of which the reader, such as `head`, may not want all."""
   try:
-    print(text, flush=True)
+    print(text)
   except BrokenPipeError:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # For the flush at the exit.
+    pass
+  _readers_are_there()
+
+
+def _readers_are_there():
+  """Whether what is still to be written to stdout and stderr can be. Where not, it is dropped, lest
+  Python's own flush at the exit fails.
+  """
+  there = True
+  for stream in (sys.stdout, sys.stderr):
+    try:
+      stream.flush()
+      is_read = not _is_broken(stream)
+    except BrokenPipeError:
+      is_read = False
+    if not is_read:
+      os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+      there = False
+  return there
+
+
+def _is_broken(stream):
+  """Whether the stream is a pipe without a reader; where Python does not buffer, flushing it does
+  not tell.
+  """
+  if not hasattr(select, 'poll'):  # Not on Windows.
+    return False
+  poll = select.poll()
+  try:
+    poll.register(stream.fileno(), 0)
+  except ValueError:  # A stream that is no file.
+    return False
+  return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _one_line(error):
@@ -260,7 +302,7 @@ def _one_line(error):
 
 
 def _fail(command, message, *, status):
-  sys.stdout.flush()
+  _readers_are_there()
   phase_line.clear()
   print(f'{command}: error: {message}', file=sys.stderr)
   sys.exit(status)

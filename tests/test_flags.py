@@ -201,6 +201,30 @@ def test_words_after_the_inputs_and_after_dashes_are_inputs():
   assert result.stdout == "('a', 'b', 'c') o\n", result.stderr
 
 
+@pytest.mark.parametrize('options', [(), ('-u',)])  # With a buffer and without.
+@pytest.mark.parametrize('num_lines', [1, 100_000])
+def test_where_the_reader_goes_the_command_ends_quietly(num_lines, options):
+  program = textwrap.dedent(f"""
+      import sys
+      from deeplab import flags
+
+      def main():
+        sys.stdin.read()
+        for line in range({num_lines}):
+          print(line)
+
+      flags.run(main, description='A test.', uses_tensorflow=False)
+      """)
+  pipe = subprocess.PIPE
+  with subprocess.Popen(
+    [sys.executable, *options, '-c', program], stdin=pipe, stdout=pipe, stderr=pipe
+  ) as process:
+    process.stdout.close()
+    process.stdin.close()
+    assert process.stderr.read() == b''
+    assert process.wait() == 141
+
+
 def test_help_shows_no_default_that_the_checkpoint_or_the_data_decide():
   text = run_more_values('--help').stdout
   assert 'Model, where the checkpoint does not say:\n  --model_variant=resnet_v1_50|' in text

@@ -46,7 +46,7 @@ def records(tmp_path):
 
 
 def test_samples_leave_the_background_as_it_is(tmp_path):
-  record_makers.write(tmp_path / 'a.tfrecord', [record_makers.record(0)])
+  record_makers.write(tmp_path / 'a.tfrecord', [record_makers.record(200, value=0)])
   options = InspectionOptions(filenames=(str(tmp_path),))
   samples = [
     inspection.inspect(

@@ -72,6 +72,7 @@ def inspect(
     unit='record',
     disable=not messages.shows_bars(),
     leave=False,
+    **messages.size_for_bars(),
   )
   for file in files:
     if file.problem:

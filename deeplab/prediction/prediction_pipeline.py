@@ -124,6 +124,7 @@ class PredictionPipeline:
       unit='image',
       disable=not messages.shows_bars(),
       smoothing=0.05,
+      **messages.size_for_bars(),
     )
     # On a terminal the bar tells enough.
     self.names_files = self._progress.disable or not sys.stdout.isatty()
