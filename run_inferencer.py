@@ -21,11 +21,9 @@ def main(*options):
   from deeplab import inference_run
 
   summary = inference_run.run(*options, given=flags.given(*_OPTIONS), started=_COMMAND_STARTED)
-  if summary.num_bad:
-    raise InputError(
-      f'{summary.num_bad} of {summary.num_bad + summary.num_predicted} {summary.kind} could not '
-      'be predicted; they are named above'
-    )
+  problem = summary.problem()
+  if problem:
+    raise InputError(problem)
 
 
 if __name__ == '__main__':

@@ -113,6 +113,28 @@ def list_prefixes(directory: str) -> list[str]:
   )
 
 
+def of_run(directory: str) -> list[str]:
+  """The prefixes of the whole checkpoints of a training run in `directory`, `model.ckpt-STEP` by
+  step and `model.ckpt` last.
+  """
+  final = os.path.join(directory, FINAL_NAME)
+  return [
+    prefix
+    for prefix in list_prefixes(directory)
+    if prefix == final or prefix == f'{final}-{step_of(prefix)}'
+  ]
+
+
+def refuse_run(directory: str) -> None:
+  """Raises InputError, for --output_path of a new run, where `directory` holds a run already."""
+  found = of_run(directory)
+  if found:
+    raise InputError(
+      f'--output_path={directory}: holds a run already ({os.path.basename(found[-1])}); give '
+      '--resume to continue it, --overwrite to replace it, or another path'
+    )
+
+
 def step_of(prefix: str) -> int | None:
   """The step in a prefix such as `model.ckpt-1000`, or None."""
   match = re.search(r'-(\d+)$', prefix)

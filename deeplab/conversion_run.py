@@ -283,7 +283,9 @@ def _progress(results, *, total):
   from tqdm import tqdm
 
   # Workers take seconds to start, and the first result waits for them.
-  with tqdm(total=total, desc='starting the workers', unit='pair') as progress:
+  with tqdm(
+    total=total, desc='starting the workers', unit='pair', **messages.size_for_bars()
+  ) as progress:
     for result in results:
       progress.set_description_str('checking', refresh=False)
       progress.update()

@@ -205,6 +205,7 @@ class _Evaluation:
       unit='image',
       disable=not messages.shows_bars(),
       leave=False,
+      **messages.size_for_bars(),
     )
 
     def on_image(evaluated):

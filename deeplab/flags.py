@@ -7,6 +7,7 @@ and flag errors are quick.
 import dataclasses
 import os
 import re
+import select
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,8 @@ from deeplab.options import CheckedOptions
 from deeplab.options.checks import field_type
 
 FLAGS = absl_flags.FLAGS
+# The exit status where the reader of the output, such as `head`, went: that of a shell for SIGPIPE.
+_UNREAD = 141
 
 
 class _CommaOrRepeated(absl_flags.MultiFlag):
@@ -62,11 +65,12 @@ def run(
     uses_tensorflow: import it, quietly, before `main` runs.
     help_order: `option_classes` in the order of `--help`; None: as they are.
     saved_with_checkpoint: the one of them that the checkpoint decides, for `--help`.
-    more_values_of: a repeated flag that also takes what follows it without a flag, as a shell makes
-      it of `--input *.jpg`.
+    more_values_of: a repeated flag that also takes what follows it directly without a flag, as a
+      shell makes it of `--input *.jpg`.
 
   Exits with 0, with the status that `main` returns, with 1 after an InputError or an
-  operating-system error, with 2 after a wrong flag, and with 130 after an interrupt.
+  operating-system error, with 2 after a wrong flag, with 130 after an interrupt, and with 141,
+  quietly, where nobody reads its output any more.
   """
   for option_class in option_classes:
     define(option_class)
@@ -94,6 +98,9 @@ def run(
       status=2,
     )
   if rest and more_values_of and FLAGS[more_values_of].present:
+    problem = _stray_word(sys.argv[1:], more_values_of)
+    if problem:
+      _fail(command, f'{problem} (--help lists the flags)', status=2)
     FLAGS[more_values_of].value = [*FLAGS[more_values_of].value, *rest]
   elif rest:
     _fail(
@@ -110,9 +117,15 @@ def run(
       given_paths.check(*options)
       with messages.phase('starting TensorFlow', ticks=False):
         quiet_start.import_tensorflow()
-    sys.exit(main(*options))
+    status = main(*options)
+    sys.stdout.flush()
+    sys.exit(status)
   except InputError as error:
     _fail(command, _one_line(error), status=1)
+  except BrokenPipeError as error:
+    if _readers_are_there():
+      _fail(command, _one_line(error), status=1)
+    sys.exit(_UNREAD)
   except OSError as error:
     _fail(command, _one_line(error), status=1)
   except KeyboardInterrupt:
@@ -221,12 +234,66 @@ def _signature(option_class, field, *, saved):
   return f'{field.name}={shown}{" (repeatable)" if repeated else ""}  [{state}]'
 
 
+def _stray_word(arguments, more_values_of):
+  """What is wrong with the first word that follows neither its flag nor the values of
+  `more_values_of`; None without one. After `--` all words are such values.
+  """
+  flag, is_value = None, False
+  for argument in arguments:
+    if is_value:
+      is_value = False
+    elif argument == '--':
+      return None
+    elif argument.startswith('-') and argument != '-':
+      flag, equals, _ = argument.lstrip('-').partition('=')
+      is_value = not equals and flag in FLAGS and not FLAGS[flag].boolean
+    elif flag != more_values_of:
+      after = f' after --{flag}' if flag else ''
+      remedy = f'words without a flag belong directly after --{more_values_of}'
+      if flag in FLAGS and isinstance(FLAGS[flag], absl_flags.MultiFlag):
+        remedy = 'separate several values by commas'
+      return f'unexpected argument {argument!r}{after}: {remedy}'
+  return None
+
+
 def _show(text):
   """Prints a text of which the reader, such as `head`, may not want all."""
   try:
-    print(text, flush=True)
+    print(text)
   except BrokenPipeError:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # For the flush at the exit.
+    pass
+  _readers_are_there()
+
+
+def _readers_are_there():
+  """Whether what is still to be written to stdout and stderr can be. Where not, it is dropped, lest
+  Python's own flush at the exit fails.
+  """
+  there = True
+  for stream in (sys.stdout, sys.stderr):
+    try:
+      stream.flush()
+      is_read = not _is_broken(stream)
+    except BrokenPipeError:
+      is_read = False
+    if not is_read:
+      os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+      there = False
+  return there
+
+
+def _is_broken(stream):
+  """Whether the stream is a pipe without a reader; where Python does not buffer, flushing it does
+  not tell.
+  """
+  if not hasattr(select, 'poll'):  # Not on Windows.
+    return False
+  poll = select.poll()
+  try:
+    poll.register(stream.fileno(), 0)
+  except ValueError:  # A stream that is no file.
+    return False
+  return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _one_line(error):
@@ -235,7 +302,7 @@ def _one_line(error):
 
 
 def _fail(command, message, *, status):
-  sys.stdout.flush()
+  _readers_are_there()
   phase_line.clear()
   print(f'{command}: error: {message}', file=sys.stderr)
   sys.exit(status)

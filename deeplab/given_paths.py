@@ -1,5 +1,5 @@
-"""Looks whether the paths that a command is given are there, before TensorFlow is imported: a wrong
-one is told at once.
+"""Looks whether the paths that a command is given are there, and whether a new run would be in the
+way of an old one, before TensorFlow is imported: a wrong path is told at once.
 """
 
 import os
@@ -21,7 +21,7 @@ from deeplab.prediction import image_files
 
 
 def check(*options: object) -> None:
-  """Raises InputError where what one of the options objects names is not there."""
+  """Raises InputError where what one of the options objects names is not there, or taken."""
   for each in options:
     look = _LOOKS.get(type(each))
     if look is not None:
@@ -41,6 +41,8 @@ def _validation(options):
 
 
 def _run(options):
+  if not (options.resume or options.overwrite):
+    checkpoint_files.refuse_run(os.path.expanduser(options.output_path))
   # A run that goes on does not need the checkpoint it began with.
   if options.load_ckpt_path and not options.resume:
     checkpoint_files.find_given(options.load_ckpt_path, flag='load_ckpt_path')

@@ -144,6 +144,7 @@ def _predict_videos(pipeline, planned, summary):
     if found.problem:
       warn([f'{shown(one.path)}: {found.problem}'])
       summary.num_bad += 1
+      summary.num_partial += 1
     else:
       summary.num_predicted += 1
 

@@ -6,6 +6,7 @@ own way: `heard_by` says which, for what is called meanwhile, in the same thread
 
 import contextlib
 import contextvars
+import os
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -79,3 +80,16 @@ def phase(name: str, *, ticks: bool = True) -> Iterator[None]:
 def shows_bars() -> bool:
   """Whether progress bars may be drawn on stderr."""
   return _hearer.get().shows_bars()
+
+
+def size_for_bars() -> dict[str, int]:
+  """The arguments of tqdm for a terminal that says it has 0 columns or lines, as a serial one may:
+  80 columns and 24 lines. Else {}: tqdm asks the terminal.
+  """
+  try:
+    size = os.get_terminal_size(sys.stderr.fileno())
+  except (OSError, ValueError):  # No terminal, or a stream that is no file.
+    return {}
+  if size.columns and size.lines:
+    return {}
+  return {'ncols': (size.columns or 80) - 1, 'nrows': size.lines or 24}

@@ -59,6 +59,7 @@ def contact_sheet(
   *,
   column_titles: Sequence[str] = (),
   row_titles: Sequence[str] = (),
+  cell_titles: Sequence[Sequence[str]] = (),
   legend: Sequence[tuple[str, Sequence[int]]] = (),
   cell_size: int = 256,
 ) -> Image.Image:
@@ -69,6 +70,7 @@ def contact_sheet(
       cell, with its shape kept. Rows may differ in length.
     column_titles: texts above the columns, or ().
     row_titles: texts above each row's first picture, or ().
+    cell_titles: instead of them, for each row the texts above its pictures, or ().
     legend: (name, (r, g, b)) pairs to list below the grid, or ().
     cell_size: width and greatest height of a cell in pixels.
 
@@ -83,8 +85,8 @@ def contact_sheet(
   width = _GAP + columns * (cell_size + _GAP)
   top = _GAP + (line if column_titles else 0)
   # A name stands nearer to its own pictures than to those above it.
-  title_line = line if row_titles else 0
-  row_gap = 3 * _GAP if row_titles else _GAP
+  title_line = line if row_titles or cell_titles else 0
+  row_gap = 3 * _GAP if title_line else _GAP
   legend_image = _legend(legend, width=width) if legend else None
   height = (
     top
@@ -107,6 +109,9 @@ def contact_sheet(
       )
     for column, cell in enumerate(row):
       left = _GAP + column * (cell_size + _GAP)
+      if cell_titles:
+        title = _shorten(cell_titles[index][column], font, cell_size)
+        draw.text((left, top), title, fill=_TEXT_COLOR, font=font)
       sheet.paste(cell, (left + (cell_size - cell.width) // 2, top + title_line))
     top += heights[index] + title_line + row_gap
   if legend_image:

@@ -33,6 +33,7 @@ def main(options, *, given=frozenset()):
   """Prints what is found and writes the contact sheet; returns the exit status."""
   from deeplab import pictures
   from deeplab.data import inspection, record_files
+  from deeplab.prediction import foreground
 
   described = data_set_files.of_records(record_files.expand_filenames(options.filenames))
   options = _as_described(options, described, given)
@@ -41,7 +42,10 @@ def main(options, *, given=frozenset()):
   if options.contact_sheet:
     output_places.check_file(options.contact_sheet, flag='contact_sheet')
   found = inspection.inspect(
-    options, color_map=colors, num_samples=options.num_samples if options.contact_sheet else 0
+    options,
+    color_map=colors,
+    num_samples=options.num_samples if options.contact_sheet else 0,
+    background=foreground.background_class(names) if names else None,
   )
   lines = _lines_on_data_set(described, found)
   lines += describe(found, names=names, ignore_label=options.ignore_label)
@@ -56,7 +60,7 @@ def main(options, *, given=frozenset()):
     rows = [list(samples[start : start + 4]) for start in range(0, len(samples), 4)]
     sheet = pictures.contact_sheet(
       rows,
-      row_titles=['   '.join(titles[start : start + 4]) for start in range(0, len(samples), 4)],
+      cell_titles=[titles[start : start + 4] for start in range(0, len(samples), 4)],
       legend=legend,
     )
     with output_places.replacing_file(options.contact_sheet, flag='contact_sheet') as temporary:

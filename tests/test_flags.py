@@ -172,6 +172,59 @@ def test_what_a_shell_makes_of_a_glob_follows_its_flag():
   assert result.returncode == 2 and "unexpected argument 'a.jpg'" in result.stderr
 
 
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    (
+      ['--input', 'a.jpg', '--cutout_classes', 'person', 'cat', '--legend'],
+      "'cat' after --cutout_classes: separate several values by commas",
+    ),
+    (['--input=a.jpg', '--output_type=ids', 'color'], "'color' after --output_type: separate"),
+    (
+      ['--input=a.jpg', '--nolegend', 'b.jpg'],
+      "'b.jpg' after --nolegend: words without a flag belong directly after --input",
+    ),
+    (
+      ['a.jpg', '--input=b.jpg'],
+      "'a.jpg' after --ckpt_path: words without a flag belong directly after --input",
+    ),
+  ],
+)
+def test_words_after_another_flag_are_no_inputs(arguments, message):
+  result = run_more_values(*arguments)
+  assert result.returncode == 2 and f'unexpected argument {message}' in result.stderr
+  assert result.stderr.count('\n') == 1
+
+
+def test_words_after_the_inputs_and_after_dashes_are_inputs():
+  result = run_more_values('--legend', '--input=a', 'b', '--output_path', 'o', '--', 'c')
+  assert result.stdout == "('a', 'b', 'c') o\n", result.stderr
+
+
+@pytest.mark.parametrize('options', [(), ('-u',)])  # With a buffer and without.
+@pytest.mark.parametrize('num_lines', [1, 100_000])
+def test_where_the_reader_goes_the_command_ends_quietly(num_lines, options):
+  program = textwrap.dedent(f"""
+      import sys
+      from deeplab import flags
+
+      def main():
+        sys.stdin.read()
+        for line in range({num_lines}):
+          print(line)
+
+      flags.run(main, description='A test.', uses_tensorflow=False)
+      """)
+  pipe = subprocess.PIPE
+  with subprocess.Popen(
+    [sys.executable, *options, '-c', program], stdin=pipe, stdout=pipe, stderr=pipe
+  ) as process:
+    process.stdout.close()
+    process.stdin.close()
+    assert process.stderr.read() == b''
+    assert process.wait() == 141
+
+
 def test_help_shows_no_default_that_the_checkpoint_or_the_data_decide():
   text = run_more_values('--help').stdout
   assert 'Model, where the checkpoint does not say:\n  --model_variant=resnet_v1_50|' in text

@@ -1,5 +1,6 @@
 """Wrong paths are told before TensorFlow is imported."""
 
+import os
 import subprocess
 import sys
 
@@ -33,7 +34,7 @@ def _checkpoint(tmp_path):
   [
     (TrainingInputOptions(filenames=(NOPE,)), '--filenames='),
     (ValidationOptions(eval_filenames=(NOPE,)), '--eval_filenames='),
-    (RunOptions(load_ckpt_path=NOPE), '--load_ckpt_path='),
+    (RunOptions(load_ckpt_path=NOPE, output_path='new'), '--load_ckpt_path='),
     (EvaluationOptions(filenames=(NOPE,), ckpt_path='x'), '--filenames='),
     (InspectionOptions(filenames=(NOPE,)), '--filenames='),
     (ExportOptions(ckpt_path=NOPE, output_path='x'), '--ckpt_path='),
@@ -52,6 +53,15 @@ def test_inputs_are_looked_at_too(checkpoint):
   with pytest.raises(InputError, match=f'^--input_file_list={NOPE}'):
     given_paths.check(InferenceOptions(ckpt_path=checkpoint, input_file_list=NOPE))
   given_paths.check(InferenceOptions(ckpt_path=checkpoint, input=('0',)))  # A camera.
+
+
+def test_a_directory_that_holds_a_run_is_not_for_another(checkpoint, tmp_path):
+  directory = str(tmp_path)
+  with pytest.raises(InputError, match=f'^--output_path={directory}: holds a run already .model.c'):
+    given_paths.check(RunOptions(output_path=directory))
+  given_paths.check(RunOptions(output_path=directory, resume=True))
+  given_paths.check(RunOptions(output_path=directory, overwrite=True))
+  given_paths.check(RunOptions(output_path=os.path.join(directory, 'new')))
 
 
 def test_a_run_that_goes_on_needs_no_checkpoint_to_start_from():

@@ -45,6 +45,18 @@ def records(tmp_path):
   return tmp_path
 
 
+def test_samples_leave_the_background_as_it_is(tmp_path):
+  record_makers.write(tmp_path / 'a.tfrecord', [record_makers.record(200, value=0)])
+  options = InspectionOptions(filenames=(str(tmp_path),))
+  samples = [
+    inspection.inspect(
+      options, color_map=color_map.pascal_voc_color_map(), num_samples=1, background=background
+    ).samples[0][1]
+    for background in (0, None)
+  ]
+  assert samples[1].mean() < 0.6 * samples[0].mean()
+
+
 def test_inspection_counts(records):
   options = InspectionOptions(filenames=(str(records),), num_classes=21)
   found = inspection.inspect(options, color_map=color_map.pascal_voc_color_map(), num_samples=2)

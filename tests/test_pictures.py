@@ -66,6 +66,19 @@ def test_contact_sheet_texts_and_legend_take_room():
   assert (np.asarray(full) == (1, 200, 3)).all(axis=-1).sum() > 100
 
 
+def test_each_picture_has_its_own_title():
+  picture = np.full([50, 100, 3], 100, np.uint8)
+  rows = [[picture, picture], [picture]]
+  plain = pictures.contact_sheet(rows, cell_size=100)
+  sheet = pictures.contact_sheet(
+    rows, cell_titles=[['', 'a long name of a picture'], ['x']], cell_size=100
+  )
+  assert sheet.height > plain.height
+  dark = (np.asarray(sheet) < 90).all(axis=-1)
+  first_line = dark[: sheet.height // 3]
+  assert not first_line[:, :112].any() and first_line[:, 112:212].any()
+
+
 def test_legend_shows_every_color():
   entries = [(f'class {index}', (index, 255 - index, 77)) for index in range(60)]
   picture = np.asarray(pictures.legend(entries)).reshape(-1, 3)

@@ -13,7 +13,7 @@ from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.options import PredictionOptions
 from deeplab.prediction import image_files, prediction_files, prediction_paths
 from deeplab.prediction.contact_sheets import ContactSheets
-from deeplab.prediction.prediction_pipeline import PredictionPipeline
+from deeplab.prediction.prediction_pipeline import PredictionPipeline, PredictionSummary
 
 
 @pytest.fixture
@@ -119,3 +119,24 @@ def test_contact_sheet_alone(photos, tmp_path, capsys):
   assert _run(photos, out, types=('contact_sheet',), pages=[sheets]).num_predicted == 9
   assert os.listdir(out) == ['contact_sheet-001.png']
   assert capsys.readouterr().out == f'Prediction written to {out}/contact_sheet-001.png\n'
+
+
+@pytest.mark.parametrize(
+  'counts, message',
+  [
+    (dict(num_predicted=2), None),
+    (dict(num_predicted=2, num_bad=1), '1 of 3 images could not be predicted; they are'),
+    (
+      dict(num_bad=1, num_partial=1, kind='inputs'),
+      '1 of 1 inputs is not whole: what can be read is predicted and written; they are',
+    ),
+    (
+      dict(num_predicted=1, num_bad=3, num_partial=2, kind='inputs'),
+      '1 of 4 inputs could not be predicted; 2 of 4 inputs are not whole: what can be read is '
+      'predicted and written; they are',
+    ),
+  ],
+)
+def test_what_is_written_in_part_is_told_from_what_is_not(counts, message):
+  problem = PredictionSummary(**counts).problem()
+  assert problem == (message and f'{message} named above')

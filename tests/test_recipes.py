@@ -165,9 +165,16 @@ def test_from_scratch(chosen):
   )
 
 
-def test_validation_is_once_an_epoch_where_there_are_records_for_it(chosen):
+def test_validation_is_once_an_epoch_but_not_too_often(chosen):
   options = all_options(validation=ValidationOptions(eval_filenames=('val',)))
-  subset(chosen(options)[0], eval_per_steps=31)  # 123 records, 4 at a time.
+  values, lines = chosen(options, num_records=6000)  # 4 at a time, 30000 steps in all.
+  subset(values, eval_per_steps=1500)
+  assert '  --eval_per_steps=1500: an epoch' in lines
+  values, lines = chosen(options, num_records=5)
+  subset(values, eval_per_steps=50, num_steps=2000)
+  assert '  --eval_per_steps=50: an epoch is 2 steps; at most 40 validations' in lines
+  short = options.replace(training=TrainingOptions(num_steps=20))
+  subset(chosen(short, given={'num_steps'})[0], eval_per_steps=20)
 
 
 def test_crops_are_bounded(chosen):

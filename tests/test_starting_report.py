@@ -27,6 +27,11 @@ def test_the_default_recipe_has_no_warning():
   [
     (dict(data={'batch_size': 4}), '--batch_size=4 is small for live batch norm'),
     (dict(training={'num_steps': 500}), '86% of the stored statistics .* --batch_norm_decay=0.99$'),
+    (
+      dict(training={'num_steps': 50, 'accumulate_steps': 10}),
+      'stored statistics .* --batch_norm_decay=0.99$',
+    ),
+    (dict(training={'num_steps': 2, 'batch_norm_decay': 0.8}), '64% .* those; train longer$'),
     (dict(data={'crop_size_width': 512}), '--crop_size_width=512 .* 513 is'),
     (
       dict(model={'atrous_rates': (12, 24, 36)}),

@@ -51,6 +51,18 @@ def test_a_phase_is_shown_with_its_seconds_and_gives_way_to_lines():
   assert seen.endswith(f'{erase}tracing ...{erase}the end\r\n'), repr(seen)
 
 
+def test_a_terminal_of_no_size_shows_bars_too():
+  program = textwrap.dedent("""
+      from deeplab import messages
+      from tqdm import tqdm
+
+      with tqdm(total=4, desc='working', **messages.size_for_bars()) as bar:
+        bar.update(3)
+        bar.refresh()
+      """)
+  assert 'working:  75%|' in on_a_terminal(sys.executable, '-c', program)  # A new pty has 0 x 0.
+
+
 def test_without_a_terminal_there_are_lines_only():
   result = subprocess.run(
     [sys.executable, '-c', PROGRAM], capture_output=True, text=True, check=True

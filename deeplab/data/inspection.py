@@ -38,13 +38,20 @@ class Inspection:
   bad: list = dataclasses.field(default_factory=list)
 
 
-def inspect(options: InspectionOptions, *, color_map: np.ndarray, num_samples: int) -> Inspection:
+def inspect(
+  options: InspectionOptions,
+  *,
+  color_map: np.ndarray,
+  num_samples: int,
+  background: int | None = None,
+) -> Inspection:
   """Looks at all records, decoding them wholly.
 
   Args:
     options: InspectionOptions.
     color_map: uint8 [n, 3], for the samples.
     num_samples: how many samples to keep, spread evenly over the records.
+    background: the class that is not drawn on the samples, or None.
 
   Returns:
     Inspection.
@@ -65,11 +72,17 @@ def inspect(options: InspectionOptions, *, color_map: np.ndarray, num_samples: i
     unit='record',
     disable=not messages.shows_bars(),
     leave=False,
+    **messages.size_for_bars(),
   )
   for file in files:
     if file.problem:
       found.bad.append(bad_records.BadRecord(file.path, None, file.problem))
-    examine = _examiner(options, color_map, wanted={ordinal - start for ordinal in wanted})
+    examine = _examiner(
+      options,
+      color_map,
+      wanted={ordinal - start for ordinal in wanted},
+      background=background,
+    )
     for result in bad_records.examine_file(file, examine):
       progress.update()
       if isinstance(result, bad_records.BadRecord):
@@ -88,7 +101,7 @@ def _spread(count, *, over):
   )
 
 
-def _examiner(options, color_map, *, wanted):
+def _examiner(options, color_map, *, wanted, background):
   """The function that looks at one record: a BadRecord, or the arguments of `_count`."""
   limits = dict(
     num_classes=options.num_classes or _ANY_CLASS,
@@ -114,7 +127,9 @@ def _examiner(options, color_map, *, wanted):
     sample = None
     if index in wanted:
       picture = Image.fromarray(
-        pictures.overlay(image, label, color_map, ignore_label=options.ignore_label)
+        pictures.overlay(
+          image, label, color_map, ignore_label=options.ignore_label, background=background
+        )
       )
       picture.thumbnail((_SAMPLE_SIDE, _SAMPLE_SIDE))
       sample = (name.decode(errors='replace') or f'record {index}', np.asarray(picture))

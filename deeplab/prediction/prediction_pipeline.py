@@ -40,7 +40,8 @@ class PredictionSummary:
 
   Attributes:
     num_predicted: images predicted and written.
-    num_bad: images that could not be read or predicted.
+    num_bad: images that could not be read or predicted, or not to their end.
+    num_partial: those of them of which a part is predicted and written: videos that break off.
     seconds_to_first: from the start of the run to the first file written; None where there was
       none.
     seconds: from the start of the run to its end.
@@ -52,6 +53,21 @@ class PredictionSummary:
   seconds_to_first: float | None = None
   seconds: float = 0.0
   kind: str = 'images'
+  num_partial: int = 0
+
+  def problem(self) -> str | None:
+    """What could not be predicted, counted, for the last line of a command; None: nothing."""
+    total, parts = self.num_bad + self.num_predicted, []
+    if self.num_bad > self.num_partial:
+      count = self.num_bad - self.num_partial
+      parts.append(f'{count} of {total} {self.kind} could not be predicted')
+    if self.num_partial:
+      are = 'is' if self.num_partial == 1 else 'are'
+      parts.append(
+        f'{self.num_partial} of {total} {self.kind} {are} not whole: what can be read is predicted '
+        'and written'
+      )
+    return f'{"; ".join(parts)}; they are named above' if parts else None
 
 
 class PredictionPipeline:
@@ -108,6 +124,7 @@ class PredictionPipeline:
       unit='image',
       disable=not messages.shows_bars(),
       smoothing=0.05,
+      **messages.size_for_bars(),
     )
     # On a terminal the bar tells enough.
     self.names_files = self._progress.disable or not sys.stdout.isatty()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 from tqdm import tqdm
 
-from deeplab import output_places
+from deeplab import messages, output_places
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError, shown, warn
 from deeplab.inferencer import DeepLabV3Inferencer
@@ -214,7 +214,12 @@ class _Progress:
     self._start = self._last_line = time.monotonic()
     self._count = 0
     self._bar = tqdm(
-      total=total, desc=self._name, unit='frame', disable=not sys.stderr.isatty(), smoothing=0.1
+      total=total,
+      desc=self._name,
+      unit='frame',
+      disable=not sys.stderr.isatty(),
+      smoothing=0.1,
+      **messages.size_for_bars(),
     )
 
   def __enter__(self):

@@ -36,6 +36,7 @@ _SETS = {
 }
 _LARGEST_CROP = 513
 _MOST_STEPS = 30000
+_MOST_VALIDATIONS = 40
 # Where the statistics are those of the batch, it needs images enough for them.
 _LIVE_BATCH, _FROZEN_BATCH = 12, 4
 _MULTIPLIERS_BY_WIDTH = {
@@ -260,9 +261,18 @@ class _Chooser:
     )
 
   def _choose_validation(self):
-    if self.options.validation.eval_filenames:
-      steps = min(self._steps_of(1), self.options.training.num_steps)
-      self._set('eval_per_steps', steps, 'an epoch')
+    if not self.options.validation.eval_filenames:
+      return
+    epoch, num_steps = self._steps_of(1), self.options.training.num_steps
+    # An epoch of few records is next to nothing, after which there is nothing new to see.
+    fewest = math.ceil(num_steps / _MOST_VALIDATIONS)
+    s = 's' if epoch > 1 else ''
+    reason = f'an epoch is {epoch} step{s}; at most {_MOST_VALIDATIONS} validations'
+    self._set(
+      'eval_per_steps',
+      min(max(epoch, fewest), num_steps),
+      reason if fewest > epoch else 'an epoch',
+    )
 
 
 def _from_the_run(options, saved_flags, *, given):

@@ -27,7 +27,7 @@ except ImportError:  # Not on Windows.
 
 import numpy as np
 
-from deeplab import checkpoints, output_places, saved_options
+from deeplab import checkpoint_files, checkpoints, output_places, saved_options
 from deeplab.atomic_files import replacing
 from deeplab.data_set import DataSet
 from deeplab.errors import InputError
@@ -84,12 +84,7 @@ class RunDirectory:
 
   def refuse_if_in_use(self) -> None:
     """Raises InputError where the directory holds a run already."""
-    found = self.checkpoints_of_run()
-    if found:
-      raise InputError(
-        f'--output_path={self.path}: holds a run already ({os.path.basename(found[-1])}); give '
-        '--resume to continue it, --overwrite to replace it, or another path'
-      )
+    checkpoint_files.refuse_run(self.path)
 
   def remove_run(self) -> None:
     """Removes the files of an earlier run, and nothing else."""
@@ -119,12 +114,7 @@ class RunDirectory:
 
   def checkpoints_of_run(self) -> list[str]:
     """Prefixes of the whole checkpoints, `model.ckpt-STEP` by step and `model.ckpt` last."""
-    final = self.file(checkpoints.FINAL_NAME)
-    return [
-      prefix
-      for prefix in checkpoints.list_prefixes(self.path)
-      if prefix == final or prefix == f'{final}-{checkpoints.step_of(prefix)}'
-    ]
+    return checkpoint_files.of_run(self.path)
 
   def newest_checkpoint(self) -> tuple[tuple[str, int] | None, list[str]]:
     """(prefix, step) of the newest checkpoint that can be read, or None without any; and a warning

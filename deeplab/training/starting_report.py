@@ -159,13 +159,16 @@ def _rates_warnings(model_options):
 def _statistics_warning(model_options, training_options):
   """Whether the statistics stored at the end still hold much of their initial values."""
   decay = training_options.batch_norm_decay or HEAD_BATCH_NORM_DECAY
-  left = decay ** (training_options.num_steps * training_options.accumulate_steps)
+  num_updates = training_options.num_steps * training_options.accumulate_steps
+  left = decay**num_updates
   if left < 0.05:
     return []
+  smaller = suggested_decay(num_updates)
+  remedy = f'give --batch_norm_decay={smaller}' if smaller < decay else 'train longer'
   return [
     f'--num_steps={training_options.num_steps} is short for a batch norm decay of {decay}: '
     f'{left:.0%} of the stored statistics will be what they were at the start, and evaluation uses '
-    f'those; give --batch_norm_decay={suggested_decay(training_options.num_steps)}'
+    f'those; {remedy}'
   ]
 
 

@@ -64,7 +64,7 @@ class TrainingLog:
         initial=start_step,
         desc='tracing the network',
         bar_format=_BAR,
-        dynamic_ncols=True,
+        **(messages.size_for_bars() or {'dynamic_ncols': True}),
         smoothing=0.05,
       )
     self._start_interval()
