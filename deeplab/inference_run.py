@@ -159,9 +159,9 @@ class _Planned(NamedTuple):
 
   @property
   def paths(self):
-    """Of the files to write, but for those of single frames of videos."""
-    by_type = [one.paths for one in self.images] + [one.videos for one in self.videos]
-    return [path for paths in by_type for path in paths.values()]
+    """Of files that are written or replaced; of videos those that are there."""
+    of_images = [path for one in self.images for path in one.paths.values()]
+    return of_images + [path for one in self.videos for path in one.existing_files()]
 
   @property
   def counted(self):
