@@ -130,9 +130,7 @@ def _split_of(summary, options, *, layout):
     for name in ('images_dir', 'labels_dir', 'list_path', 'annotations')
     if (path := getattr(options, name))
   }
-  changed = {
-    name: getattr(options, name) for name in ('label_offset', 'binary') if getattr(options, name)
-  }
+  changed = label_classes.reading_of(options)
   if options.accept:
     changed['accept'] = ', '.join(options.accept)
   if layout:

@@ -91,7 +91,8 @@ def of_records(paths: Iterable[str], *, settled: Collection[str] = ()) -> DataSe
   """The description beside record files, with the splits that the files belong to.
 
   Args:
-    paths: of record files. Those that no description names count as undescribed.
+    paths: of record files. Those that the description beside them does not name, because they were
+      renamed, have its classes too, but are no split.
     settled: see `data_set.combined`.
 
   Returns:
@@ -101,18 +102,36 @@ def of_records(paths: Iterable[str], *, settled: Collection[str] = ()) -> DataSe
     InputError: a description cannot be read, or the files belong to data sets that contradict each
       other.
   """
-  by_directory = {}
-  for path in paths:
-    by_directory.setdefault(os.path.dirname(path) or os.curdir, set()).add(os.path.basename(path))
   found = []
-  for directory, names in by_directory.items():
+  for directory, names in _by_directory(paths).items():
     described = _beside(directory, names, settled=settled)
     if described is None:
       continue
     splits = {name: split for name, split in described.splits.items() if names & set(split.files)}
-    if splits:
-      found.append(described.replace(splits=splits))
+    # Of files with other names it can only say the classes; see `warnings_about`.
+    found.append(described.replace(splits=splits))
   return data_set.combined(found, settled=settled) if found else None
+
+
+def warnings_about(paths: Iterable[str]) -> list[str]:
+  """A line for each description whose directory has some of the files, and which names other files
+  only.
+  """
+  lines = []
+  for directory, names in _by_directory(paths).items():
+    path = os.path.join(directory, FILE_NAME)
+    if not os.path.exists(path):
+      continue
+    known = {name for split in read(path).splits.values() for name in split.files}
+    others = sorted(names - known)
+    if others:
+      lines.append(
+        f'{shown(os.path.join(directory, others[0]))}'
+        + (f' and {len(others) - 1} more files' if len(others) > 1 else '')
+        + f': {shown(path)} does not name it; taken to be of the same classes; if it is of another '
+        'data set, keep it in another directory'
+      )
+  return lines
 
 
 def to_json(described: DataSet) -> dict:
@@ -155,6 +174,13 @@ def from_json(content: dict, *, path: str) -> DataSet:
     },
     path=path,
   )
+
+
+def _by_directory(paths):
+  by_directory = {}
+  for path in paths:
+    by_directory.setdefault(os.path.dirname(path) or os.curdir, set()).add(os.path.basename(path))
+  return by_directory
 
 
 def _beside(directory, names, *, settled):

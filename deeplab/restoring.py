@@ -131,5 +131,6 @@ def _check_backbone(named_variables, reader, scope, exclude_scopes):
   scopes = sorted({name.split('/')[0] for name in reader.shapes if '/' in name})
   raise InputError(
     f'checkpoint {reader.prefix}: has {found} of the {len(ours)} variables of the backbone '
-    f'{scope}; its own scopes are {", ".join(scopes[:8]) or "none"}; check --model_variant'
+    f'{scope}; its own scopes are {", ".join(scopes[:8]) or "none"}; check --model_variant, or, '
+    'if it is an official DeepLab checkpoint, import it with import_official_checkpoint.py'
   )

@@ -4,6 +4,7 @@ UTF-8 with and without mark, and UTF-16 and UTF-32 with mark, which is what Powe
 """
 
 import codecs
+import re
 
 from deeplab.errors import InputError, shown
 
@@ -55,4 +56,4 @@ def read_lines(
     ) from error
   if '\0' in text:
     raise InputError(f'{shown(what)}: is no text file; {remedy}')
-  return [line.removesuffix('\r') for line in text.split('\n')]
+  return re.split('\r\n|\n|\r', text)

@@ -60,7 +60,12 @@ def test_of_records_takes_the_splits_of_the_files(tmp_path):
   paths = [str(tmp_path / name / f'{name}-00001-of-00001.tfrecord') for name in ('train', 'val')]
   assert list(data_set_files.of_records(paths).splits) == ['train', 'val']
   assert list(data_set_files.of_records(paths[1:]).splits) == ['val']
-  assert data_set_files.of_records([str(tmp_path / 'train' / 'foreign.tfrecord')]) is None
+  renamed = str(tmp_path / 'train' / 'renamed.tfrecord')
+  found = data_set_files.of_records([renamed])
+  assert (found.num_classes, found.class_names, found.splits) == (3, THREE.class_names, {})
+  (line,) = data_set_files.warnings_about([renamed])
+  assert 'renamed.tfrecord' in line and 'does not name it' in line
+  assert data_set_files.warnings_about(paths) == []
   assert data_set_files.of_records([str(tmp_path / 'elsewhere.tfrecord')]) is None
 
 

@@ -32,15 +32,15 @@ MODEL = dict(model_variant='mobilenet_v2', depth_multiplier=0.35, use_image_leve
 
 
 def convert(work, split, output='out', **flags):
-  flags = dict(
-    images_dir=str(work / 'images'),
-    labels_dir=str(work / 'labels'),
-    list_path=str(work / f'{split}.txt'),
-    split=split,
-    output_dir=str(work / output),
-    num_workers=1,
+  flags = {
+    'images_dir': str(work / 'images'),
+    'labels_dir': str(work / 'labels'),
+    'list_path': str(work / f'{split}.txt'),
+    'split': split,
+    'output_dir': str(work / output),
+    'num_workers': 1,
     **flags,
-  )
+  }
   return conversion_run.convert(ConversionOptions(**flags), given=flags)
 
 
@@ -242,3 +242,24 @@ def test_trainer_does_not_ignore_a_class_that_nobody_chose(work, tmp_path):
   records.write_bytes((work / 'out' / 'train' / 'train-00001-of-00001.tfrecord').read_bytes())
   with pytest.raises(InputError, match='--num_classes=256: class 255 would be ignored'):
     train(work, tmp_path / 'run', filenames=(str(records),), num_classes=256)
+
+
+def test_another_split_is_read_like_the_first(work):
+  labels = work / 'masks'
+  labels.mkdir()
+  for name in 'abc':
+    mask = np.kron(np.eye(4, 5), np.ones([10, 10])) * 255
+    Image.fromarray(mask.astype(np.uint8)).save(labels / f'{name}.png')
+  settings = dict(labels_dir=str(labels))
+  convert(work, 'train', 'masks_out', binary=True, **settings)
+  summary = convert(work, 'val', 'masks_out', dataset=str(work / 'masks_out/train'), **settings)
+  assert set(summary['labels']) == {'0', '1'}
+
+
+def test_another_split_without_the_colours_of_the_first(work, tmp_path):
+  path = tmp_path / 'map.txt'
+  path.write_text((work / 'map.txt').read_text())
+  convert(work, 'train', 'gone', colormap=str(path), ignore_label=2)
+  path.unlink()
+  with pytest.raises(InputError, match='were read with --colormap=.*map.txt, which is not there'):
+    convert(work, 'val', 'gone', dataset=str(work / 'gone' / 'train'))

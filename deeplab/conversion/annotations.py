@@ -55,7 +55,8 @@ class Annotations:
         f'{shown(options.annotations)}: no class for category {_shown_names(missing)}; the classes '
         f'are {_shown_names(names)}: add it to the list of --class_names'
       )
-    first = next((category for category in used if classes[category] == 0), None)
+    categories = {*used, *self.class_names}  # Also those that no region of this file has.
+    first = names[0] if names and names[0] in categories else None
     outside = 0
     if first is not None and first.lower() not in _BACKGROUND:
       if 'no_background' not in options.accept:

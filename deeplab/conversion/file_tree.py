@@ -83,7 +83,7 @@ class FileTree:
       names = []
       try:
         with os.scandir(path) as entries:
-          names = [entry.name for entry in entries if _counts(entry) and entry.is_file()]
+          names = [entry.name for entry in entries if _counts(entry) and _is_file(entry)]
       except OSError as error:
         if error.errno not in _NO_DIRECTORY:
           raise InputError(f'{shown(path)}: {error.strerror}') from error
@@ -113,6 +113,11 @@ def stem_of(name: str, *, ending: str | None) -> str:
 
 def _counts(entry):
   return not entry.name.startswith('.')
+
+
+def _is_file(entry):
+  # A link to nothing is one too: its data was not fetched, which reading it will say.
+  return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
 
 
 def _walk(root: str, relative: str, visited: set) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What the label values of a conversion mean: which are classes, their names and colours."""
 
+import os
 import re
 from collections.abc import Collection, Sequence
 
@@ -7,7 +8,10 @@ from deeplab import class_names, color_map, data_set_files
 from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
 from deeplab.options import ConversionOptions
+from deeplab.undecodable_names import for_json, from_text
 
+# The options that say how a label file is read.
+_READING = ('label_offset', 'binary', 'label_map', 'colormap')
 # What tools call pixels that do not count.
 _VOID = re.compile(r'(void|ignore[d]?|unlabel+ed|unknown|don.?t.?care|out of roi)', re.IGNORECASE)
 
@@ -37,6 +41,7 @@ def settle(
       contradict each other.
   """
   other = data_set_files.read(options.dataset) if options.dataset else DataSet()
+  options = _read_as(other, options, given=given)
   ignore_label = options.ignore_label
   if 'ignore_label' not in given and other.ignore_label is not None:
     ignore_label = other.ignore_label
@@ -67,6 +72,41 @@ def settle(
     colors=_listed_colors(colors, num_classes) or _same_number(other.colors, num_classes),
   )
   return options, described, _void_warnings(described, given)
+
+
+def reading_of(options: ConversionOptions) -> dict[str, object]:
+  """The options that say how label files are read, where they are not at their defaults; for the
+  description, so that another split is read alike.
+  """
+  chosen = {name: getattr(options, name) for name in _READING if getattr(options, name)}
+  if options.colormap and options.colormap not in color_map.NAMES:
+    chosen['colormap'] = for_json(os.path.abspath(options.colormap))
+  return chosen
+
+
+def _read_as(other, options, *, given):
+  """The options with what another description says on how its label files were read."""
+  for split in other.splits.values():
+    changes = {
+      name: split.source[name]
+      for name in _READING
+      if name in split.source and name not in given and not getattr(options, name)
+    }
+    colormap = changes.get('colormap')
+    if colormap is not None:
+      changes['colormap'] = colormap = from_text(str(colormap))
+    if colormap not in (None, *color_map.NAMES) and not os.path.isfile(colormap):
+      raise InputError(
+        f'--dataset={shown(options.dataset)}: its labels were read with --colormap='
+        f'{shown(colormap)}, which is not there any more; give --colormap'
+      )
+    try:
+      return options.replace(**changes)
+    except TypeError as error:
+      raise InputError(
+        f'{shown(split.path)}: says of its labels what cannot be ({shown(str(error))}); restore it'
+      ) from error
+  return options
 
 
 def _colors(options):

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection
 
-from deeplab import data_set
+from deeplab import data_set, data_set_files
 from deeplab.data import record_files
 from deeplab.data_set import DataSet
 from deeplab.errors import shown, warn
@@ -37,6 +37,7 @@ def settle(
     InputError: the records hold a class that the network lacks.
   """
   warn(_mixed_splits(options.filenames))
+  warn(data_set_files.warnings_about(record_files.expand_filenames(options.filenames)))
   saved = network.data_set
   if 'ignore_label' not in given:
     for known in (records, saved):

@@ -216,7 +216,7 @@ def _warnings(found, chosen, files):
   """Lines on where descriptions and records, or descriptions and options, do not agree."""
   if found is None:
     return []
-  lines = []
+  lines = data_set_files.warnings_about([file.path for file in files])
   num_classes = chosen.num_classes
   if found.num_classes is not None and num_classes > found.num_classes:
     lines.append(
