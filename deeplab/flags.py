@@ -4,6 +4,7 @@ The only module beside the commands that knows absl. Nothing here imports Tensor
 and flag errors are quick.
 """
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -258,10 +259,8 @@ def _stray_word(arguments, more_values_of):
 
 def _show(text):
   """Prints a text of which the reader, such as `head`, may not want all."""
-  try:
+  with contextlib.suppress(BrokenPipeError):
     print(text)
-  except BrokenPipeError:
-    pass
   _readers_are_there()
 
 

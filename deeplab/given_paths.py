@@ -61,9 +61,9 @@ def _checkpoint(options):
 def _inference(options):
   _checkpoint(options)
   if options.input_file_list:
-    image_files.listed_images(options.input_file_list)
+    image_files.listed_images(options.input_file_list, problems=[])
   else:
-    image_files.find_images(options.input, recursive=options.recursive)
+    image_files.find_images(options.input, recursive=options.recursive, problems=[])
 
 
 def _official(options):

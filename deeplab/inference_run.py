@@ -49,12 +49,13 @@ def run(
     what became of the images; those that cannot be predicted are also named on stderr.
 
   Raises:
-    InputError: the options do not fit the images or the checkpoint, or a file cannot be written.
+    InputError: the options do not fit the images or the checkpoint, no input is an image, or a file
+      cannot be written.
   """
   started = time.monotonic() if started is None else started
   planned = _plan(inference_options)
   if not (planned.images or planned.videos):
-    return PredictionSummary()
+    return PredictionSummary(num_bad=planned.num_bad)
   devices.prepare(compute_options)
   with phase('loading the network'):
     network = trained_network.load(
@@ -103,6 +104,7 @@ def run(
   if planned.videos:
     videos = VideoPipeline(inferencer, writer, max_frames=inference_options.max_frames, **settings)
     _predict_videos(videos, planned.videos, summary)
+  summary.num_bad += planned.num_bad
   num_replaced = earlier.num_replaced()
   if num_replaced:
     say(f'replaced {num_replaced} file{"s" if num_replaced > 1 else ""} of earlier predictions')
@@ -150,16 +152,17 @@ def _predict_videos(pipeline, planned, summary):
 
 
 class _Planned(NamedTuple):
-  """What to predict: lists of PlannedPrediction and PlannedVideo."""
+  """What to predict, and how many inputs, named in warnings, are neither image nor video."""
 
   images: list[PlannedPrediction]
   videos: list[PlannedVideo]
+  num_bad: int
 
   @property
   def paths(self):
-    """Of the files to write, but for those of single frames of videos."""
-    by_type = [one.paths for one in self.images] + [one.videos for one in self.videos]
-    return [path for paths in by_type for path in paths.values()]
+    """Of files that are written or replaced; of videos those that are there."""
+    of_images = [path for one in self.images for path in one.paths.values()]
+    return of_images + [path for one in self.videos for path in one.existing_files()]
 
   @property
   def counted(self):
@@ -171,8 +174,10 @@ class _Planned(NamedTuple):
 
 def _plan(options: InferenceOptions) -> _Planned:
   """The images and videos to predict with their files; says what is left out."""
+  problems = []
   if options.input_file_list:
-    images, notes = image_files.listed_images(options.input_file_list), []
+    images = image_files.listed_images(options.input_file_list, problems=problems)
+    notes = []
   else:
     if os.path.realpath(options.output_path) in {
       os.path.realpath(one) for one in options.input if os.path.isdir(one)
@@ -182,7 +187,10 @@ def _plan(options: InferenceOptions) -> _Planned:
         'predictions for images; choose another'
       )
     images, notes = image_files.find_images(
-      options.input, recursive=options.recursive, excluded_directory=options.output_path
+      options.input,
+      recursive=options.recursive,
+      excluded_directory=options.output_path,
+      problems=problems,
     )
   images, repeated = image_files.without_duplicates(images)
   if repeated:
@@ -197,17 +205,23 @@ def _plan(options: InferenceOptions) -> _Planned:
     keep_structure=options.keep_structure,
   )
   planned = _Planned(
-    prediction_paths.plan(images, **settings), video_paths.plan(videos, **settings)
+    prediction_paths.plan(images, **settings),
+    video_paths.plan(videos, **settings),
+    num_bad=len(problems),
   )
   if options.skip_existing:
     everything = [*planned.images, *planned.videos]
-    missing = _Planned(*([one for one in part if not one.exists] for part in planned))
+    missing = planned._replace(
+      images=[one for one in planned.images if not one.exists],
+      videos=[one for one in planned.videos if not one.exists],
+    )
     count = len(everything) - len(missing.images) - len(missing.videos)
     what = 'inputs' if videos else 'images'
     notes.append(f'{count} of {len(everything)} {what} have predictions already')
     planned = missing
   for note in notes:
     say(note)
+  warn(problems)
   return planned
 
 
@@ -215,9 +229,9 @@ def _legend_and_pages(options, class_names, colors, *, overlay_settings):
   """Writes the legend if it is asked for; returns what writes pages of many images, a list."""
   legend = list(zip(class_names, colors.tolist())) if options.legend else ()
   if legend:
-    prediction_files.save_legend(
-      legend, os.path.join(options.output_path, prediction_paths.LEGEND_NAME)
-    )
+    path = os.path.join(options.output_path, prediction_paths.LEGEND_NAME)
+    prediction_files.save_legend(legend, path)
+    say(f'Legend written to {shown(path)}')
   return [
     kind.pages(
       options.output_path,

@@ -44,10 +44,11 @@ _TRAINING = (
 )
 
 
-@keywords.takes(*_LOADING)
+@keywords.takes(*_LOADING, saved_with_checkpoint=ModelOptions)
 def load(
   ckpt_path: str | os.PathLike,
   *,
+  best: bool = False,
   class_names: str | Sequence[str] | None = None,
   colormap: 'str | np.ndarray | None' = None,
   verbose: bool = False,
@@ -58,6 +59,7 @@ def load(
   Args:
     ckpt_path: a checkpoint's prefix, or a directory that holds one, such as the output_path of a
       training.
+    best: of a directory take best.ckpt, the best network of the validations while training.
     class_names: voc, cityscapes, ade20k, a file with one name a line, or a list of the names. None:
       those saved beside the checkpoint.
     colormap: voc, cityscapes, ade20k, a file, or an array uint8 [num_classes, 3]. None: the colours
@@ -72,17 +74,24 @@ def load(
     a Network, whose `predict` takes images.
 
   Raises:
-    TypeError: no such option. InputError: no such checkpoint, or options that do not fit it.
+    TypeError: no such option. InputError: no path, no such checkpoint, or options that do not
+      fit it.
   """
   with guest.as_guest(verbose=verbose):
     (model_options, compute_options, prediction_options), given = keywords.read(
-      'load', _LOADING, options
+      'load', _LOADING, options, own=['best', 'class_names', 'colormap', 'verbose']
     )
+    if not isinstance(ckpt_path, (str, os.PathLike)):
+      raise InputError(
+        f'--ckpt_path: {type(ckpt_path).__name__}; must be the path of a checkpoint or of the '
+        'directory that holds one'
+      )
     with guest.tensorflow_at_work():
       from deeplab import network
 
       return network.load(
         os.fspath(ckpt_path),
+        best=best,
         class_names=os.fspath(class_names) if isinstance(class_names, os.PathLike) else class_names,
         colormap=os.fspath(colormap) if isinstance(colormap, os.PathLike) else colormap,
         model_options=model_options,
@@ -92,7 +101,7 @@ def load(
       )
 
 
-@keywords.takes(*_EVALUATION)
+@keywords.takes(*_EVALUATION, saved_with_checkpoint=ModelOptions)
 def evaluate(*, verbose: bool = False, **options: Any) -> 'Report | list[Report]':
   """Evaluates a checkpoint on records: the run of run_evaluator.py.
 
@@ -108,7 +117,7 @@ def evaluate(*, verbose: bool = False, **options: Any) -> 'Report | list[Report]
     TypeError: no such option. InputError: see `evaluation_run.run`.
   """
   with guest.as_guest(verbose=verbose):
-    read, given = keywords.read('evaluate', _EVALUATION, options)
+    read, given = keywords.read('evaluate', _EVALUATION, options, own=['verbose'])
     with guest.tensorflow_at_work():
       from deeplab import evaluation_run
 
@@ -135,7 +144,7 @@ def train(*, verbose: bool = False, **options: Any) -> 'TrainingResult':
     TypeError: no such option. InputError: see `training_run.run`.
   """
   with guest.as_guest(verbose=verbose):
-    read, given = keywords.read('train', _TRAINING, options)
+    read, given = keywords.read('train', _TRAINING, options, own=['verbose'])
     with guest.tensorflow_at_work():
       from deeplab import training_run
 
@@ -161,7 +170,9 @@ def convert(*, verbose: bool = False, **options: Any) -> dict:
       written.
   """
   with guest.as_guest(verbose=verbose):
-    (conversion_options,), given = keywords.read('convert', [ConversionOptions], options)
+    (conversion_options,), given = keywords.read(
+      'convert', [ConversionOptions], options, own=['verbose']
+    )
     if 'num_workers' not in given:
       conversion_options = conversion_options.replace(num_workers=1)
     with guest.tensorflow_at_work():

@@ -100,6 +100,7 @@ class Network:
         [PredictionOptions],
         {**self._defaults, **options},
         elsewhere={'deeplab.load': [ModelOptions, ComputeOptions]},
+        own=['with_probabilities'],
       )
       with guest.tensorflow_at_work():
         images = given_images.read(image if several else [image], several=several)
@@ -168,6 +169,7 @@ class Network:
 def load(
   ckpt_path: str,
   *,
+  best: bool,
   class_names: str | Sequence[str] | None,
   colormap: 'str | np.ndarray | None',
   model_options: ModelOptions,
@@ -179,6 +181,7 @@ def load(
 
   Args:
     ckpt_path: checkpoint prefix or directory.
+    best: of the directory `ckpt_path` the best network of its validations.
     class_names: a data set's name, a file, or the names themselves; None for those saved.
     colormap: a data set's name, a file, or uint8 [n, 3]; None for the colours saved.
     model_options, compute_options: what the network is, where the checkpoint does not say, and how
@@ -201,6 +204,7 @@ def load(
     compute_dtype=compute_options.compute_dtype,
     operations=compute_options.operations,
     class_names=None if listed else class_names,
+    best=best,
   )
   trained.announce(PredictionOptions(**defaults))
   names = tuple(map(str, class_names)) if listed else trained.class_names

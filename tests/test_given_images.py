@@ -138,6 +138,35 @@ def test_closed_and_damaged_pillow_images(tmp_path):
     _pixels(Image.new('RGB', (0, 4)))
 
 
+def test_contents_of_a_file_are_no_path(tmp_path):
+  path = tmp_path / 'a.png'
+  Image.fromarray(PIXELS).save(path)
+  with pytest.raises(InputError, match=r'^image: bytes, the contents of a file; give the path, an'):
+    _pixels(path.read_bytes())
+  with pytest.raises(InputError, match=r'^image: str, a text that is no path; give the path'):
+    _pixels('a\0b')
+  np.testing.assert_array_equal(_pixels(str(path).encode()), PIXELS)
+
+
+@pytest.mark.parametrize(
+  'name, message',
+  [
+    ('x.heic', 'x.heic: HEIC is not read; convert it to JPEG, with its full size'),
+    ('x.mp4', 'x.mp4: is a video; run_inferencer.py predicts videos'),
+    ('https://a.b/c.jpg', 'https://a.b/c.jpg: an address is not read; download it first, and'),
+    ('.', r'\.: is a directory; give a list of image files, or the directory to run_inferencer'),
+  ],
+)
+def test_other_inputs_and_what_to_do(name, message):
+  with pytest.raises(InputError, match='^' + message):
+    _pixels(name)
+
+
+def test_a_picture_is_read_whatever_its_name(tmp_path):
+  Image.fromarray(PIXELS).save(tmp_path / 'a.heic', format='PNG')
+  np.testing.assert_array_equal(_pixels(tmp_path / 'a.heic'), PIXELS)
+
+
 def test_names_of_images(tmp_path):
   path = tmp_path / 'a\nb.png'
   Image.fromarray(PIXELS).save(path)

@@ -218,7 +218,7 @@ def test_names_of_any_bytes(tmp_path):
   'name, message',
   [
     ('https://example.org/a.jpg', 'an address is not read; download it first, and give the file'),
-    ('a.HEIC', 'HEIC and AVIF are not read; convert it to JPEG, with its full size'),
+    ('a.HEIC', 'HEIC is not read; convert it to JPEG, with its full size'),
     ('a.nef', 'raw photographs are not read; convert it to JPEG or PNG'),
     ('a.pdf', 'PDF is not read; convert its pages to PNG'),
   ],
@@ -234,6 +234,13 @@ def test_other_inputs_and_what_to_do(tmp_path, monkeypatch, name, message):
     image_files.listed_images('list.txt')
 
 
+def test_avif_is_tried_like_other_pictures(tmp_path):
+  (tmp_path / 'a.avif').write_bytes(b'x')
+  for given in (tmp_path, tmp_path / 'a.avif', tmp_path / '*.avif'):
+    images, notes = image_files.find_images([str(given)])
+    assert _paths(images) == ['a.avif'] and notes == []
+
+
 def test_other_inputs_of_a_directory_and_a_glob_are_left_out(tmp_path):
   for name in ('a.heic', 'b.heic', 'c.mp4', 'd.txt'):
     (tmp_path / name).write_bytes(b'x')
@@ -242,7 +249,7 @@ def test_other_inputs_of_a_directory_and_a_glob_are_left_out(tmp_path):
   assert [image.relative_path for image in images] == ['e.png']
   assert notes == [
     f'{tmp_path}: 1 video left out; name them with --input',
-    f'{tmp_path}: 2 files left out, such as a.heic: HEIC and AVIF are not read; convert it to '
+    f'{tmp_path}: 2 files left out, such as a.heic: HEIC is not read; convert it to '
     'JPEG, with its full size',
     f'{tmp_path}: 1 file without an image extension left out',
   ]

@@ -60,7 +60,7 @@ def test_files_lines_and_summary(work, capsys, monkeypatch):
     'predicting 2 images with model/model.ckpt',
   ]
   written = ['a.png_ids.png', 'a.png_probabilities.npz', 'b.png_ids.png', 'b.png_probabilities.npz']
-  assert lines[3:-1] == [
+  assert lines[3:-1] == ['Legend written to out/legend.png'] + [
     f'Prediction written to out/{name}' for name in (*written, 'contact_sheet-001.png')
   ]
   assert re.fullmatch(
@@ -89,6 +89,24 @@ def test_bad_images_are_counted(tmp_path, capsys):
   summary = _run(dict(input=[str(tmp_path), 'photos/a.png'], output_path='bad'))
   assert (summary.num_predicted, summary.num_bad) == (1, 1)
   assert 'text.jpg: is not an image' in capsys.readouterr().err
+
+
+def test_inputs_that_are_no_images_are_counted_where_others_are(tmp_path, capsys):
+  (tmp_path / 'a.heic').write_bytes(b'x')
+  heic = f'{tmp_path}/a.heic'
+  asked = dict(input=[heic, 'photos/a.png', 'absent.jpg'], output_path='some', output_suffix='')
+  summary = _run(asked)
+  assert (summary.num_predicted, summary.num_bad) == (1, 2)
+  warned = capsys.readouterr().err
+  assert f'warning: --input={heic}: HEIC is not read; convert it' in warned
+  assert 'warning: --input=absent.jpg: no such file or directory' in warned
+  summary = _run({**asked, 'skip_existing': True})
+  assert (summary.num_predicted, summary.num_bad) == (0, 2)
+  (tmp_path / 'list.txt').write_text(f'photos/a.png\n{heic}\n')
+  summary = _run(dict(input=(), input_file_list=f'{tmp_path}/list.txt', output_path='some'))
+  assert (summary.num_predicted, summary.num_bad) == (1, 1)
+  with pytest.raises(InputError, match='a.heic: HEIC is not read'):
+    _run(dict(input=[heic, 'absent.jpg']))
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,10 @@ def test_unknown_names():
     _read(PredictionOptions, max_sise=1)
   with pytest.raises(TypeError, match='it has compute_dtype, jit_compile, operations'):
     _read(ComputeOptions, zzz=None)
+  with pytest.raises(TypeError, match='it has class_names, compute_dtype, jit_compile, operations'):
+    keywords.read('f', [ComputeOptions], {'zzz': 1}, own=['class_names'])
+  with pytest.raises(TypeError, match=r'did you mean class_names\?$'):
+    keywords.read('f', [ComputeOptions], {'class_name': 1}, own=['class_names'])
   with pytest.raises(TypeError, match=r"has no option 'output_stride'; give it to load\(\)"):
     keywords.read(
       'f', [PredictionOptions], {'output_stride': 8}, elsewhere={'load': [ModelOptions]}
@@ -107,3 +111,11 @@ def test_help_lists_the_options():
     "(first, *, operations=None, compute_dtype='float32', jit_compile=False)"
   )
   assert function(1, jit_compile=True) == {'jit_compile': True}
+
+  @keywords.takes(ComputeOptions, ModelOptions, saved_with_checkpoint=ModelOptions)
+  def loading(**options):
+    return options
+
+  parameters = inspect.signature(loading).parameters
+  assert parameters['model_variant'].default is parameters['output_stride'].default is None
+  assert parameters['compute_dtype'].default == 'float32'

@@ -117,8 +117,9 @@ def test_pictures(prediction, image):
   mean = (image.astype(int) + np.asarray(color)) / 2
   # But for outlines.
   assert (np.abs(half - mean) <= 1).all(axis=-1).mean() > 0.5
-  with pytest.raises(ValueError, match=r'overlay_alpha=1.5: must be from 0 to 1'):
-    prediction.overlay(1.5)
+  for alpha in (1.5, -1, float('nan'), 'half', None):
+    with pytest.raises(deeplab.InputError, match=r'^overlay_alpha=.*: must be a number from 0'):
+      prediction.overlay(alpha)
 
 
 def test_cutouts(network, image, prediction, monkeypatch):
@@ -143,6 +144,12 @@ def test_unknown_classes_to_cut_out(prediction, chosen):
   with pytest.raises(
     deeplab.InputError, match=r'^cutout_classes=.*: no such class; the network has'
   ):
+    prediction.cutout(chosen)
+
+
+@pytest.mark.parametrize('chosen', [[], (), ''])
+def test_no_classes_to_cut_out(prediction, chosen):
+  with pytest.raises(deeplab.InputError, match='^cutout_classes: names no class; choose of sky'):
     prediction.cutout(chosen)
 
 
@@ -202,6 +209,12 @@ def test_mistakes(network, work, image):
     network.predict([image, image / 255])
   with pytest.raises(deeplab.InputError, match=r'^ckpt_path=\S+/absent: not found'):
     deeplab.load(work / 'absent')
+  with pytest.raises(deeplab.InputError, match='^ckpt_path: NoneType; must be the path'):
+    deeplab.load(None)
+  with pytest.raises(TypeError, match='has no option .zzz.; it has .*best, class_names, colormap'):
+    deeplab.load(work / 'model', zzz=1)
+  with pytest.raises(deeplab.InputError, match=r'^ckpt_path=\S+: holds no best.ckpt'):
+    deeplab.load(work / 'model', best=True)
   with pytest.raises(deeplab.InputError, match='^class_names: 2 names for the 4 classes'):
     deeplab.load(work / 'model', class_names=['a', 'b'])
   with pytest.raises(deeplab.InputError, match='^colormap has 3 colours, fewer than the 4 classes'):

@@ -13,7 +13,13 @@ from deeplab.color_map import pascal_voc_color_map
 from deeplab.errors import InputError
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.options import PredictionOptions
-from deeplab.prediction import image_files, prediction_files, video_paths, video_reader
+from deeplab.prediction import (
+  image_files,
+  prediction_files,
+  prediction_paths,
+  video_paths,
+  video_reader,
+)
 from deeplab.prediction.video_pipeline import VideoPipeline
 from deeplab.prediction.video_reader import Frame, VideoReader
 
@@ -153,8 +159,43 @@ def test_an_interrupt_leaves_no_half_video(tmp_path, monkeypatch):
 
   monkeypatch.setattr(DeepLabV3Inferencer, 'predict_with_foreground', interrupt)
   with pytest.raises(KeyboardInterrupt):
-    _run(tmp_path, tmp_path / 'a.mp4', 'color')
+    _run(tmp_path, tmp_path / 'a.mp4', 'color', 'ids')
   assert os.listdir(tmp_path / 'out') == []
+
+
+def test_frames_take_the_place_of_earlier_ones_when_all_are_there(tmp_path, monkeypatch):
+  video_maker.write(tmp_path / 'a.mp4', num_frames=5)
+  _run(tmp_path, tmp_path / 'a.mp4', 'ids', 'color')
+  frames = tmp_path / 'out' / 'a.mp4_ids'
+  (planned,) = _plan(tmp_path, tmp_path / 'a.mp4', ('ids', 'color'))
+  assert planned.exists and len(planned.existing_files()) == 6
+  (tmp_path / 'out' / 'a.mp4.mp4').rename(tmp_path / 'b.mp4')
+  assert not planned.exists
+  (tmp_path / 'b.mp4').rename(tmp_path / 'out' / 'a.mp4.mp4')
+  (frames / 'notes.txt').write_text('mine')
+  earlier = prediction_paths.Earlier(planned.existing_files())
+  with monkeypatch.context() as patch:
+    patch.setattr(VideoPipeline, '_predicted', lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+      _run(tmp_path, tmp_path / 'a.mp4', 'ids', 'color')
+  assert planned.exists and len(os.listdir(frames)) == 6 and earlier.num_replaced() == 0
+  _run(tmp_path, tmp_path / 'a.mp4', 'ids', 'color', max_frames=2)
+  assert sorted(os.listdir(frames)) == ['000000.png', '000001.png', 'notes.txt']
+  assert sorted(os.listdir(tmp_path / 'out')) == ['a.mp4.mp4', 'a.mp4_ids']
+  assert earlier.num_replaced() == 3
+  assert frames.stat().st_mode == (tmp_path / 'out').stat().st_mode
+  (frames / '000000.png').unlink()
+  assert not planned.exists
+
+
+def test_a_file_in_the_place_of_the_frames(tmp_path):
+  video_maker.write(tmp_path / 'a.mp4', num_frames=2)
+  (tmp_path / 'out').mkdir()
+  (tmp_path / 'out' / 'a.mp4_ids').write_text('mine')
+  with pytest.raises(InputError, match='out/a.mp4_ids: cannot be written: Not a directory; '):
+    _run(tmp_path, tmp_path / 'a.mp4', 'ids')
+  assert os.listdir(tmp_path / 'out') == ['a.mp4_ids']
+  assert (tmp_path / 'out' / 'a.mp4_ids').read_text() == 'mine'
 
 
 def test_an_interrupt_ends_the_video_of_a_camera(tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ def read(
   keywords: Mapping[str, Any],
   *,
   elsewhere: Mapping[str, Collection[type[CheckedOptions]]] | None = None,
+  own: Collection[str] = (),
 ) -> tuple[list[CheckedOptions], frozenset[str]]:
   """Makes options of keyword arguments.
 
@@ -32,6 +33,7 @@ def read(
     keywords: name -> value. None stands for the default; where an option may be repeated, one value
       may stand for a list of one; paths may be path objects.
     elsewhere: other function -> classes whose fields that one takes, for messages.
+    own: names of what the function takes beside the options, for messages.
 
   Returns:
     (an object of each class, names of the options given).
@@ -45,7 +47,7 @@ def read(
   }
   for name in keywords:
     if name not in fields:
-      raise TypeError(_unknown(function, name, fields, elsewhere or {}))
+      raise TypeError(_unknown(function, name, {*fields, *own}, elsewhere or {}))
   values = {one: {} for one in option_classes}
   given = set()
   for name, value in keywords.items():
@@ -55,16 +57,27 @@ def read(
   return [one(**values[one]) for one in option_classes], frozenset(given)
 
 
-def takes(*option_classes: type[CheckedOptions]) -> Callable:
+def takes(
+  *option_classes: type[CheckedOptions], saved_with_checkpoint: type[CheckedOptions] | None = None
+) -> Callable:
   """Decorates a function whose **options are those of the classes: help() and editors then list
   them with their defaults.
+
+  Args:
+    *option_classes: of the options.
+    saved_with_checkpoint: the class whose options are read from beside the checkpoint unless they
+      are given; their default is shown as None.
   """
 
   def decorate(function):
     signature = inspect.signature(function)
     own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
     parameters = [
-      inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default)
+      inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None if option_class is saved_with_checkpoint else field.default,
+      )
       for option_class in option_classes
       for field in dataclasses.fields(option_class)
       if field.name not in signature.parameters
@@ -114,16 +127,16 @@ def _fields(option_classes):
   return found
 
 
-def _unknown(function, name, fields, elsewhere):
+def _unknown(function, name, known, elsewhere):
   message = f'{function}() has no option {name!r}'
   for other, classes in elsewhere.items():
     if name in _fields(classes):
       return f'{message}; give it to {other}()'
-  near = difflib.get_close_matches(name, fields, n=3)
+  near = difflib.get_close_matches(name, sorted(known), n=3)
   return (
     f'{message}; did you mean {" or ".join(near)}?'
     if near
-    else (f'{message}; it has {", ".join(sorted(fields))}')
+    else (f'{message}; it has {", ".join(sorted(known))}')
   )
 
 

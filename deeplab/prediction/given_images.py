@@ -9,6 +9,7 @@ from PIL import Image
 
 from deeplab.data import picture_files
 from deeplab.errors import InputError, shown
+from deeplab.prediction import other_inputs, video_reader
 from deeplab.prediction.image_files import read_image
 
 
@@ -41,7 +42,7 @@ def read(
   for position, image in enumerate(images):
     name = f'images[{position}]' if several else 'image'
     if isinstance(image, (str, bytes, os.PathLike)):
-      name = os.fsdecode(image)
+      name = _path(image, name=name)
     given.append(GivenImage(shown(name), _pixels(image, name=name)))
   return given
 
@@ -49,7 +50,7 @@ def read(
 def _pixels(image, *, name):
   """uint8 [H, W, 3]; `name` is the path where the image is one."""
   if isinstance(image, (str, bytes, os.PathLike)):
-    return read_image(name)
+    return _of_file(name)
   if isinstance(image, Image.Image):
     return _of_pillow(image, name=name)
   if not hasattr(image, '__array__'):
@@ -60,6 +61,35 @@ def _pixels(image, *, name):
   array = np.asarray(image)
   _check(array, name=name)
   return np.array(array, np.uint8, order='C')  # A copy: the caller's array may change.
+
+
+def _path(image, *, name):
+  path = os.fsdecode(image)
+  if '\0' in path:  # As in the contents of every image file, and in no path.
+    what = 'the contents of a file' if isinstance(image, bytes) else 'a text that is no path'
+    raise InputError(
+      f'{name}: {type(image).__name__}, {what}; give the path, an array uint8 [height, width, 3] '
+      'or a PIL image'
+    )
+  return path
+
+
+def _of_file(path):
+  """The pixels of an image file; what else people name is told what to do with it."""
+  if os.path.isdir(path):
+    raise InputError(
+      f'{shown(path)}: is a directory; give a list of image files, or the directory to '
+      'run_inferencer.py'
+    )
+  if video_reader.is_video(path):
+    raise InputError(f'{shown(path)}: is a video; run_inferencer.py predicts videos')
+  try:
+    return read_image(path)
+  except InputError as error:
+    reason = other_inputs.why_not(path)
+    if reason:
+      raise InputError(f'{shown(path)}: {reason}') from error
+    raise
 
 
 def _check(array, *, name):

@@ -35,15 +35,19 @@ class InputImage:
   relative_path: str
 
 
-def listed_images(list_path: str) -> list[InputImage]:
+def listed_images(list_path: str, *, problems: list[str] | None = None) -> list[InputImage]:
   """The images of a text file with one path a line, relative to the working directory; blank lines
   do not matter.
+
+  Args:
+    list_path: the text file.
+    problems: as of `find_images`.
 
   Returns:
     A list of InputImage; `relative_path` starts below the directory that all of them share.
 
   Raises:
-    InputError: the list cannot be read or names nothing.
+    InputError: the list cannot be read or names nothing that may be an image.
   """
   lines = read_lines(
     list_path,
@@ -55,8 +59,9 @@ def listed_images(list_path: str) -> list[InputImage]:
     raise InputError(
       f'--input_file_list={shown(list_path)}: it is empty; write one image path a line'
     )
-  for path in paths:
-    other_inputs.check(path, flag='input_file_list')
+  paths = _without_problems(
+    paths, lambda path: other_inputs.check(path, flag='input_file_list'), problems
+  )
   directories = [os.path.dirname(os.path.abspath(path)) for path in paths]
   root = os.path.commonpath(directories)
   return [
@@ -66,7 +71,11 @@ def listed_images(list_path: str) -> list[InputImage]:
 
 
 def find_images(
-  patterns: Sequence[str], *, recursive: bool = False, excluded_directory: str | None = None
+  patterns: Sequence[str],
+  *,
+  recursive: bool = False,
+  excluded_directory: str | None = None,
+  problems: list[str] | None = None,
 ) -> tuple[list[InputImage], list[str]]:
   """The images that files, directories and globs mean.
 
@@ -78,6 +87,8 @@ def find_images(
     patterns: paths and globs. A path that exists is taken as it is, even if it looks like a glob.
     recursive: look into sub-directories.
     excluded_directory: a directory that is not entered, the one the predictions go to.
+    problems: gets a line for each pattern that is wrong where others are not; None: the first one
+      is an InputError.
 
   Returns:
     (list of InputImage, list of lines that say what was left out).
@@ -86,8 +97,7 @@ def find_images(
     InputError: a path does not exist, a glob matches nothing, or nothing in them is an image.
   """
   finder = _Finder(recursive=recursive, excluded_directory=excluded_directory)
-  for pattern in patterns:
-    finder.add(pattern)
+  _without_problems(patterns, finder.add, problems)
   if not finder.images:
     where = ', '.join(shown(pattern) for pattern in patterns)
     remedy = '' if recursive else '; --recursive looks into sub-directories too'
@@ -101,6 +111,24 @@ def without_duplicates(images: Sequence[InputImage]) -> tuple[list[InputImage], 
   for image in images:
     first.setdefault(os.path.abspath(image.path), image)
   return list(first.values()), len(images) - len(first)
+
+
+def _without_problems(given, check, problems):
+  """The texts for which `check` raises no InputError; the others' messages go to `problems`. The
+  first is raised where `problems` is None or nothing is left.
+  """
+  left, errors = [], []
+  for one in given:
+    try:
+      check(one)
+      left.append(one)
+    except InputError as error:
+      errors.append(error)
+  if errors and (problems is None or not left):
+    raise errors[0]
+  if errors:
+    problems.extend(map(str, errors))
+  return left
 
 
 def read_image(path: str) -> np.ndarray:

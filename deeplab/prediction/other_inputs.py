@@ -4,7 +4,7 @@ import re
 
 from deeplab.errors import InputError, shown
 
-_HEIC = ('.heic', '.heif', '.hif', '.avif')
+_HEIC = ('.heic', '.heif', '.hif')
 _RAW = ('.dng', '.cr2', '.cr3', '.nef', '.arw', '.raf', '.orf', '.rw2')
 
 
@@ -22,7 +22,7 @@ def why_not(path: str) -> str | None:
   if re.match(r'[a-z][a-z0-9+.-]+://', path, flags=re.IGNORECASE):
     return 'an address is not read; download it first, and give the file'
   if path.lower().endswith(_HEIC):
-    return 'HEIC and AVIF are not read; convert it to JPEG, with its full size'
+    return 'HEIC is not read; convert it to JPEG, with its full size'
   if path.lower().endswith(_RAW):
     return 'raw photographs are not read; convert it to JPEG or PNG'
   if path.lower().endswith('.pdf'):

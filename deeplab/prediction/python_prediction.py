@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import io
+import numbers
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from deeplab import guest, pictures
 from deeplab.color_map import colorize
+from deeplab.errors import InputError
 from deeplab.prediction import cutouts, foreground
 
 # Longer side of each of the two pictures that a notebook shows.
@@ -102,10 +104,10 @@ class Prediction:
       overlay_alpha: share of the colours, 0 to 1.
 
     Raises:
-      ValueError: overlay_alpha is not in this range.
+      InputError: overlay_alpha is no number in this range.
     """
-    if not 0 <= overlay_alpha <= 1:
-      raise ValueError(f'overlay_alpha={overlay_alpha}: must be from 0 to 1')
+    if not isinstance(overlay_alpha, numbers.Real) or not 0 <= overlay_alpha <= 1:
+      raise InputError(f'overlay_alpha={overlay_alpha!r}: must be a number from 0 to 1')
     return Image.fromarray(
       pictures.overlay(
         self.image,
@@ -117,20 +119,24 @@ class Prediction:
       )
     )
 
-  def cutout(self, cutout_classes: str | int | Sequence[str | int] = ()) -> Image.Image:
+  def cutout(self, cutout_classes: str | int | Sequence[str | int] | None = None) -> Image.Image:
     """The image with its background transparent, RGBA; predicts it again unless the probabilities
     are known.
 
     Args:
-      cutout_classes: what to keep, names or numbers of classes; () for all but the background.
+      cutout_classes: what to keep, names or numbers of classes; None for all but the background.
 
     Raises:
-      InputError: no such class, or none is the background.
+      InputError: no such class, none at all, or none is the background.
     """
     if isinstance(cutout_classes, (str, int, np.integer)):
       cutout_classes = [cutout_classes]
+    chosen = ()
+    if cutout_classes is not None:
+      # An empty list is no wish for all; an empty name is refused with what there is.
+      chosen = [str(one) for one in cutout_classes] or ['']
     with guest.as_guest():
-      kept = foreground.foreground_classes([str(one) for one in cutout_classes], self.class_names)
+      kept = foreground.foreground_classes(chosen, self.class_names)
       # One pass for all cutouts of an image, unless its probabilities are too many to keep.
       if self._probabilities is None and (
         self.class_ids.size * len(self.class_names) > _MANY_PROBABILITIES

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from collections.abc import Sequence
 
 from deeplab.errors import InputError, shown
@@ -25,10 +26,36 @@ class PlannedVideo:
 
   @property
   def exists(self) -> bool:
-    """Whether the videos are there, which are renamed into place when they are whole; nothing tells
-    of single frames whether all are there.
+    """Whether all videos and directories of frames are there.
+
+    They are renamed into place when they are whole, so what exists is whole.
     """
-    return bool(self.videos) and all(os.path.exists(path) for path in self.videos.values())
+    first_frames = [
+      os.path.join(directory, frame_name(0, extension))
+      for directory, extension in self.frames.values()
+    ]
+    paths = [*self.videos.values(), *first_frames]
+    return bool(paths) and all(os.path.exists(path) for path in paths)
+
+  def existing_files(self) -> list[str]:
+    """The videos and files of frames that are there and that a prediction may replace."""
+    found = [path for path in self.videos.values() if os.path.exists(path)]
+    for directory, extension in self.frames.values():
+      names = os.listdir(directory) if os.path.isdir(directory) else ()
+      found += [
+        os.path.join(directory, name) for name in names if frame_names(extension).fullmatch(name)
+      ]
+    return found
+
+
+def frame_name(index: int, extension: str) -> str:
+  """Name of the file of a frame, from 0."""
+  return f'{index:06d}{extension}'
+
+
+def frame_names(extension: str) -> re.Pattern:
+  """What `frame_name` makes."""
+  return re.compile(r'[0-9]{6,}' + re.escape(extension))
 
 
 def split(inputs: Sequence[InputImage]) -> tuple[list[InputImage], list[InputImage]]:

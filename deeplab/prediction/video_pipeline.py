@@ -11,11 +11,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from deeplab import messages, output_places
-from deeplab.atomic_files import replacing
+from deeplab.atomic_files import replacing, replacing_directory
 from deeplab.errors import InputError, shown, warn
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.messages import say
-from deeplab.prediction import video_reader
+from deeplab.prediction import video_paths, video_reader
 from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.output_types import OUTPUT_TYPES
 from deeplab.prediction.prediction_files import PredictionWriter
@@ -69,7 +69,7 @@ class VideoPipeline:
   def run(self, planned: PlannedVideo) -> VideoSummary:
     """Predicts one video and prints a line for every file and directory written.
 
-    An interrupt is the usual end of a camera's video; of a file's it leaves no video.
+    An interrupt is the usual end of a camera's video; of a file's it leaves no video and no frames.
 
     Raises:
       VideoError: it cannot be read or predicted.
@@ -147,6 +147,7 @@ class _Run:
   def __init__(self, planned, reader, writer, outputs):
     self._planned, self._reader, self._writer, self._outputs = planned, reader, writer, outputs
     self._videos = None
+    self._directories = {}  # Output type -> temporary directory of its frames.
     self._early_audio = []  # From before the first frame.
     self._size = None
     self.num_frames = 0
@@ -166,13 +167,10 @@ class _Run:
     for name, video in self._videos.items():
       with self._explaining(name):
         video.add_picture(OUTPUT_TYPES[name].draw(prediction), frame.time)
-    self._writer.write_prediction(
-      {
-        name: os.path.join(directory, f'{self.num_frames:06d}{extension}')
-        for name, (directory, extension) in self._planned.frames.items()
-      },
-      prediction,
-    )
+    for name, directory in self._directories.items():
+      file_name = video_paths.frame_name(self.num_frames, self._planned.frames[name][1])
+      with self._explaining(name):
+        OUTPUT_TYPES[name].write(os.path.join(directory, file_name), prediction)
     self.num_frames += 1
 
   def add_audio(self, packet):
@@ -198,12 +196,22 @@ class _Run:
         picture = OUTPUT_TYPES[name].draw(prediction)
         self._videos[name] = VideoWriter(temporary, size=picture.shape[:2], reader=self._reader)
         self._outputs.callback(self._videos[name].abandon)
+    for name, (directory, extension) in self._planned.frames.items():
+      with self._explaining(name):
+        os.makedirs(os.path.dirname(directory) or '.', exist_ok=True)
+        self._directories[name] = self._outputs.enter_context(
+          replacing_directory(directory, members=video_paths.frame_names(extension))
+        )
     for packet in self._early_audio:
       self.add_audio(packet)
     self._early_audio = []
 
   def _explaining(self, name):
-    return output_places.explaining(self._planned.videos[name], flag='output_path')
+    path = self._planned.videos[name] if name in self._planned.videos else self._directory(name)
+    return output_places.explaining(path, flag='output_path')
+
+  def _directory(self, name):
+    return self._planned.frames[name][0]
 
 
 class _Progress:
