@@ -51,13 +51,17 @@ def chunk(name, data):
 
 
 def grey_alpha_16(values, alpha):
-  """A PNG of 16-bit grey and alpha, which Pillow does not write."""
-  samples = np.stack([values, alpha], axis=-1).astype('>u2')
-  rows = b''.join(b'\0' + row.tobytes() for row in samples)
-  header = values.shape[1].to_bytes(4, 'big') + values.shape[0].to_bytes(4, 'big')
+  """A PNG of 16-bit grey and alpha."""
+  return png_16(np.stack([values, alpha], axis=-1), color_type=4)
+
+
+def png_16(samples, *, color_type):
+  """A PNG of several channels of 16 bits, [height, width, n], which Pillow does not write."""
+  rows = b''.join(b'\0' + row.tobytes() for row in samples.astype('>u2'))
+  header = samples.shape[1].to_bytes(4, 'big') + samples.shape[0].to_bytes(4, 'big')
   return (
     b'\x89PNG\r\n\x1a\n'
-    + chunk(b'IHDR', header + bytes([16, 4, 0, 0, 0]))
+    + chunk(b'IHDR', header + bytes([16, color_type, 0, 0, 0]))
     + chunk(b'IDAT', zlib.compress(rows))
     + chunk(b'IEND', b'')
   )
@@ -187,6 +191,55 @@ def test_orientation_tags_of_labels_turn_them_once(tmp_path, kind, mode, tag):
   plain.getexif()[0x0112] = tag
   np.testing.assert_array_equal(label.indices, np.asarray(ImageOps.exif_transpose(plain)))
   assert turned == (tag != 1)
+
+
+def tiff_16(samples):
+  """An uncompressed TIFF of RGB of 16 bits, which Pillow does not write."""
+  height, width, channels = samples.shape
+  bits = 8 + 2 + 9 * 12 + 4
+  tags = [
+    (256, 3, 1, width),
+    (257, 3, 1, height),
+    (258, 3, channels, bits),
+    (259, 3, 1, 1),
+    (262, 3, 1, 2),
+    (273, 4, 1, bits + 2 * channels),
+    (277, 3, 1, channels),
+    (278, 3, 1, height),
+    (279, 4, 1, 2 * samples.size),
+  ]
+  entries = b''.join(
+    tag.to_bytes(2, 'little')
+    + kind.to_bytes(2, 'little')
+    + count.to_bytes(4, 'little')
+    + value.to_bytes(4, 'little')
+    for tag, kind, count, value in tags
+  )
+  directory = len(tags).to_bytes(2, 'little') + entries + bytes(4)
+  depths = (16).to_bytes(2, 'little') * channels
+  return b'II*\0' + (8).to_bytes(4, 'little') + directory + depths + samples.astype('<u2').tobytes()
+
+
+def test_greys_as_rgb_of_16_bits_are_refused_and_colours_are_read():
+  greys = np.repeat(INDICES[..., None], 3, 2).astype(np.uint16)
+  opaque = np.full([*INDICES.shape, 1], 65535, np.uint16)
+  for data in (
+    png_16(greys, color_type=2),
+    png_16(np.concatenate([greys, opaque], axis=2), color_type=6),
+    tiff_16(greys),
+  ):
+    for colors in (None, {(0, 0, 0): 0, (1, 1, 1): 1}):
+      with pytest.raises(InputError, match='RGB of 16 bits, .*export it as an 8-bit grey PNG'):
+        label_files.read(data, options_of(), color_map=colors)
+  for data in (png_16(greys // 2 * 65535, color_type=2), tiff_16(greys // 2 * 65535)):
+    label = label_files.read(data, options_of(binary=True))
+    np.testing.assert_array_equal(label.indices, INDICES == 2)
+  colors = np.array(PALETTE, np.uint16).reshape(3, 3)[INDICES] * 257
+  for data in (png_16(colors, color_type=2), tiff_16(colors)):
+    label = label_files.read(
+      data, options_of(), color_map={(0, 0, 0): 0, (200, 10, 10): 1, (10, 10, 200): 2}
+    )
+    np.testing.assert_array_equal(label.indices, INDICES)
 
 
 # Transparency
