@@ -329,6 +329,96 @@ def test_a_map_of_greys_reads_grey_files():
   assert label.stored
 
 
+def test_indices_beyond_the_palette_have_no_colour():
+  indices = INDICES.copy()
+  indices[0, 0] = 5
+  full = PALETTE + [0] * (3 * 256 - len(PALETTE))
+  data = encoded(palette_picture(indices, full), 'PNG')
+  data = data.replace(chunk(b'PLTE', bytes(full)), chunk(b'PLTE', bytes(PALETTE)))
+  colors = {(0, 0, 0): 0, (200, 10, 10): 1, (10, 10, 200): 2}
+  with pytest.raises(InputError, match='has the index 5, but its palette has 3 entries'):
+    label_files.read(data, options_of(), color_map=colors)
+  np.testing.assert_array_equal(label_files.read(data, options_of()).indices, indices)
+
+
+GREYS = np.array([0, 5, 7], np.uint8)
+GREY_PALETTE = np.repeat(GREYS, 3).tolist()
+
+
+def test_greys_of_a_gif_are_the_indices():
+  for picture in (Image.fromarray(GREYS[INDICES]), palette_picture(INDICES, GREY_PALETTE)):
+    data = encoded(picture, 'GIF')
+    assert Image.open(io.BytesIO(data)).mode == 'P'
+    label = label_files.read(data, options_of())
+    np.testing.assert_array_equal(label.indices, GREYS[INDICES])
+    assert not label.palette
+    by_color = label_files.read(
+      data, options_of(), color_map={(i, i, i): i // 3 for i in GREYS.tolist()}
+    )
+    np.testing.assert_array_equal(by_color.indices, INDICES)
+    as_indices = label_files.read(data, options_of(accept=('palettes',)))
+    np.testing.assert_array_equal(as_indices.indices, INDICES)
+
+
+@pytest.mark.parametrize('kind', ['PNG', 'TIFF'])
+def test_palettes_of_other_greys_are_refused(kind):
+  # TIFF's palettes have 256 entries, which Pillow fills with black.
+  data = encoded(palette_picture(INDICES, GREY_PALETTE), kind)
+  with pytest.raises(
+    InputError, match='index 1 is the grey 5, .*--colormap=FILE .*"1 5 5 5".*--accept=palettes'
+  ):
+    label_files.read(data, options_of())
+  label = label_files.read(data, options_of(accept=('palettes',)))
+  np.testing.assert_array_equal(label.indices, INDICES)
+  by_color = label_files.read(
+    data, options_of(), color_map={(i, i, i): i // 3 for i in GREYS.tolist()}
+  )
+  np.testing.assert_array_equal(by_color.indices, INDICES)
+  mask = label_files.read(data, options_of(binary=True))  # Either reading is the same mask.
+  np.testing.assert_array_equal(mask.indices, INDICES > 0)
+  inverted = encoded(palette_picture(INDICES, [255] * 3 + [0] * 3 + [9] * 3), kind)
+  with pytest.raises(InputError, match='index 0 is the grey 255'):
+    label_files.read(inverted, options_of(binary=True))
+
+
+@pytest.mark.parametrize('kind', ['PNG', 'TIFF', 'GIF'])
+def test_palettes_of_masks_and_with_colours_are_read_as_indices(kind):
+  mask = (INDICES == 1).astype(np.uint8)
+  for indices, palette in (
+    (mask, [0] * 3 + [255] * 3),
+    (mask | 1, [0] * 3 + [255] * 3),
+    (INDICES, [value for index in range(9) for value in [index] * 3]),
+    # As a picture of VOC with nothing but ground and cars, which are grey.
+    (7 * mask, color_map.pascal_voc_color_map(21).ravel().tolist()),
+  ):
+    settings = {'optimize': False} if kind == 'GIF' else {}
+    data = encoded(palette_picture(indices, palette), kind, **settings)
+    np.testing.assert_array_equal(label_files.read(data, options_of()).indices, indices)
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4])
+def test_greys_of_few_bits_get_eight_for_the_official_layout(bits):
+  values = INDICES % 2 if bits == 1 else INDICES
+  width = (INDICES.shape[1] * bits + 7) // 8
+  spread = (values[..., None] >> np.arange(bits)[::-1] & 1).reshape(len(values), -1)
+  rows = b''.join(b'\0' + row[:width].tobytes() for row in np.packbits(spread, axis=1))
+  header = INDICES.shape[1].to_bytes(4, 'big') + INDICES.shape[0].to_bytes(4, 'big')
+  data = (
+    b'\x89PNG\r\n\x1a\n'
+    + chunk(b'IHDR', header + bytes([bits, 0, 0, 0, 0]))
+    + chunk(b'IDAT', zlib.compress(rows))
+    + chunk(b'IEND', b'')
+  )
+  basic = label_files.read(data, options_of())
+  official = label_files.read(data, options_of(record_format='official'))
+  np.testing.assert_array_equal(basic.indices, values)
+  np.testing.assert_array_equal(official.indices, values)
+  assert basic.stored and not official.stored
+  written = tf.io.decode_png(labels.write_png(official.indices))[..., 0]
+  np.testing.assert_array_equal(written, values)
+  assert (tf.io.decode_png(data)[..., 0] != values).numpy().any()
+
+
 def test_rgb_pictures_of_greys_that_are_no_indices():
   levels = np.array([0, 128, 200], np.uint8)[INDICES]
   data = encoded(Image.fromarray(np.repeat(levels[..., None], 3, 2)), 'PNG')

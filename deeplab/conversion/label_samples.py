@@ -35,6 +35,7 @@ class Samples:
   palette: np.ndarray | None = None  # uint8 [n, 3].
   highest_grey: int = 255  # The sample that means white, where greys are colours.
   stored: bool = False
+  is_gif: bool = False  # Which has no greys but those of a palette.
 
 
 def read(data: bytes, *, max_pixels: int, is_mat: bool = False) -> Samples:
@@ -236,7 +237,12 @@ def _samples_of(picture):
   mode, transparency = picture.mode, picture.info.get('transparency')
   if mode == 'P':
     indices = np.asarray(picture)
-    return Samples(indices, _opaque(indices, transparency), palette=_palette_of(picture))
+    return Samples(
+      indices,
+      _opaque(indices, transparency),
+      palette=_palette_of(picture),
+      is_gif=picture.format == 'GIF',
+    )
   if mode in ('1', 'L'):
     values = np.asarray(picture).astype(np.uint8)
     return Samples(values, _opaque(values, transparency), highest_grey=1 if mode == '1' else 255)
