@@ -51,13 +51,17 @@ def chunk(name, data):
 
 
 def grey_alpha_16(values, alpha):
-  """A PNG of 16-bit grey and alpha, which Pillow does not write."""
-  samples = np.stack([values, alpha], axis=-1).astype('>u2')
-  rows = b''.join(b'\0' + row.tobytes() for row in samples)
-  header = values.shape[1].to_bytes(4, 'big') + values.shape[0].to_bytes(4, 'big')
+  """A PNG of 16-bit grey and alpha."""
+  return png_16(np.stack([values, alpha], axis=-1), color_type=4)
+
+
+def png_16(samples, *, color_type):
+  """A PNG of several channels of 16 bits, [height, width, n], which Pillow does not write."""
+  rows = b''.join(b'\0' + row.tobytes() for row in samples.astype('>u2'))
+  header = samples.shape[1].to_bytes(4, 'big') + samples.shape[0].to_bytes(4, 'big')
   return (
     b'\x89PNG\r\n\x1a\n'
-    + chunk(b'IHDR', header + bytes([16, 4, 0, 0, 0]))
+    + chunk(b'IHDR', header + bytes([16, color_type, 0, 0, 0]))
     + chunk(b'IDAT', zlib.compress(rows))
     + chunk(b'IEND', b'')
   )
@@ -189,6 +193,55 @@ def test_orientation_tags_of_labels_turn_them_once(tmp_path, kind, mode, tag):
   assert turned == (tag != 1)
 
 
+def tiff_16(samples):
+  """An uncompressed TIFF of RGB of 16 bits, which Pillow does not write."""
+  height, width, channels = samples.shape
+  bits = 8 + 2 + 9 * 12 + 4
+  tags = [
+    (256, 3, 1, width),
+    (257, 3, 1, height),
+    (258, 3, channels, bits),
+    (259, 3, 1, 1),
+    (262, 3, 1, 2),
+    (273, 4, 1, bits + 2 * channels),
+    (277, 3, 1, channels),
+    (278, 3, 1, height),
+    (279, 4, 1, 2 * samples.size),
+  ]
+  entries = b''.join(
+    tag.to_bytes(2, 'little')
+    + kind.to_bytes(2, 'little')
+    + count.to_bytes(4, 'little')
+    + value.to_bytes(4, 'little')
+    for tag, kind, count, value in tags
+  )
+  directory = len(tags).to_bytes(2, 'little') + entries + bytes(4)
+  depths = (16).to_bytes(2, 'little') * channels
+  return b'II*\0' + (8).to_bytes(4, 'little') + directory + depths + samples.astype('<u2').tobytes()
+
+
+def test_greys_as_rgb_of_16_bits_are_refused_and_colours_are_read():
+  greys = np.repeat(INDICES[..., None], 3, 2).astype(np.uint16)
+  opaque = np.full([*INDICES.shape, 1], 65535, np.uint16)
+  for data in (
+    png_16(greys, color_type=2),
+    png_16(np.concatenate([greys, opaque], axis=2), color_type=6),
+    tiff_16(greys),
+  ):
+    for colors in (None, {(0, 0, 0): 0, (1, 1, 1): 1}):
+      with pytest.raises(InputError, match='RGB of 16 bits, .*export it as an 8-bit grey PNG'):
+        label_files.read(data, options_of(), color_map=colors)
+  for data in (png_16(greys // 2 * 65535, color_type=2), tiff_16(greys // 2 * 65535)):
+    label = label_files.read(data, options_of(binary=True))
+    np.testing.assert_array_equal(label.indices, INDICES == 2)
+  colors = np.array(PALETTE, np.uint16).reshape(3, 3)[INDICES] * 257
+  for data in (png_16(colors, color_type=2), tiff_16(colors)):
+    label = label_files.read(
+      data, options_of(), color_map={(0, 0, 0): 0, (200, 10, 10): 1, (10, 10, 200): 2}
+    )
+    np.testing.assert_array_equal(label.indices, INDICES)
+
+
 # Transparency
 
 
@@ -274,6 +327,96 @@ def test_a_map_of_greys_reads_grey_files():
   # A map with colours leaves grey files as they are: they hold indices.
   label = label_files.read(encoded(GREY, 'PNG'), options_of(), color_map={(1, 2, 3): 0})
   assert label.stored
+
+
+def test_indices_beyond_the_palette_have_no_colour():
+  indices = INDICES.copy()
+  indices[0, 0] = 5
+  full = PALETTE + [0] * (3 * 256 - len(PALETTE))
+  data = encoded(palette_picture(indices, full), 'PNG')
+  data = data.replace(chunk(b'PLTE', bytes(full)), chunk(b'PLTE', bytes(PALETTE)))
+  colors = {(0, 0, 0): 0, (200, 10, 10): 1, (10, 10, 200): 2}
+  with pytest.raises(InputError, match='has the index 5, but its palette has 3 entries'):
+    label_files.read(data, options_of(), color_map=colors)
+  np.testing.assert_array_equal(label_files.read(data, options_of()).indices, indices)
+
+
+GREYS = np.array([0, 5, 7], np.uint8)
+GREY_PALETTE = np.repeat(GREYS, 3).tolist()
+
+
+def test_greys_of_a_gif_are_the_indices():
+  for picture in (Image.fromarray(GREYS[INDICES]), palette_picture(INDICES, GREY_PALETTE)):
+    data = encoded(picture, 'GIF')
+    assert Image.open(io.BytesIO(data)).mode == 'P'
+    label = label_files.read(data, options_of())
+    np.testing.assert_array_equal(label.indices, GREYS[INDICES])
+    assert not label.palette
+    by_color = label_files.read(
+      data, options_of(), color_map={(i, i, i): i // 3 for i in GREYS.tolist()}
+    )
+    np.testing.assert_array_equal(by_color.indices, INDICES)
+    as_indices = label_files.read(data, options_of(accept=('palettes',)))
+    np.testing.assert_array_equal(as_indices.indices, INDICES)
+
+
+@pytest.mark.parametrize('kind', ['PNG', 'TIFF'])
+def test_palettes_of_other_greys_are_refused(kind):
+  # TIFF's palettes have 256 entries, which Pillow fills with black.
+  data = encoded(palette_picture(INDICES, GREY_PALETTE), kind)
+  with pytest.raises(
+    InputError, match='index 1 is the grey 5, .*--colormap=FILE .*"1 5 5 5".*--accept=palettes'
+  ):
+    label_files.read(data, options_of())
+  label = label_files.read(data, options_of(accept=('palettes',)))
+  np.testing.assert_array_equal(label.indices, INDICES)
+  by_color = label_files.read(
+    data, options_of(), color_map={(i, i, i): i // 3 for i in GREYS.tolist()}
+  )
+  np.testing.assert_array_equal(by_color.indices, INDICES)
+  mask = label_files.read(data, options_of(binary=True))  # Either reading is the same mask.
+  np.testing.assert_array_equal(mask.indices, INDICES > 0)
+  inverted = encoded(palette_picture(INDICES, [255] * 3 + [0] * 3 + [9] * 3), kind)
+  with pytest.raises(InputError, match='index 0 is the grey 255'):
+    label_files.read(inverted, options_of(binary=True))
+
+
+@pytest.mark.parametrize('kind', ['PNG', 'TIFF', 'GIF'])
+def test_palettes_of_masks_and_with_colours_are_read_as_indices(kind):
+  mask = (INDICES == 1).astype(np.uint8)
+  for indices, palette in (
+    (mask, [0] * 3 + [255] * 3),
+    (mask | 1, [0] * 3 + [255] * 3),
+    (INDICES, [value for index in range(9) for value in [index] * 3]),
+    # As a picture of VOC with nothing but ground and cars, which are grey.
+    (7 * mask, color_map.pascal_voc_color_map(21).ravel().tolist()),
+  ):
+    settings = {'optimize': False} if kind == 'GIF' else {}
+    data = encoded(palette_picture(indices, palette), kind, **settings)
+    np.testing.assert_array_equal(label_files.read(data, options_of()).indices, indices)
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4])
+def test_greys_of_few_bits_get_eight_for_the_official_layout(bits):
+  values = INDICES % 2 if bits == 1 else INDICES
+  width = (INDICES.shape[1] * bits + 7) // 8
+  spread = (values[..., None] >> np.arange(bits)[::-1] & 1).reshape(len(values), -1)
+  rows = b''.join(b'\0' + row[:width].tobytes() for row in np.packbits(spread, axis=1))
+  header = INDICES.shape[1].to_bytes(4, 'big') + INDICES.shape[0].to_bytes(4, 'big')
+  data = (
+    b'\x89PNG\r\n\x1a\n'
+    + chunk(b'IHDR', header + bytes([bits, 0, 0, 0, 0]))
+    + chunk(b'IDAT', zlib.compress(rows))
+    + chunk(b'IEND', b'')
+  )
+  basic = label_files.read(data, options_of())
+  official = label_files.read(data, options_of(record_format='official'))
+  np.testing.assert_array_equal(basic.indices, values)
+  np.testing.assert_array_equal(official.indices, values)
+  assert basic.stored and not official.stored
+  written = tf.io.decode_png(labels.write_png(official.indices))[..., 0]
+  np.testing.assert_array_equal(written, values)
+  assert (tf.io.decode_png(data)[..., 0] != values).numpy().any()
 
 
 def test_rgb_pictures_of_greys_that_are_no_indices():

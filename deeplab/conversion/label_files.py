@@ -66,6 +66,8 @@ def read(
     raise InputError(
       'has no opaque pixel, so that all of it would be ignored; export it without transparency'
     )
+  if samples.palette is not None and color_map is None:
+    samples = _settle_grey_palette(samples, options)
   indices, by_color = _indices(samples, options, color_map)
   trusted = by_color or 'interpolated' in options.accept
   if not trusted and interpolation.invents_values(indices):
@@ -74,6 +76,8 @@ def read(
       '(--accept=interpolated takes it as it is)'
     )
   stored = samples.stored and not by_color
+  if options.record_format == 'official' and samples.palette is None and samples.highest_grey < 255:
+    stored = False  # TensorFlow's decoder stretches greys of fewer than 8 bits to 0..255.
   if options.binary:
     stored = stored and indices.max(initial=0) <= 1
     indices = (indices > 0).astype(np.uint8)
@@ -104,9 +108,7 @@ def _indices(samples, options, color_map):
   if values.ndim == 3 and color_map is None:
     return _indices_of_greys(values, options), False
   if values.ndim == 2 and samples.palette is not None and color_map is not None:
-    colors = np.zeros([max(len(samples.palette), int(values.max(initial=0)) + 1), 3], np.uint8)
-    colors[: len(samples.palette)] = samples.palette
-    values = colors[values]
+    values = samples.palette[_within_palette(samples)]
   elif values.ndim == 2 and color_map is not None and _has_only_greys(color_map):
     values = np.repeat((values.astype(np.int64) * 255 // samples.highest_grey)[..., None], 3, 2)
   if values.ndim == 2:
@@ -114,6 +116,47 @@ def _indices(samples, options, color_map):
   if samples.opaque is not None:  # Whatever colour a pixel has that cannot be seen.
     values = np.where(samples.opaque[..., None], values, next(iter(color_map)))
   return labels.indices_of_colors(values, color_map), True
+
+
+def _within_palette(samples):
+  """The indices, 0 for unseen ones beyond the palette; raises InputError for seen ones."""
+  beyond = samples.values >= len(samples.palette)
+  seen = beyond if samples.opaque is None else beyond & samples.opaque
+  if seen.any():
+    raise InputError(
+      f'has the index {samples.values[seen].max()}, but its palette has {len(samples.palette)} '
+      'entries, so that --colormap finds no colour for it; leave --colormap out if the indices are '
+      'the classes'
+    )
+  return np.where(beyond, 0, samples.values)
+
+
+def _settle_grey_palette(samples, options):
+  """The samples; as greys where a GIF's palette is grey, since tools number greys anew for it.
+
+  Other files have a mode for greys, so there either reading may be meant: raises InputError. A mask
+  of index 0 in black and index 1 in white is meant as the indices.
+  """
+  palette = samples.palette
+  used = np.unique(samples.values if samples.opaque is None else samples.values[samples.opaque])
+  if (
+    'palettes' in options.accept or used[-1] >= len(palette) or not labels.are_greys(palette[None])
+  ):
+    return samples
+  greys = palette[used, 0]
+  is_mask = used[-1] <= 1 and ((greys == used * 255) | (greys == used)).all()
+  same = (greys > 0) == (used > 0) if options.binary else greys == used
+  if is_mask or same.all():
+    return samples
+  if samples.is_gif:
+    values = palette[np.minimum(samples.values, len(palette) - 1), 0]
+    return dataclasses.replace(samples, values=values, palette=None)
+  raise InputError(
+    f'has a palette of greys: index {used[~same][0]} is the grey {greys[~same][0]}, and either may '
+    'be the class; give --colormap=FILE with lines such as "1 '
+    + ' '.join([str(greys[~same][0])] * 3)
+    + '" if it is the grey, or --accept=palettes if it is the index'
+  )
 
 
 def _has_only_greys(color_map):

@@ -22,7 +22,8 @@ _LOSSY = (
   'is stored as {kind}, which changes the values of pixels and so their classes; export labels as '
   'PNG'
 )
-_GREY, _PALETTE, _GREY_ALPHA = 0, 3, 4  # Colour types of PNG.
+_BITS_OF_TIFF = 258
+_GREY, _COLORS, _PALETTE, _GREY_ALPHA, _COLORS_ALPHA = 0, 2, 3, 4, 6  # Colour types of PNG.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Samples:
   palette: np.ndarray | None = None  # uint8 [n, 3].
   highest_grey: int = 255  # The sample that means white, where greys are colours.
   stored: bool = False
+  is_gif: bool = False  # Which has no greys but those of a palette.
 
 
 def read(data: bytes, *, max_pixels: int, is_mat: bool = False) -> Samples:
@@ -114,7 +116,22 @@ def _read_picture(data, *, max_pixels):
   if picture.format == 'TIFF':
     return _read_tiff(picture, data)
   _load(picture)
-  return _samples_of(picture)
+  samples = _samples_of(picture)
+  if picture.format == 'PNG' and data[24] == 16 and data[25] in (_COLORS, _COLORS_ALPHA):
+    _refuse_greys_cut_to_8_bits(samples)
+  return samples
+
+
+def _refuse_greys_cut_to_8_bits(samples):
+  """Pillow keeps the upper 8 of 16 bits of a colour, by which every index below 256 becomes 0."""
+  values = samples.values
+  if values.ndim != 3 or not labels.are_greys(values):
+    return
+  if not (values.max() == 255 and np.isin(values, (0, 255)).all()):  # Black and white is a mask.
+    raise InputError(
+      'is a picture of greys as RGB of 16 bits, of which only the upper 8 can be read; export it '
+      'as an 8-bit grey PNG'
+    )
 
 
 def _read_tiff(picture, data):
@@ -122,6 +139,8 @@ def _read_tiff(picture, data):
   asked = orientation.of_file(data)
   _load(picture)
   samples = _samples_of(picture)
+  if max(picture.tag_v2.get(_BITS_OF_TIFF, (8,))) > 8:
+    _refuse_greys_cut_to_8_bits(samples)
   if asked == 1 or orientation.TAG in picture.tag_v2:
     return samples
   values, opaque = (
@@ -218,7 +237,12 @@ def _samples_of(picture):
   mode, transparency = picture.mode, picture.info.get('transparency')
   if mode == 'P':
     indices = np.asarray(picture)
-    return Samples(indices, _opaque(indices, transparency), palette=_palette_of(picture))
+    return Samples(
+      indices,
+      _opaque(indices, transparency),
+      palette=_palette_of(picture),
+      is_gif=picture.format == 'GIF',
+    )
   if mode in ('1', 'L'):
     values = np.asarray(picture).astype(np.uint8)
     return Samples(values, _opaque(values, transparency), highest_grey=1 if mode == '1' else 255)

@@ -2,8 +2,9 @@
 TensorFlow.
 
 Files go into the records as they are. Only these are encoded again, without loss: labels that are
-no grey or palette PNG, have transparent pixels, or are shifted by an offset, images that are
-neither JPEG nor PNG, and what an orientation tag turns.
+no grey or palette PNG, have transparent pixels, are shifted by an offset, or are greys of fewer
+than 8 bits for the official layout, images that are neither JPEG nor PNG, and what an orientation
+tag turns.
 """
 
 import dataclasses

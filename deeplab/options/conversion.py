@@ -59,10 +59,10 @@ class ConversionOptions(CheckedOptions):
   accept: tuple[str, ...] = option(
     (),
     'Go on where the converter would stop. one_class: all labels hold one class and the ignored '
-    'value. palettes: the files have other colours for one index. interpolated: labels look '
-    'resized with interpolation. outside: regions of annotations are cut off at the border of '
-    'their picture. no_background: what is in no region is ignored, where class 0 is a category. '
-    'Repeat it, or separate by commas.',
+    'value. palettes: the files have other colours for one index, or greys that are not the '
+    'indices. interpolated: labels look resized with interpolation. outside: regions of '
+    'annotations are cut off at the border of their picture. no_background: what is in no region '
+    'is ignored, where class 0 is a category. Repeat it, or separate by commas.',
     choices=('one_class', 'palettes', 'interpolated', 'outside', 'no_background'),
   )
   output_dir: str = option(
