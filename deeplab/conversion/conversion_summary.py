@@ -63,6 +63,11 @@ class ConversionSummary:
       ignore_label=self._options.ignore_label,
     )
     lines = [note] if note else []
+    one_class = self._options.dataset and labels.explain_one_class(
+      self._pixels, ignore_label=self._options.ignore_label
+    )
+    if one_class:  # Without a description it would have been refused.
+      lines.append(f'--split={self._options.split}: {one_class}')
     values = [value for value in self._pixels if value != self._options.ignore_label]
     if min(values) == 1 and len(values) > 1 and not self._options.label_offset:
       lines.append(
