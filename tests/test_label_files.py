@@ -312,7 +312,13 @@ def test_binary(data):
 
 def test_binary_options():
   assert options_of(binary=True).num_classes == 2
-  for changes in (dict(num_classes=3), dict(colormap='voc'), dict(label_offset=-1)):
+  for changes in (
+    dict(num_classes=3),
+    dict(colormap='voc'),
+    dict(label_offset=-1),
+    dict(ignore_label=1),
+    dict(ignore_label=0),
+  ):
     with pytest.raises(InputError, match='--binary'):
       options_of(binary=True, **changes)
 
@@ -702,6 +708,70 @@ def test_transparent_pixels_are_said(data, capsys):
   summary = convert(data)
   assert summary['transparent_pixels'] == 80 and summary['labels']['255']['pixels'] == 80
   assert '80 transparent pixels in 1 labels became the ignored value 255' in capsys.readouterr().err
+
+
+def test_masks_in_the_transparency_stop(data):
+  mask = Image.fromarray(np.dstack([0 * INDICES + 9, np.where(INDICES == 1, 255, 0)]).astype('u1'))
+  write_both(data, mask, mask)
+  with pytest.raises(InputError, match='if the mask is the transparency, export it') as error:
+    convert(data, binary=True)
+  assert 'give --binary' not in str(error.value)
+  assert convert(data, binary=True, accept=('one_class',))['num_records'] == 2
+
+
+def test_masks_of_1_beside_masks_of_255_are_warned_about(data, capsys):
+  ones, whites = (Image.fromarray(value * (INDICES == 1).astype('u1')) for value in (1, 255))
+  write_both(data, ones, whites)
+  convert(data, num_classes=2)
+  message = capsys.readouterr().err
+  assert 'b.png, others 0 and 1, such as ' in message and 'give --binary' in message
+  convert(data, binary=True)
+  assert 'others 0 and 1' not in capsys.readouterr().err
+  write_both(data, ones, Image.fromarray(np.where(INDICES == 2, 255, INDICES).astype('u1')))
+  convert(data, num_classes=2)
+  write_both(data, Image.fromarray(INDICES), whites)
+  convert(data, num_classes=3)
+  assert 'others 0 and 1' not in capsys.readouterr().err
+
+
+def test_values_out_of_range_that_interpolation_made(data):
+  for name in 'ab':
+    Image.new('RGB', (320, 240)).save(data / 'images' / f'{name}.jpg')
+  picture = Image.fromarray(regions([*range(12), 14]).astype(np.uint8))
+  picture = picture.point(lambda value: 255 if value == 14 else value)
+  sharp = picture.resize([320, 240], Image.Resampling.NEAREST)
+  soft = picture.resize([320, 240], Image.Resampling.BILINEAR)
+  write_both(data, soft, soft)
+  with pytest.raises(InputError, match='label value.*allowed are 0 to 11.*looks resized with'):
+    convert(data, num_classes=12, accept=('interpolated',))
+  write_both(data, sharp, sharp)
+  assert convert(data, num_classes=12)['num_records'] == 2
+  with pytest.raises(InputError, match='label value') as error:
+    convert(data, num_classes=8)
+  assert 'resized' not in str(error.value)
+
+
+def test_many_unlisted_colours_come_from_interpolation_or_jpeg():
+  pixels = np.random.default_rng(0).integers(0, 256, [20, 30, 3]).astype(np.uint8)
+  with pytest.raises(InputError, match='does not list.*and 59[0-9] more; it looks resized'):
+    labels.indices_of_colors(pixels, {(0, 0, 0): 0})
+  with pytest.raises(InputError, match='does not list') as error:
+    labels.indices_of_colors(pixels[:5, :20], {(0, 0, 0): 0})
+  assert 'resized' not in str(error.value)
+
+
+def test_colours_of_cityscapes_are_not_mapped_twice(data):
+  flags = dict(colormap='cityscapes', label_map='cityscapes_ids')
+  colors = Image.new('RGB', (30, 20), (70, 130, 180))
+  write_both(data, colors, colors)
+  with pytest.raises(
+    InputError, match='training ids already; leave out --label_map=cityscapes_ids'
+  ):
+    convert(data, **flags)
+  # Of grey label ids the map is what the classes look like.
+  ids = Image.fromarray(np.array([7, 23, 26], np.uint8)[INDICES])
+  write_both(data, ids, ids)
+  assert sorted(map(int, convert(data, **flags)['labels'])) == [0, 10, 13]
 
 
 def test_a_class_behind_ignore_label_stops(data):

@@ -19,6 +19,7 @@ class ConversionSummary:
     self._sizes, self._encoded_again = [], collections.Counter()
     self._borders = []
     self._noted = collections.defaultdict(list)  # Image paths by what is said about them.
+    self._masks = {}  # The first label path by the pair of values that its mask has.
     self._transparent, self._overlapping = collections.Counter(), collections.Counter()
 
   def add(self, converted: source_files.Converted) -> None:
@@ -32,6 +33,9 @@ class ConversionSummary:
     self._transparent.update(pixels=converted.transparent, images=int(converted.transparent > 0))
     if converted.borders is not None:
       self._borders.append(converted.borders)
+    kind = label_checks.mask_kind(converted.values)
+    if kind:
+      self._masks.setdefault(kind, converted.label_path)
     for note in converted.notes:
       self._noted[note].append(converted.image_path)
     self._overlapping.update(pixels=converted.overlapping, images=int(converted.overlapping > 0))
@@ -68,6 +72,9 @@ class ConversionSummary:
     )
     if one_class:  # Without a description it would have been refused.
       lines.append(f'--split={self._options.split}: {one_class}')
+    if not self._options.binary:
+      mixed = label_checks.mixed_masks_note(self._masks, self._pixels, self._options.ignore_label)
+      lines += [mixed] if mixed else []
     values = [value for value in self._pixels if value != self._options.ignore_label]
     if min(values) == 1 and len(values) > 1 and not self._options.label_offset:
       lines.append(

@@ -2,7 +2,7 @@
 other orders, a class hidden behind ignore_label.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from deeplab.data import labels
 from deeplab.errors import InputError, shown
@@ -16,6 +16,12 @@ def refuse_one_class(present: Iterable[int], options: ConversionOptions) -> None
   if 'one_class' in options.accept or options.dataset or options.num_classes == 1:
     return
   problem = labels.explain_one_class(present, ignore_label=options.ignore_label)
+  if problem and options.binary:
+    raise InputError(
+      f'--split={options.split}: every pixel of all masks of --binary is of one class or '
+      'transparent, and transparent pixels are ignored; if the mask is the transparency, export it '
+      'as a grey PNG without one, or --accept=one_class if it is meant so; nothing was written'
+    )
   if problem:
     grey = min(options.ignore_label, 255)
     raise InputError(
@@ -75,6 +81,32 @@ class PaletteComparison:
           'the indices are right'
         )
     return None
+
+
+def mask_kind(values: Collection[int]) -> str | None:
+  """'0 and 255' or '0 and 1' for the values of a mask that is written so, None for others."""
+  if set(values) == {0, 255}:
+    return '0 and 255'
+  return '0 and 1' if 1 in values and set(values) <= {0, 1} else None
+
+
+def mixed_masks_note(
+  masks: Mapping[str, str], present: Collection[int], ignore_label: int
+) -> str | None:
+  """None, or a line about masks of two classes, some of 0 and 1, others of 0 and 255.
+
+  Args:
+    masks: path of a label by its mask_kind.
+    present: all label values of the split.
+    ignore_label: the value that does not count.
+  """
+  if len(masks) < 2 or ignore_label != 255 or not set(present) <= {0, 1, 255}:
+    return None
+  return (
+    f'some labels hold 0 and 255 only, such as {shown(masks["0 and 255"])}, others 0 and 1, such '
+    f'as {shown(masks["0 and 1"])}; 255 is ignored: if both are masks of the same class, '
+    'give --binary'
+  )
 
 
 def transparency_note(*, pixels: int, images: int, ignore_label: int) -> str | None:

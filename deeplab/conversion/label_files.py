@@ -27,6 +27,7 @@ class Label:
     palette: (index, (r, g, b)) of the indices present, where the file has a palette.
     overlapping: number of pixels in annotated regions of several classes.
     borders: how they look, of indices that no colour map made.
+    by_color: whether a colour map made the indices.
   """
 
   indices: np.ndarray
@@ -35,6 +36,7 @@ class Label:
   palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
   overlapping: int = 0
   borders: interpolation.BorderCounts | None = None
+  by_color: bool = False
 
 
 def read(
@@ -92,6 +94,7 @@ def read(
     transparent=transparent,
     palette=palette,
     borders=None if trusted else interpolation.count_borders(indices),
+    by_color=by_color,
   )
 
 

@@ -16,9 +16,8 @@ from deeplab import color_map as color_maps
 from deeplab.conversion import cityscapes_ids, label_files
 from deeplab.conversion.annotated_images import AnnotatedImage
 from deeplab.conversion.pairing import Pair
-from deeplab.data import labels, picture_files
+from deeplab.data import interpolation, labels, picture_files
 from deeplab.data import orientation as orientations
-from deeplab.data.interpolation import BorderCounts
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
 
@@ -66,7 +65,7 @@ class Converted:
   palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
   transparent: int = 0
   overlapping: int = 0
-  borders: BorderCounts | None = None
+  borders: interpolation.BorderCounts | None = None
 
 
 def color_indices(name_or_path: str, *, ignore_label: int = 255) -> dict[tuple, int]:
@@ -122,6 +121,7 @@ def convert_pair(
       one_based_remedy='' if options.label_offset else '--label_offset=-1',
     )
     if wrong:
+      wrong += _explain_interpolated(label, options)
       return Converted(name=pair.name, problem=f'{pair.name}: {pair.label_path}: {wrong}')
   image, orientation, image_again = _image_for_record(picture, orientation)
   return Converted(
@@ -143,6 +143,14 @@ def convert_pair(
     overlapping=label.overlapping,
     borders=label.borders,
   )
+
+
+def _explain_interpolated(label, options):
+  """The end of a sentence about values that are no classes, if interpolation made them; or ''."""
+  valid = (label.indices < options.num_classes) | (label.indices == options.ignore_label)
+  if label.by_color or not interpolation.are_invented(label.indices, ~valid):
+    return ''
+  return f'; these are lines between regions of lower and higher values: {labels.INTERPOLATED}'
 
 
 def _read(path):
@@ -180,6 +188,11 @@ def _read_label(path, options, colors):
   try:
     label = label_files.read(data, options, color_map=colors, is_mat=path.lower().endswith('.mat'))
     if options.label_map == 'cityscapes_ids':
+      if label.by_color and options.colormap == 'cityscapes':
+        raise InputError(
+          'holds colours, which --colormap=cityscapes reads as the 19 training ids already; leave '
+          'out --label_map=cityscapes_ids'
+        )
       indices = cityscapes_ids.to_train_ids(label.indices, ignore_label=options.ignore_label)
       label = dataclasses.replace(label, indices=indices, stored=False)
     if options.label_offset:

@@ -55,6 +55,19 @@ def invents_values(indices: np.ndarray) -> bool:
   return bool(invented.sum() >= _FEWEST_VALUES and invented.sum() > wide.sum())
 
 
+def are_invented(indices: np.ndarray, wrong: np.ndarray) -> bool:
+  """Whether pixels whose values are no classes look interpolated: at most a tenth of them is in
+  squares of 2x2 of one value, and nine of ten lie between other values within 8 pixels.
+
+  Args:
+    indices: uint8 or uint16 [height, width].
+    wrong: bool [height, width], at least one of them.
+  """
+  squares = _grown(_squares(_same_as_neighbours(indices), 2), indices.shape)
+  between = _between(indices, indices, ~wrong, reach=_REACH)
+  return bool(squares[wrong].mean() <= 1 - _SHARE and between[wrong].mean() >= _SHARE)
+
+
 def invents_colors(pixels: np.ndarray, unlisted: np.ndarray) -> bool:
   """Whether colours that no class has look interpolated: at least 3 of them, and nine pixels of ten
   lie in each channel between listed colours within 8 pixels, or little beyond.

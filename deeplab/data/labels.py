@@ -17,6 +17,7 @@ INTERPOLATED = (
   'it looks resized with interpolation (or was a JPEG once), which invents classes at borders; '
   'export or resize labels with nearest neighbour'
 )
+_MOST_COLORS = 100  # More that no class has are not forgotten classes.
 _MOST_LISTED = 8  # Values or colours named in an error.
 
 
@@ -179,7 +180,8 @@ def indices_of_colors(pixels: np.ndarray, color_map: Mapping[tuple, int]) -> np.
   unknown = known[places, 0] != codes
   if unknown.any():
     colors = np.unique(codes[unknown])
-    reason = f'; {INTERPOLATED}' if interpolation.invents_colors(pixels, unknown) else ''
+    invented = len(colors) > _MOST_COLORS or interpolation.invents_colors(pixels, unknown)
+    reason = f'; {INTERPOLATED}' if invented else ''
     raise InputError(
       f'has {int(unknown.sum())} pixels of colours that --colormap does not list: '
       + _listed([_color(code) for code in colors.tolist()])

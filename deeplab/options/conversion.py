@@ -167,6 +167,11 @@ class ConversionOptions(CheckedOptions):
           raise InputError(f'--binary does not go with --{name}: each of them says what is class 1')
       if self.num_classes not in (None, 2):
         raise InputError(f'--binary makes two classes; --num_classes={self.num_classes} is not 2')
+      if self.ignore_label < 2:
+        raise InputError(
+          f'--binary makes the classes 0 and 1; --ignore_label={self.ignore_label} is one of them; '
+          'choose another value, such as 255'
+        )
       object.__setattr__(self, 'num_classes', 2)
 
 
