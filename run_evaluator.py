@@ -16,8 +16,10 @@ def main(*options):
   # Here and not above: it imports TensorFlow, which --help and flag errors need not wait for.
   from deeplab import evaluation_run
 
-  evaluation_run.run(*options, given=flags.given(*_OPTIONS))
-  print(next_command.after_evaluation(options[_OPTIONS.index(EvaluationOptions)]))
+  given = flags.given(*_OPTIONS)
+  evaluation_run.run(*options, given=given)
+  _, prediction_options, evaluation_options, _ = options
+  print(next_command.after_evaluation(evaluation_options, prediction_options, given=given))
 
 
 if __name__ == '__main__':

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import os
 import re
-import select
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +15,7 @@ from typing import NoReturn
 
 from absl import flags as absl_flags
 
-from deeplab import __version__, messages, phase_line, quiet_start
+from deeplab import __version__, messages, phase_line, quiet_start, unread_output
 from deeplab.errors import InputError, let_streams_take_any_name
 from deeplab.options import CheckedOptions
 from deeplab.options.checks import field_type
@@ -124,7 +123,7 @@ def run(
   except InputError as error:
     _fail(command, _one_line(error), status=1)
   except BrokenPipeError as error:
-    if _readers_are_there():
+    if not unread_output.drop():
       _fail(command, _one_line(error), status=1)
     sys.exit(_UNREAD)
   except OSError as error:
@@ -261,38 +260,7 @@ def _show(text):
   """Prints a text of which the reader, such as `head`, may not want all."""
   with contextlib.suppress(BrokenPipeError):
     print(text)
-  _readers_are_there()
-
-
-def _readers_are_there():
-  """Whether what is still to be written to stdout and stderr can be. Where not, it is dropped, lest
-  Python's own flush at the exit fails.
-  """
-  there = True
-  for stream in (sys.stdout, sys.stderr):
-    try:
-      stream.flush()
-      is_read = not _is_broken(stream)
-    except BrokenPipeError:
-      is_read = False
-    if not is_read:
-      os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-      there = False
-  return there
-
-
-def _is_broken(stream):
-  """Whether the stream is a pipe without a reader; where Python does not buffer, flushing it does
-  not tell.
-  """
-  if not hasattr(select, 'poll'):  # Not on Windows.
-    return False
-  poll = select.poll()
-  try:
-    poll.register(stream.fileno(), 0)
-  except ValueError:  # A stream that is no file.
-    return False
-  return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+  unread_output.drop()
 
 
 def _one_line(error):
@@ -301,7 +269,7 @@ def _one_line(error):
 
 
 def _fail(command, message, *, status):
-  _readers_are_there()
+  unread_output.drop()
   phase_line.clear()
   print(f'{command}: error: {message}', file=sys.stderr)
   sys.exit(status)

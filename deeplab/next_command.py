@@ -7,17 +7,26 @@ import glob
 import os
 import re
 import shlex
+from collections.abc import Collection
 
-from deeplab import checkpoint_files, data_set_files
+from deeplab import checkpoint_files, data_set, data_set_files, saved_options
 from deeplab.data import record_files
+from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
-from deeplab.options import EvaluationOptions, InspectionOptions, RunOptions, TrainingInputOptions
+from deeplab.options import (
+  EvaluationOptions,
+  InspectionOptions,
+  PredictionOptions,
+  RunOptions,
+  TrainingInputOptions,
+)
 from deeplab.options.validation import ValidationOptions
 
+_FEW_RECORDS = 500
 _SHARD = re.compile(r'(.+)-\d{5}-of-\d{5}\.tfrecord')
 
 
-def line(command: str, **flags: str | bool | tuple[str, ...]) -> str:
+def line(command: str, **flags: str | bool | int | tuple[str, ...]) -> str:
   """`next: COMMAND --flag=value ...`, quoted for a shell.
 
   Args:
@@ -38,16 +47,22 @@ def after_conversion(directory: str, split: str) -> str:
   return line('inspect_tfrecord.py', filenames=filenames, contact_sheet=sheet)
 
 
-def after_inspection(options: InspectionOptions) -> str | None:
-  """Train on the records that were looked at; None where they are held out."""
+def after_inspection(options: InspectionOptions, *, num_records: int) -> str | None:
+  """Train on the records that were looked at, `num_records` of them; None where they are held out.
+  A few do not teach a network that has seen nothing before.
+  """
   splits = _splits(options.filenames)
   if splits and splits == _held_out(splits):
     return None
   validation = _validation_records(options.filenames)
   flags = {'eval_filenames': validation} if validation else {}
+  if num_records < _FEW_RECORDS:
+    start = {'recipe': 'fine_tune', 'load_ckpt_path': 'CHECKPOINT'}
+  else:
+    start = {'recipe': 'from_scratch'}
   return line(
     'run_trainer.py',
-    recipe='from_scratch',
+    **start,
     filenames=options.filenames,
     **flags,
     output_path='model',
@@ -75,7 +90,10 @@ def after_training(
 ) -> str:
   """Evaluate the network, on the records of the validation or those beside the training records."""
   directory = os.path.expanduser(run_options.output_path)
-  found = validation_options.eval_filenames or _validation_records(input_options.filenames)
+  found = validation_options.eval_filenames
+  if not found:
+    beside = _validation_records(input_options.filenames)
+    found = beside if beside and _fit_the_network(beside, directory) else ()
   best = os.path.isfile(os.path.join(directory, checkpoint_files.BEST_NAME + '.index'))
   return line(
     'run_evaluator.py',
@@ -86,16 +104,47 @@ def after_training(
   )
 
 
-def after_evaluation(options: EvaluationOptions) -> str:
-  """Predict images, those that the records were made of where they are still there."""
+def after_evaluation(
+  options: EvaluationOptions,
+  prediction_options: PredictionOptions,
+  *,
+  given: Collection[str] = (),
+) -> str:
+  """Predict images, those that the records were made of where they are still there, in the way that
+  was evaluated: with what is `given` of the prediction options that change what is predicted.
+  """
+  same = {}
+  for name in ('max_size', 'eval_scales', 'add_flipped_images', 'eval_pad'):
+    value = getattr(prediction_options, name)
+    if name in given and value not in (None, False):
+      same[name] = ','.join(map(str, value)) if isinstance(value, tuple) else value
   return line(
     'run_inferencer.py',
     ckpt_path=options.ckpt_path,
     **({'best': True} if options.best else {}),
+    **same,
     input=_images_of(options.filenames) or 'IMAGES',
     output_type='overlay',
     output_path='predictions',
   )
+
+
+def _fit_the_network(filenames, directory):
+  """Whether what is known of the records does not contradict the classes of the network in the
+  directory.
+  """
+  try:
+    described = data_set_files.of_records(record_files.expand_filenames(filenames))
+    saved = saved_options.read(os.path.join(directory, checkpoint_files.FINAL_NAME))
+    if described is None or saved is None:
+      return True
+    learnt = saved.data_set
+    if learnt is None or learnt.num_classes is None:
+      learnt = DataSet(num_classes=saved.model_options.num_classes)
+    data_set.refuse_differences([learnt, described], remedy='', settled=('colors', 'ignore_label'))
+  except InputError:
+    return False
+  return True
 
 
 def _pattern(directory, split):

@@ -68,7 +68,9 @@ def main(options, *, given=frozenset()):
     print(f'Contact sheet written to {options.contact_sheet}', flush=True)
   if found.bad:
     return 1
-  following = next_command.after_inspection(options)
+  following = next_command.after_inspection(
+    options, num_records=sum(file.num_records for file in found.files)
+  )
   if following:
     print(following, flush=True)
   return 0

@@ -6,11 +6,13 @@ import shlex
 import pytest
 import record_makers
 
-from deeplab import data_set_files, next_command
+from deeplab import data_set_files, next_command, saved_options
 from deeplab.data_set import DataSet, Split
 from deeplab.options import (
   EvaluationOptions,
   InspectionOptions,
+  ModelOptions,
+  PredictionOptions,
   RunOptions,
   TrainingInputOptions,
   ValidationOptions,
@@ -55,11 +57,17 @@ def test_after_conversion_the_records_of_the_split(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures('splits')
 def test_after_inspection_training_with_the_validation_records_beside():
-  assert next_command.after_inspection(InspectionOptions(filenames=('records/train',))) == (
-    'next: run_trainer.py --recipe=from_scratch --filenames=records/train '
-    '--eval_filenames=records/val --output_path=model'
+  def line(filenames, num_records):
+    return next_command.after_inspection(
+      InspectionOptions(filenames=(filenames,)), num_records=num_records
+    )
+
+  rest = '--filenames=records/train --eval_filenames=records/val --output_path=model'
+  assert line('records/train', 500) == f'next: run_trainer.py --recipe=from_scratch {rest}'
+  assert line('records/train', 499) == (
+    f'next: run_trainer.py --recipe=fine_tune --load_ckpt_path=CHECKPOINT {rest}'
   )
-  assert next_command.after_inspection(InspectionOptions(filenames=('records/val',))) is None
+  assert line('records/val', 500) is None
 
 
 @pytest.mark.usefixtures('splits')
@@ -80,6 +88,33 @@ def test_after_training_the_evaluation_of_the_best(tmp_path):
   )
 
 
+@pytest.mark.usefixtures('splits')
+@pytest.mark.parametrize(
+  'learnt, fits',
+  [
+    (DataSet(num_classes=2, class_names=('no', 'yes')), True),
+    (DataSet(num_classes=2, ignore_label=9), True),
+    (None, True),
+    (DataSet(num_classes=2, class_names=('sky', 'sea')), False),
+    (DataSet(num_classes=3), False),
+  ],
+)
+def test_after_training_only_held_out_records_of_the_same_classes(learnt, fits):
+  split = Split(num_records=1, files=('val-00001-of-00001.tfrecord',))
+  described = DataSet(num_classes=2, class_names=('no', 'yes'), splits={'val': split})
+  data_set_files.write(os.path.join('records', 'val'), described, split_name='val')
+
+  os.makedirs('model')
+  num_classes = learnt.num_classes if learnt else 2
+  saved_options.write('model', ModelOptions(num_classes=num_classes), data_set=learnt)
+  line = next_command.after_training(
+    TrainingInputOptions(filenames=('records/train',)),
+    ValidationOptions(),
+    RunOptions(output_path='model'),
+  )
+  assert f'--filenames={"records/val" if fits else "RECORDS_TO_TEST_ON"} ' in line
+
+
 def test_after_training_without_held_out_records(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   touch(tmp_path / 'mine.tfrecord')
@@ -96,7 +131,9 @@ def test_after_evaluation_the_images_of_the_records(tmp_path):
     'next: run_inferencer.py --ckpt_path=model --best',
     ('--output_type=overlay --output_path=predictions'),
   )
-  assert next_command.after_evaluation(options) == f'{start} --input=IMAGES {end}'
+  assert (
+    next_command.after_evaluation(options, PredictionOptions()) == f'{start} --input=IMAGES {end}'
+  )
   split = Split(
     num_records=1,
     files=('val-00001-of-00001.tfrecord',),
@@ -105,6 +142,25 @@ def test_after_evaluation_the_images_of_the_records(tmp_path):
   data_set_files.write(
     os.path.join('records', 'val'), DataSet(num_classes=2, splits={'val': split}), split_name='val'
   )
-  assert next_command.after_evaluation(options) == f'{start} --input=IMAGES {end}'
+  assert (
+    next_command.after_evaluation(options, PredictionOptions()) == f'{start} --input=IMAGES {end}'
+  )
   (tmp_path / 'photos').mkdir()
-  assert next_command.after_evaluation(options) == f'{start} --input={tmp_path}/photos {end}'
+  assert (
+    next_command.after_evaluation(options, PredictionOptions())
+    == f'{start} --input={tmp_path}/photos {end}'
+  )
+
+
+@pytest.mark.usefixtures('splits')
+def test_after_evaluation_the_prediction_is_as_evaluated():
+  options = EvaluationOptions(filenames=('records/val',), ckpt_path='model')
+  prediction = PredictionOptions(
+    max_size=513, eval_scales=(0.75, 1.0), add_flipped_images=True, eval_pad='none', batch_size=2
+  )
+  given = {'max_size', 'eval_scales', 'add_flipped_images', 'eval_pad', 'batch_size'}
+  assert next_command.after_evaluation(options, prediction, given=given) == (
+    'next: run_inferencer.py --ckpt_path=model --max_size=513 --eval_scales=0.75,1.0 '
+    '--add_flipped_images --eval_pad=none --input=IMAGES --output_type=overlay '
+    '--output_path=predictions'
+  )
