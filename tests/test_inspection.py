@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pytest
 import record_makers
+import tensorflow as tf
 from PIL import Image
 
 from deeplab import color_map, output_places
@@ -189,3 +190,12 @@ def test_values_that_do_not_look_like_indices_are_pointed_out():
   assert (
     suspicious(*range(21)) is None and suspicious(0, 1, 255) is None and suspicious(255) is None
   )
+
+
+def test_feature_whose_name_is_no_text_is_a_bad_record(tmp_path, capsys):
+  example = tf.train.Example.FromString(record_makers.record(0))
+  example.features.feature['extra'].int64_list.value.append(1)
+  serialized = example.SerializeToString().replace(b'extra', b'extr\xff')
+  path = record_makers.write(tmp_path / 'a.tfrecord', [serialized])
+  assert load_script('inspect_tfrecord').main(InspectionOptions(filenames=(path,))) == 1
+  assert 'no UTF-8' in capsys.readouterr().out

@@ -133,7 +133,16 @@ def _examiner(options, color_map, *, wanted, background):
       )
       picture.thumbnail((_SAMPLE_SIDE, _SAMPLE_SIDE))
       sample = (name.decode(errors='replace') or f'record {index}', np.asarray(picture))
-    return tfrecord.layout_of(serialized.numpy()), label.shape, pixels, sample
+    try:
+      layout = tfrecord.layout_of(serialized.numpy())
+    except Exception:  # pylint: disable=broad-except  # The class depends on protobuf's version.
+      return bad_records.BadRecord(
+        path,
+        index,
+        'a feature whose name is no UTF-8, which other programs refuse',
+        name.decode(errors='replace'),
+      )
+    return layout, label.shape, pixels, sample
 
   return examine
 
