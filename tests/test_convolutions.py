@@ -274,6 +274,7 @@ def test_compiles_with_xla():
   assert_close(compiled, expected)
 
 
+@pytest.mark.slow
 def test_works_without_onednn():
   """Other processors have no dilated gradients; the subprocess runs all of the above there."""
   if WITHOUT_ONEDNN:

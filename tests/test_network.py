@@ -274,6 +274,7 @@ def test_training_step_compiles_with_xla(without_dropout):
   assert_same_step(compiled, plain, 5e-3)
 
 
+@pytest.mark.slow
 def test_bfloat16_training_step_compiles_with_xla(without_dropout):
   """With a decoder: XLA's gradient of a bfloat16 resize has the wrong dtype."""
   options = dict(depth_multiplier=0.35, output_stride=8, atrous_rates=())

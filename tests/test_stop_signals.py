@@ -62,6 +62,15 @@ def test_a_second_signal_ends_a_process_that_is_in_a_long_step():
   assert 'exit without saving' in err
 
 
+@pytest.fixture(name='usual_interrupt')
+def _usual_interrupt():
+  """A shell starts what it runs in the background with this signal ignored."""
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures('usual_interrupt')
 def test_in_another_program_the_signal_is_handed_on(capsys):
   before = signal.getsignal(signal.SIGINT)
   with pytest.raises(KeyboardInterrupt):
