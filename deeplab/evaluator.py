@@ -173,17 +173,9 @@ class DeepLabV3Evaluator:
     if tiling.needs_tiles(*size, self._options.tile_size):
       return *reduced, 'tiles', *size
     try:
-      return *reduced, *self._padded_size(*size)
+      return *reduced, *image_padding.size_seen(*size, self._options, self._model.options)
     except InputError as error:
       raise InputError(f'{example["name"]}: {error}') from error
-
-  def _padded_size(self, height, width):
-    return image_padding.padded_size(
-      height,
-      width,
-      pad_size=self._options.pad_size(self._model.options),
-      output_stride=self._model.options.output_stride,
-    )
 
   def _evaluate_group(self, batches):
     """Runs batches, one a replica if there are several, and yields EvaluatedImages."""
@@ -216,7 +208,7 @@ class DeepLabV3Evaluator:
         )
 
   def _stacked(self, batch):
-    size = self._padded_size(*batch[0]['label'].shape)
+    size = image_padding.size_seen(*batch[0]['label'].shape, self._options, self._model.options)
     images = image_padding.stack_padded([example['image'] for example in batch], size=size, value=0)
     labels = image_padding.stack_padded(
       [example['label'] for example in batch], size=size, value=self._ignore_label

@@ -72,14 +72,7 @@ class DeepLabV3Inferencer:
       or jit_compile
       or not multi_scale.is_single_pass(self._options)
     )
-    self._step = tf.function(
-      self._predict_batch,
-      autograph=False,
-      input_signature=[
-        tf.TensorSpec([None, None, None, 3], tf.uint8),
-        tf.TensorSpec([None, 2], tf.int32),
-      ],
-    )
+    self._step = multi_scale.for_any_size(self._predict_batch)
 
   @property
   def num_traces(self) -> int:
@@ -107,7 +100,7 @@ class DeepLabV3Inferencer:
         f'height {height}, width {width}{at} is more than {_MAX_PIXELS} pixels, too many at once; '
         'give --tile_size, such as 1025, or --max_size'
       )
-    return *reduced, *self._padded_size(height, width)
+    return *reduced, *image_padding.size_seen(height, width, self._options, self._model.options)
 
   def predict(self, images: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Predicts images with equal `batch_key`.
@@ -128,7 +121,11 @@ class DeepLabV3Inferencer:
       return [self._from_bands(self._tiles.bands(image)) for image in images]
     sizes = np.array([image.shape[:2] for image in images], np.int32)
     labels, *others = self._step(
-      image_padding.stack_padded(images, size=self._padded_size(*images[0].shape[:2]), value=0),
+      image_padding.stack_padded(
+        images,
+        size=image_padding.size_seen(*images[0].shape[:2], self._options, self._model.options),
+        value=0,
+      ),
       sizes,
     )
     labels, (probabilities, foreground) = labels.numpy(), (other.numpy() for other in others)
@@ -140,14 +137,6 @@ class DeepLabV3Inferencer:
       )
       for index, (height, width) in enumerate(sizes)
     ]
-
-  def _padded_size(self, height, width):
-    return image_padding.padded_size(
-      height,
-      width,
-      pad_size=self._options.pad_size(self._model.options),
-      output_stride=self._model.options.output_stride,
-    )
 
   def _predict_batch(self, images, sizes):
     """Traced: labels int32 [B, H, W]; probabilities float32 [B, H, W, C] and those of the

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from deeplab import pixel_means
 from deeplab.errors import InputError
-from deeplab.options import ModelOptions
+from deeplab.options import ModelOptions, PredictionOptions
 
 
 def next_stride_size(size: int | tf.Tensor, output_stride: int) -> int | tf.Tensor:
@@ -31,6 +31,18 @@ def advice(model_options: ModelOptions, pad_size: str | tuple[int, int] | None) 
       f'are not a multiple of {model_options.output_stride} plus 1; leave --eval_pad=none out'
     ]
   return []
+
+
+def size_seen(
+  height: int, width: int, options: PredictionOptions, model_options: ModelOptions
+) -> tuple[int, int]:
+  """`padded_size` of an image of height x width, for this network and --eval_pad."""
+  return padded_size(
+    height,
+    width,
+    pad_size=options.pad_size(model_options),
+    output_stride=model_options.output_stride,
+  )
 
 
 def padded_size(

@@ -40,6 +40,20 @@ def logits_function(
   return tf.function(logits, autograph=False, jit_compile=True) if jit_compile else logits
 
 
+def for_any_size(function: Callable) -> Callable:
+  """The tf.function of `function`, whose arguments are images uint8 [B, H, W, 3] and sizes int32
+  [B, 2]; traced once for all sizes.
+  """
+  return tf.function(
+    function,
+    autograph=False,
+    input_signature=[
+      tf.TensorSpec([None, None, None, 3], tf.uint8),
+      tf.TensorSpec([None, 2], tf.int32),
+    ],
+  )
+
+
 def predict_logits(
   model: DeepLabV3PredictionModel,
   images: tf.Tensor,

@@ -36,14 +36,7 @@ class ReducedPredictor:
     logits = multi_scale.logits_function(
       model, options, jit_compile=jit_compile, constant_weights=constant_weights
     )
-    self._logits = tf.function(
-      logits,
-      autograph=False,
-      input_signature=[
-        tf.TensorSpec([None, None, None, 3], tf.uint8),
-        tf.TensorSpec([None, 2], tf.int32),
-      ],
-    )
+    self._logits = multi_scale.for_any_size(logits)
 
   @property
   def num_traces(self) -> int:
@@ -66,11 +59,7 @@ class ReducedPredictor:
     if self._tiles.needs_tiles(small[0]):
       return [self._logits_by_tiles(image) for image in small]
     sizes = np.array([image.shape[:2] for image in small], np.int32)
-    padded = image_padding.padded_size(
-      *small[0].shape[:2],
-      pad_size=self._options.pad_size(self._model.options),
-      output_stride=self._model.options.output_stride,
-    )
+    padded = image_padding.size_seen(*small[0].shape[:2], self._options, self._model.options)
     logits = self._logits(image_padding.stack_padded(small, size=padded, value=0), sizes).numpy()
     return [array[:height, :width] for array, (height, width) in zip(logits, sizes)]
 

@@ -32,13 +32,8 @@ class TilePredictor:
     logits = multi_scale.logits_function(
       model, options, jit_compile=jit_compile, constant_weights=constant_weights
     )
-    self._probabilities = tf.function(
-      lambda images, sizes: tf.nn.softmax(logits(images, sizes)),
-      autograph=False,
-      input_signature=[
-        tf.TensorSpec([None, None, None, 3], tf.uint8),
-        tf.TensorSpec([None, 2], tf.int32),
-      ],
+    self._probabilities = multi_scale.for_any_size(
+      lambda images, sizes: tf.nn.softmax(logits(images, sizes))
     )
 
   @property
@@ -65,12 +60,7 @@ class TilePredictor:
 
   def _predict(self, tiles):
     height, width = tiles.shape[1:3]
-    size = image_padding.padded_size(
-      height,
-      width,
-      pad_size=self._options.pad_size(self._model.options),
-      output_stride=self._model.options.output_stride,
-    )
+    size = image_padding.size_seen(height, width, self._options, self._model.options)
     images = image_padding.stack_padded(list(tiles), size=size, value=0)
     sizes = np.tile(np.array([[height, width]], np.int32), [len(tiles), 1])
     return self._probabilities(images, sizes).numpy()[:, :height, :width]
