@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from deeplab import class_lists
-from deeplab.errors import InputError
+from deeplab.errors import InputError, shown
 
 # Colours of the 19 training ids of Cityscapes, in the order of class_names.CITYSCAPES.
 _CITYSCAPES = """
@@ -139,6 +139,15 @@ def label_colors(name_or_path: str, *, ignore_label: int = 255) -> list[tuple[in
     *enumerate(colors),
     *((ignore_label, tuple(bytes.fromhex(color))) for color in ignored.split()),
   ]
+
+
+def refuse_too_few(colors: np.ndarray, num_classes: int, *, chosen: str) -> None:
+  """Raises InputError where `chosen`, the value of --colormap, has fewer colours than classes."""
+  if len(colors) < num_classes:
+    raise InputError(
+      f'--colormap={shown(chosen)}: {len(colors)} colours for {num_classes} classes; choose '
+      'another or add lines to it'
+    )
 
 
 def colorize(labels: np.ndarray, color_map: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 
 from deeplab.errors import InputError, shown
+from deeplab.options import CheckedOptions
 
 SAID = ('num_classes', 'ignore_label', 'class_names', 'colors')  # Of a data set, beside its splits.
 
@@ -64,6 +65,18 @@ class DataSet:
     """A copy with other values."""
     return dataclasses.replace(self, **changes)
 
+  def fill_in(self, options: CheckedOptions, *, given: Collection[str]) -> CheckedOptions:
+    """The options with the number of classes and the ignored value that are said here, where they
+    have such an option and the user did not give it (`given`: names of those that were).
+    """
+    return options.replace(
+      **{
+        name: getattr(self, name)
+        for name in ('num_classes', 'ignore_label')
+        if hasattr(options, name) and name not in given and getattr(self, name) is not None
+      }
+    )
+
   def color_map(self) -> np.ndarray | None:
     """uint8 [num_classes, 3], RGB, or None where the colours are not known."""
     return np.array(self.colors, np.uint8) if self.colors else None
@@ -110,11 +123,16 @@ def refuse_ignored_class(*, num_classes: int, ignore_label: int) -> None:
   chose: who gives --ignore_label, or has it in a description, means it.
   """
   if ignore_label < num_classes:
-    raise InputError(
-      f'--num_classes={num_classes}: class {ignore_label} would be ignored, since --ignore_label '
-      f'is {ignore_label} by default; give --ignore_label=65535 if all classes count, or '
-      f'--ignore_label={ignore_label} if that one does not'
-    )
+    raise InputError(f'--num_classes={num_classes}: {explain_ignored_class(ignore_label)}')
+
+
+def explain_ignored_class(ignore_label: int) -> str:
+  """Why a class with the number of the default --ignore_label is no good, and the ways out."""
+  return (
+    f'class {ignore_label} would be ignored, since --ignore_label is {ignore_label} by default; '
+    f'give --ignore_label=65535 if all classes count, or --ignore_label={ignore_label} if that one '
+    'does not'
+  )
 
 
 def combined(described: Sequence[DataSet], *, settled: Collection[str] = ()) -> DataSet:

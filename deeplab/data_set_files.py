@@ -3,11 +3,11 @@
 import contextlib
 import json
 import os
-import re
 from collections.abc import Collection, Iterable
 
 from deeplab import data_set
 from deeplab.atomic_files import replacing
+from deeplab.data import record_files
 from deeplab.data_set import DataSet, Split
 from deeplab.errors import InputError, shown
 
@@ -17,7 +17,6 @@ except ImportError:  # Not on Windows.
   fcntl = None
 
 FILE_NAME = 'dataset.json'
-_SHARD = re.compile(r'(.+)-\d{5}-of-\d{5}\.tfrecord')
 _SUMMARY_SUFFIX = '-summary.json'
 
 
@@ -188,7 +187,7 @@ def _beside(directory, names, *, settled):
   path = os.path.join(directory, FILE_NAME)
   if os.path.exists(path):
     return read(path)
-  splits = {match.group(1) for name in names if (match := _SHARD.fullmatch(name))}
+  splits = {record_files.split_of(name) for name in names} - {None}
   found = []
   for split in sorted(splits):
     path = os.path.join(directory, split + _SUMMARY_SUFFIX)

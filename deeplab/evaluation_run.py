@@ -9,7 +9,15 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from deeplab import checkpoint_files, checkpoints, data_set_files, devices, messages, output_places
+from deeplab import (
+  checkpoint_files,
+  checkpoints,
+  color_map,
+  data_set_files,
+  devices,
+  messages,
+  output_places,
+)
 from deeplab.data import input_pipeline, record_files
 from deeplab.errors import InputError, warn
 from deeplab.evaluation import evaluation_data, evaluation_report, measures, report_files
@@ -130,11 +138,7 @@ class _Evaluation:
   ):
     num_classes = network.options.num_classes
     if evaluation_options.report_path:
-      if len(colors) < num_classes:
-        raise InputError(
-          f'--colormap={evaluation_options.colormap}: {len(colors)} colours for {num_classes} '
-          'classes; choose another or add lines to it'
-        )
+      color_map.refuse_too_few(colors, num_classes, chosen=str(evaluation_options.colormap))
       output_places.make_directory(evaluation_options.report_path, flag='report_path')
     self._network = network
     self._options = evaluation_options

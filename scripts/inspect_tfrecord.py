@@ -36,7 +36,8 @@ def main(options, *, given=frozenset()):
   from deeplab.prediction import foreground
 
   described = data_set_files.of_records(record_files.expand_filenames(options.filenames))
-  options = _as_described(options, described, given)
+  if described is not None:
+    options = described.fill_in(options, given=given)
   names = _class_names(options, described)
   colors = _colors(options, described)
   if options.contact_sheet:
@@ -106,16 +107,6 @@ def describe(found, *, names, ignore_label):
     lines.append(f'bad: ... and {len(found.bad) - _MOST_LISTED} more')
   lines.append(f'{sum(found.layouts.values())} good records, {len(found.bad)} problems')
   return lines
-
-
-def _as_described(options, described, given):
-  """The options with what the description says where no flag was given."""
-  changes = {
-    name: getattr(described, name)
-    for name in ('num_classes', 'ignore_label')
-    if described is not None and getattr(described, name) is not None and name not in given
-  }
-  return options.replace(**changes)
 
 
 def _lines_on_data_set(described, found):

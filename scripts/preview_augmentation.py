@@ -71,10 +71,8 @@ def _as_described(options, input_options, given):
 
   described = data_set_files.of_records(record_files.expand_filenames(input_options.filenames))
   described = described or DataSet()
-  if 'num_classes' not in given and described.num_classes is not None:
-    options = options.replace(num_classes=described.num_classes)
-  if 'ignore_label' not in given and described.ignore_label is not None:
-    input_options = input_options.replace(ignore_label=described.ignore_label)
+  options = described.fill_in(options, given=given)
+  input_options = described.fill_in(input_options, given=given)
   names = described.class_names
   if options.class_names:
     names = class_names.load_class_names(options.class_names, options.num_classes)

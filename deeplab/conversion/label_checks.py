@@ -4,6 +4,7 @@ other orders, a class hidden behind ignore_label.
 
 from collections.abc import Collection, Iterable, Mapping
 
+from deeplab import data_set
 from deeplab.data import labels
 from deeplab.errors import InputError, shown
 from deeplab.options import ConversionOptions
@@ -51,11 +52,7 @@ def refuse_ignored_class(
     what = f'label values up to {highest}'
   else:
     return
-  raise InputError(
-    f'{what}: class {default} would be ignored, since --ignore_label is {default} by default; give '
-    f'--ignore_label=65535 if all classes count, or --ignore_label={default} if that one does not; '
-    'nothing was written'
-  )
+  raise InputError(f'{what}: {data_set.explain_ignored_class(default)}; nothing was written')
 
 
 class PaletteComparison:

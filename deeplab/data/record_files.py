@@ -97,8 +97,7 @@ def held_out_beside_others(pattern: str) -> tuple[str, str] | None:
 
   Raises InputError where it stands for no file.
   """
-  names = map(os.path.basename, expand_filenames([pattern]))
-  splits = {match.group(1) for name in names if (match := _SHARD.match(name))}
+  splits = {split_of(path) for path in expand_filenames([pattern])} - {None}
   held_out = {split for split in splits if is_held_out(split)}
   if not held_out or held_out == splits:
     return None
@@ -108,6 +107,12 @@ def held_out_beside_others(pattern: str) -> tuple[str, str] | None:
 def is_held_out(split: str) -> bool:
   """Whether a split of that name is not to train on, such as val and test."""
   return bool(_HELD_OUT.search(split.lower()))
+
+
+def split_of(path: str) -> str | None:
+  """The split that the name of a shard, SPLIT-00000-of-00010.tfrecord, says; else None."""
+  match = _SHARD.match(os.path.basename(path))
+  return match.group(1) if match else None
 
 
 def _is_record_name(name):

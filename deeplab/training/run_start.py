@@ -185,13 +185,11 @@ def _as_the_data_says(options, *, given):
   found = training_data.described(paths, given=given)
   if found is None:
     return options, given
-  decided = set(given)
-  if 'ignore_label' not in given and found.ignore_label is not None:
-    options = options.replace(input=options.input.replace(ignore_label=found.ignore_label))
-  if 'num_classes' not in given and found.num_classes is not None:
-    options = options.replace(model=options.model.replace(num_classes=found.num_classes))
-    decided.add('num_classes')
-  return options, frozenset(decided)
+  options = options.replace(
+    input=found.fill_in(options.input, given=given), model=found.fill_in(options.model, given=given)
+  )
+  decided = set() if found.num_classes is None else {'num_classes'}
+  return options, frozenset(given) | decided
 
 
 def find_loaded(run_options: RunOptions) -> str | None:

@@ -182,11 +182,7 @@ def chosen_colors(name_or_path: str, num_classes: int) -> tuple[tuple[int, int, 
     InputError: it has fewer.
   """
   table = color_map.load_color_map(name_or_path, flag='colormap')
-  if len(table) < num_classes:
-    raise InputError(
-      f'--colormap={shown(name_or_path)}: {len(table)} colours for {num_classes} classes; choose '
-      'another or add lines to it'
-    )
+  color_map.refuse_too_few(table, num_classes, chosen=name_or_path)
   return tuple(map(tuple, table[:num_classes].tolist()))
 
 
