@@ -7,16 +7,20 @@ what went wrong where.
 """
 
 from deeplab import flags, next_command
-from deeplab.options import ComputeOptions, EvaluationOptions, ModelOptions, PredictionOptions
-
-_OPTIONS = (ModelOptions, PredictionOptions, EvaluationOptions, ComputeOptions)
+from deeplab.options import (
+  OPTIONS_OF_EVALUATION,
+  ComputeOptions,
+  EvaluationOptions,
+  ModelOptions,
+  PredictionOptions,
+)
 
 
 def main(*options):
   # Here and not above: it imports TensorFlow, which --help and flag errors need not wait for.
   from deeplab import evaluation_run
 
-  given = flags.given(*_OPTIONS)
+  given = flags.given(*OPTIONS_OF_EVALUATION)
   evaluation_run.run(*options, given=given)
   _, prediction_options, evaluation_options, _ = options
   print(next_command.after_evaluation(evaluation_options, prediction_options, given=given))
@@ -25,7 +29,7 @@ def main(*options):
 if __name__ == '__main__':
   flags.run(
     main,
-    *_OPTIONS,
+    *OPTIONS_OF_EVALUATION,
     description=__doc__,
     help_order=(EvaluationOptions, PredictionOptions, ComputeOptions, ModelOptions),
     saved_with_checkpoint=ModelOptions,

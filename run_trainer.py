@@ -8,6 +8,7 @@ run_trainer.py --flagfile=model/flags.txt --resume
 
 from deeplab import flags, next_command
 from deeplab.options import (
+  OPTIONS_OF_TRAINING,
   ComputeOptions,
   LossOptions,
   ModelOptions,
@@ -17,15 +18,6 @@ from deeplab.options import (
   ValidationOptions,
 )
 
-_OPTIONS = (
-  ModelOptions,
-  ComputeOptions,
-  TrainingInputOptions,
-  TrainingOptions,
-  LossOptions,
-  ValidationOptions,
-  RunOptions,
-)
 _HELP_ORDER = (
   RunOptions,
   TrainingInputOptions,
@@ -41,11 +33,11 @@ def main(*options):
   # Here and not above: it imports TensorFlow, which --help and flag errors need not wait for.
   from deeplab import training_run
 
-  result = training_run.run(*options, given=flags.given(*_OPTIONS))
+  result = training_run.run(*options, given=flags.given(*OPTIONS_OF_TRAINING))
   if result.outcome != 'stopped':
     _, _, input_options, _, _, validation_options, run_options = options
     print(next_command.after_training(input_options, validation_options, run_options))
 
 
 if __name__ == '__main__':
-  flags.run(main, *_OPTIONS, description=__doc__, help_order=_HELP_ORDER)
+  flags.run(main, *OPTIONS_OF_TRAINING, description=__doc__, help_order=_HELP_ORDER)

@@ -30,7 +30,8 @@ from deeplab.conversion.conversion_summary import ConversionSummary
 from deeplab.conversion.pairing import list_pairs
 from deeplab.conversion.problems import Problems
 from deeplab.data_set import Split
-from deeplab.errors import InputError, warn
+from deeplab.errors import InputError
+from deeplab.messages import warn
 from deeplab.options import ConversionOptions
 from deeplab.undecodable_names import for_json
 

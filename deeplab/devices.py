@@ -4,7 +4,8 @@ import time
 
 import tensorflow as tf
 
-from deeplab.errors import InputError, warn
+from deeplab.errors import InputError
+from deeplab.messages import warn
 from deeplab.options import ComputeOptions
 
 

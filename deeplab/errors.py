@@ -1,10 +1,7 @@
-"""The one exception that stands for a mistake of the user, and warnings."""
+"""The one exception that stands for a mistake of the user, and how its message shows names."""
 
 import codecs
 import sys
-from collections.abc import Iterable
-
-from deeplab import messages
 
 
 class InputError(ValueError):
@@ -44,8 +41,3 @@ def shown(path: str) -> str:
     character if character >= ' ' and character != '\x7f' else repr(character)[1:-1]
     for character in path
   )
-
-
-def warn(lines: Iterable[str]) -> None:
-  """As `messages.warn`."""
-  messages.warn(lines)

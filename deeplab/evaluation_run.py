@@ -19,12 +19,13 @@ from deeplab import (
   output_places,
 )
 from deeplab.data import input_pipeline, record_files
-from deeplab.errors import InputError, warn
+from deeplab.errors import InputError
 from deeplab.evaluation import evaluation_data, evaluation_report, measures, report_files
 from deeplab.evaluation.checkpoint_sequence import checkpoint_sequence
 from deeplab.evaluation.evaluation_report import Report
 from deeplab.evaluation.worst_images import WorstImages
 from deeplab.evaluator import DeepLabV3Evaluator
+from deeplab.messages import warn
 from deeplab.options import ComputeOptions, EvaluationOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import trained_network
 from deeplab.prediction.image_reduction import SizeAdvice

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from deeplab import devices, output_places
-from deeplab.errors import InputError, shown, warn
+from deeplab.errors import InputError, shown
 from deeplab.inferencer import DeepLabV3Inferencer
-from deeplab.messages import phase, say
+from deeplab.messages import phase, say, warn
 from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import (
   foreground,

@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING, Any
 from deeplab import guest
 from deeplab.errors import InputError
 from deeplab.options import (
+  OPTIONS_OF_EVALUATION,
+  OPTIONS_OF_TRAINING,
   ComputeOptions,
   ConversionOptions,
-  EvaluationOptions,
-  LossOptions,
   ModelOptions,
   PredictionOptions,
-  RunOptions,
-  TrainingInputOptions,
-  TrainingOptions,
-  ValidationOptions,
   keywords,
 )
 
@@ -32,16 +28,6 @@ if TYPE_CHECKING:
   from deeplab.training_run import TrainingResult
 
 _LOADING = (ModelOptions, ComputeOptions, PredictionOptions)
-_EVALUATION = (ModelOptions, PredictionOptions, EvaluationOptions, ComputeOptions)
-_TRAINING = (
-  ModelOptions,
-  ComputeOptions,
-  TrainingInputOptions,
-  TrainingOptions,
-  LossOptions,
-  ValidationOptions,
-  RunOptions,
-)
 
 
 @keywords.takes(*_LOADING, saved_with_checkpoint=ModelOptions)
@@ -101,7 +87,7 @@ def load(
       )
 
 
-@keywords.takes(*_EVALUATION, saved_with_checkpoint=ModelOptions)
+@keywords.takes(*OPTIONS_OF_EVALUATION, saved_with_checkpoint=ModelOptions)
 def evaluate(*, verbose: bool = False, **options: Any) -> 'Report | list[Report]':
   """Evaluates a checkpoint on records: the run of run_evaluator.py.
 
@@ -117,7 +103,7 @@ def evaluate(*, verbose: bool = False, **options: Any) -> 'Report | list[Report]
     TypeError: no such option. InputError: see `evaluation_run.run`.
   """
   with guest.as_guest(verbose=verbose):
-    read, given = keywords.read('evaluate', _EVALUATION, options, own=['verbose'])
+    read, given = keywords.read('evaluate', OPTIONS_OF_EVALUATION, options, own=['verbose'])
     with guest.tensorflow_at_work():
       from deeplab import evaluation_run
 
@@ -126,7 +112,7 @@ def evaluate(*, verbose: bool = False, **options: Any) -> 'Report | list[Report]
   return reports if several else reports[0]
 
 
-@keywords.takes(*_TRAINING)
+@keywords.takes(*OPTIONS_OF_TRAINING)
 def train(*, verbose: bool = False, **options: Any) -> 'TrainingResult':
   """Trains a network on records: the run of run_trainer.py.
 
@@ -144,7 +130,7 @@ def train(*, verbose: bool = False, **options: Any) -> 'TrainingResult':
     TypeError: no such option. InputError: see `training_run.run`.
   """
   with guest.as_guest(verbose=verbose):
-    read, given = keywords.read('train', _TRAINING, options, own=['verbose'])
+    read, given = keywords.read('train', OPTIONS_OF_TRAINING, options, own=['verbose'])
     with guest.tensorflow_at_work():
       from deeplab import training_run
 

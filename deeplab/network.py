@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deeplab import guest
-from deeplab.errors import InputError, warn
+from deeplab.errors import InputError
+from deeplab.messages import warn
 from deeplab.options import ComputeOptions, ModelOptions, PredictionOptions, keywords
 from deeplab.prediction import given_images
 from deeplab.prediction.python_prediction import Classes, Prediction

@@ -7,8 +7,7 @@ from collections.abc import Collection
 import tensorflow as tf
 
 from deeplab import checkpoints, devices, losses, output_places, quiet_start, saved_options
-from deeplab.errors import warn
-from deeplab.messages import phase, say
+from deeplab.messages import phase, say, warn
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
   ComputeOptions,

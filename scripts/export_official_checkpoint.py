@@ -11,7 +11,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from deeplab import flags, output_places, quiet_start
-from deeplab.errors import InputError, warn
+from deeplab.errors import InputError
+from deeplab.messages import warn
 from deeplab.options import ExportOptions
 
 

@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from deeplab import flags, next_command, output_places, quiet_start
 from deeplab.class_names import load_class_names
-from deeplab.errors import warn
+from deeplab.messages import warn
 from deeplab.model.backbones import BACKBONES
 from deeplab.options import ImportOptions
 

@@ -8,7 +8,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from deeplab import data_set_files, flags, next_command  # noqa: E402
-from deeplab.errors import shown, warn  # noqa: E402
+from deeplab.errors import shown  # noqa: E402
+from deeplab.messages import warn  # noqa: E402
 from deeplab.options import ConversionOptions  # noqa: E402
 
 DESCRIPTION = """

@@ -7,10 +7,10 @@ import pytest
 
 _PRINT = """
 import sys
-from deeplab import errors
+from deeplab import errors, messages
 errors.let_streams_take_any_name()
 print(b'caf\\xe9 '.decode('utf-8', 'surrogateescape') + chr(0x65e5))
-errors.warn([chr(0x65e5)])
+messages.warn([chr(0x65e5)])
 """
 
 

@@ -2,7 +2,6 @@ import contextvars
 import threading
 
 from deeplab import messages
-from deeplab.errors import warn
 
 
 class _List(messages.Terminal):
@@ -24,7 +23,7 @@ class _List(messages.Terminal):
 
 def test_commands_print(capsys):
   messages.say('a', 'b')
-  warn(['c'])
+  messages.warn(['c'])
   messages.problem('d')
   assert tuple(capsys.readouterr()) == ('a\nb\n', 'warning: c\nproblem: d\n')
 
@@ -33,7 +32,7 @@ def test_a_program_hears_what_is_said_meanwhile_in_its_thread(capsys):
   hearer = _List()
   with messages.heard_by(hearer):
     messages.say('a', 'b')
-    warn(['c'])
+    messages.warn(['c'])
     messages.problem('d')
     assert not messages.shows_bars()
     thread = threading.Thread(target=lambda: messages.say('of another thread'))

@@ -18,7 +18,8 @@ import tensorflow as tf
 
 from deeplab.data import augmentation, bad_records, decoding, record_files, tfrecord
 from deeplab.data.bad_records import explain_failure  # noqa: F401
-from deeplab.errors import InputError, warn
+from deeplab.errors import InputError
+from deeplab.messages import warn
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS, TrainingInputOptions
 
 # Rows of random numbers made in one go; a single row costs nearly as much as all.

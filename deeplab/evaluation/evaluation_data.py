@@ -6,7 +6,8 @@ from collections.abc import Collection
 from deeplab import data_set, data_set_files
 from deeplab.data import record_files
 from deeplab.data_set import DataSet
-from deeplab.errors import shown, warn
+from deeplab.errors import shown
+from deeplab.messages import warn
 from deeplab.options import EvaluationOptions
 from deeplab.prediction.trained_network import TrainedNetwork
 

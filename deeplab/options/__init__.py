@@ -32,3 +32,15 @@ from deeplab.options.prediction import (
 )
 from deeplab.options.training import LossOptions, RunOptions, TrainingOptions
 from deeplab.options.validation import ValidationOptions
+
+# What a command takes, in the order in which its run does.
+OPTIONS_OF_TRAINING = (
+  ModelOptions,
+  ComputeOptions,
+  TrainingInputOptions,
+  TrainingOptions,
+  LossOptions,
+  ValidationOptions,
+  RunOptions,
+)
+OPTIONS_OF_EVALUATION = (ModelOptions, PredictionOptions, EvaluationOptions, ComputeOptions)

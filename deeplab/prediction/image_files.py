@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from deeplab.data import picture_files
-from deeplab.errors import InputError, shown, warn
+from deeplab.errors import InputError, shown
+from deeplab.messages import warn
 from deeplab.prediction import other_inputs, video_reader
 from deeplab.text_files import read_lines
 

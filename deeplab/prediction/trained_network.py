@@ -15,8 +15,7 @@ from deeplab import (
 )
 from deeplab.class_names import load_class_names
 from deeplab.data_set import DataSet
-from deeplab.errors import warn
-from deeplab.messages import say
+from deeplab.messages import say, warn
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions, PredictionOptions

@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from deeplab import messages, output_places
 from deeplab.atomic_files import replacing, replacing_directory
-from deeplab.errors import InputError, shown, warn
+from deeplab.errors import InputError, shown
 from deeplab.inferencer import DeepLabV3Inferencer
-from deeplab.messages import say
+from deeplab.messages import say, warn
 from deeplab.prediction import video_paths, video_reader
 from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.output_types import OUTPUT_TYPES

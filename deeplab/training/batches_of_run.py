@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 import tensorflow as tf
 
 from deeplab.data import input_pipeline
-from deeplab.errors import InputError, warn
+from deeplab.errors import InputError
+from deeplab.messages import warn
 from deeplab.training.data_files import DataWatch
 from deeplab.training.run_start import RunStart
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from deeplab import checkpoint_origin, checkpoints, restoring, saved_options
 from deeplab.checkpoint_files import find_given
-from deeplab.errors import InputError, warn
-from deeplab.messages import say
+from deeplab.errors import InputError
+from deeplab.messages import say, warn
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
