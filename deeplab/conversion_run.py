@@ -66,16 +66,18 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
   )
   label_checks.refuse_ignored_class(options, given)
   problems = Problems()
-  if annotated:
-    pairing = annotated.pairing(described.class_names, options, problems)
-  else:
-    pairing = list_pairs(options, problems, list_lines=settled.list_lines)
+  pairing = (
+    annotated.pairing(described.class_names, options, problems)
+    if annotated
+    else list_pairs(options, problems, list_lines=settled.list_lines)
+  )
   pairs = pairing.pairs
   warn(pairing.notes)
   colors = options.colormap and source_files.color_indices(
     options.colormap, ignore_label=options.ignore_label
   )
   paths = _shard_paths(options, num_records=len(pairs))
+  directory = os.path.dirname(paths[0])
   if not pairs:
     problems.raise_error(num_items=pairing.num_items)
   summary, palettes = ConversionSummary(options), label_checks.PaletteComparison()
@@ -83,10 +85,8 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
   with contextlib.ExitStack() as shards:
     if not problems:
       _refuse_other_shards(paths)
-      data_set_files.refuse_another(os.path.dirname(paths[0]), described, split_name=options.split)
-      shards.enter_context(
-        output_places.new_directory(os.path.dirname(paths[0]), flag='output_dir')
-      )
+      data_set_files.refuse_another(directory, described, split_name=options.split)
+      shards.enter_context(output_places.new_directory(directory, flag='output_dir'))
     writer = _ShardWriter(paths, options, shards)
     results = trial_decoding.try_decoding(_converted(pairs, options, colors), options)
     results = _progress(results, total=len(pairs))
@@ -103,18 +103,18 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
       problems.raise_error(num_items=pairing.num_items)
     summary.check(given)
     result = {**summary.as_dict(paths), 'class_names': list(described.class_names) or None}
+    described = described.replace(splits={options.split: _split_of(result, options, layout=layout)})
     # Before the records get their names: without it their labels would mean something else.
-    data_set_files.write(
-      os.path.dirname(paths[0]),
-      described.replace(splits={options.split: _split_of(result, options, layout=layout)}),
-      split_name=options.split,
-    )
+    data_set_files.write(directory, described, split_name=options.split)
   warn([*warnings, *summary.warnings()])
-  with replacing(summary_path(paths[0])) as temporary:
-    with open(temporary, 'w', encoding='utf-8') as file:
-      json.dump(for_json(result), file, indent=2)
-      file.write('\n')
+  _write_summary(summary_path(paths[0]), result)
   return result
+
+
+def _write_summary(path, summary):
+  with replacing(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+    json.dump(for_json(summary), file, indent=2)
+    file.write('\n')
 
 
 def _palette_problem(converted, palettes, options):

@@ -109,6 +109,12 @@ def is_held_out(split: str) -> bool:
   return bool(_HELD_OUT.search(split.lower()))
 
 
+def glob_of_split(pattern: str, split: str) -> str:
+  """The glob of one split's shards among those that a directory or glob stands for."""
+  directory = pattern if os.path.isdir(pattern) else os.path.dirname(pattern)
+  return os.path.join(directory, split) + '-*'
+
+
 def split_of(path: str) -> str | None:
   """The split that the name of a shard, SPLIT-00000-of-00010.tfrecord, says; else None."""
   match = _SHARD.match(os.path.basename(path))

@@ -1,6 +1,5 @@
 """What the descriptions of records and network say of an evaluation."""
 
-import os
 from collections.abc import Collection
 
 from deeplab import data_set, data_set_files
@@ -62,11 +61,10 @@ def _mixed_splits(patterns):
   for pattern in patterns:
     splits = record_files.held_out_beside_others(pattern)
     if splits:
-      directory = pattern if os.path.isdir(pattern) else os.path.dirname(pattern)
       lines.append(
         f'--filenames={shown(pattern)}: holds {shown(splits[0])} and {shown(splits[1])}, all are '
         'evaluated; give the files of one, such as '
-        f"--filenames='{shown(os.path.join(directory, splits[1]))}-*'"
+        f"--filenames='{shown(record_files.glob_of_split(pattern, splits[1]))}'"
       )
   return lines
 

@@ -113,11 +113,10 @@ def refuse_held_out(patterns: Sequence[str]) -> None:
   for pattern in patterns:
     splits = record_files.held_out_beside_others(pattern)
     if splits:
-      directory = pattern if os.path.isdir(pattern) else os.path.dirname(pattern)
       raise InputError(
         f'--filenames={shown(pattern)}: holds {shown(splits[0])} and {shown(splits[1])}, which is '
         f"not to train on; give the files of one, such as --filenames='"
-        f"{shown(os.path.join(directory, splits[0]))}-*', or each by itself if you mean both"
+        f"{shown(record_files.glob_of_split(pattern, splits[0]))}', or each by itself if you mean both"
       )
 
 
