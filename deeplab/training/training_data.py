@@ -116,7 +116,8 @@ def refuse_held_out(patterns: Sequence[str]) -> None:
       raise InputError(
         f'--filenames={shown(pattern)}: holds {shown(splits[0])} and {shown(splits[1])}, which is '
         f"not to train on; give the files of one, such as --filenames='"
-        f"{shown(record_files.glob_of_split(pattern, splits[0]))}', or each by itself if you mean both"
+        f"{shown(record_files.glob_of_split(pattern, splits[0]))}', or each by itself if you mean "
+        'both'
       )
 
 
