@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from deeplab import class_names, color_map, conversion_run
-from deeplab.conversion import label_files, source_files
+from deeplab.conversion import label_files, label_samples, source_files
 from deeplab.data import interpolation, labels, tfrecord
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
@@ -902,3 +902,24 @@ def test_colours_of_cityscapes(data):
   convert(data, colormap='cityscapes', ignore_label=200)
   np.testing.assert_array_equal(written_labels(data)[0], [list(expected.values())] * 20)
   assert color_map.load_color_map('cityscapes').shape == (19, 3)
+
+
+@pytest.mark.parametrize('maximum', [1, 20, 300])
+def test_pgm_that_pillow_would_stretch_is_refused(tmp_path, maximum):
+  size = 2 if maximum > 255 else 1
+  header = f'P5\n# drawn\n2 1\n{maximum}\n'.encode()
+  data = header + (0).to_bytes(size, 'big') + (1).to_bytes(size, 'big')
+  with pytest.raises(InputError, match=f'whose largest sample is {maximum}'):
+    label_samples.read(data, max_pixels=100)
+
+
+def test_pgm_of_8_and_16_bits_holds_its_samples(tmp_path):
+  eight = label_samples.read(b'P5 2 1 255\n' + bytes([3, 7]), max_pixels=100)
+  sixteen = label_samples.read(b'P5 2 1 65535\n' + bytes([0, 3, 1, 7]), max_pixels=100)
+  assert eight.values.tolist() == [[3, 7]]
+  assert sixteen.values.tolist() == [[3, 263]]
+
+
+def test_indices_in_a_16_bit_ppm_are_refused():
+  with pytest.raises(InputError, match='only the upper 8 can be read'):
+    label_samples.read(b'P6 1 1 65535\n' + bytes([0, 5] * 3), max_pixels=100)

@@ -6,6 +6,7 @@ workers.
 
 import dataclasses
 import io
+import re
 import warnings
 import zlib
 
@@ -109,6 +110,8 @@ def _read_picture(data, *, max_pixels):
     raise InputError(f'holds {picture.n_frames} pictures; a label file has one')
   if picture.width * picture.height > max_pixels:
     raise InputError(_explain_size(picture.width, picture.height, max_pixels))
+  if picture.format == 'PPM':
+    _refuse_other_maximum(data)
   if picture.format == 'PNG' and data[25] in (_GREY, _PALETTE):
     return _read_stored_png(picture, data, max_pixels=max_pixels)
   if picture.format == 'PNG' and (data[24], data[25]) == (16, _GREY_ALPHA):
@@ -117,9 +120,31 @@ def _read_picture(data, *, max_pixels):
     return _read_tiff(picture, data)
   _load(picture)
   samples = _samples_of(picture)
-  if picture.format == 'PNG' and data[24] == 16 and data[25] in (_COLORS, _COLORS_ALPHA):
+  is_16_bit_png = picture.format == 'PNG' and data[24] == 16
+  if (is_16_bit_png and data[25] in (_COLORS, _COLORS_ALPHA)) or _is_16_bit_ppm(data):
     _refuse_greys_cut_to_8_bits(samples)
   return samples
+
+
+def _maximum_of_ppm(data):
+  """The largest sample that a PGM or PPM says it may have, or None of another file or a bitmap."""
+  words = re.sub(rb'#[^\n]*', b'', data[:4096]).split(None, 4)
+  says_it = words[:1] and words[0] in (b'P2', b'P3', b'P5', b'P6') and len(words) > 3
+  return int(words[3]) if says_it and words[3].isdigit() else None
+
+
+def _is_16_bit_ppm(data):
+  return data[:2] in (b'P3', b'P6') and (_maximum_of_ppm(data) or 0) > 255
+
+
+def _refuse_other_maximum(data):
+  """Pillow stretches samples up to their maximum, which makes other indices of them."""
+  maximum = _maximum_of_ppm(data)
+  if maximum not in (None, 255, 65535):
+    raise InputError(
+      f'is a PGM or PPM whose largest sample is {maximum}, to which it would be stretched; export '
+      'it as an 8-bit grey PNG'
+    )
 
 
 def _refuse_greys_cut_to_8_bits(samples):
