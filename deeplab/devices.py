@@ -8,6 +8,14 @@ from deeplab.errors import InputError
 from deeplab.messages import warn
 from deeplab.options import ComputeOptions
 
+# What to do where a training needs more memory than there is.
+MEMORY_REMEDIES = (
+  'use less memory, in this order: a smaller --batch_size with --accumulate_steps, a smaller '
+  '--crop_size_height and --crop_size_width (output_stride * m + 1), --recompute_gradients, '
+  '--compute_dtype=bfloat16, --model_variant=mobilenet_v2, --nouse_decoder, no --atrous_rates, '
+  '--output_stride=32 with --atrous_rates=3,6,9'
+)
+
 
 def prepare(compute_options: ComputeOptions, *, own_process: bool = True) -> list[str]:
   """Gets the devices ready for what a command was asked to do, warns of what does not suit them;

@@ -8,13 +8,13 @@ import tensorflow as tf
 
 from deeplab import checkpoints, restoring
 from deeplab.data_set import DataSet
+from deeplab.devices import MEMORY_REMEDIES
 from deeplab.errors import InputError
 from deeplab.learning_rate import learning_rate
 from deeplab.losses import SegmentationLoss
 from deeplab.messages import warn
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions, RunOptions, TrainingOptions
-from deeplab.training.batches_of_run import MEMORY_REMEDIES
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training.step_result import StepResult
 from deeplab.training.stop_signals import StopSignals

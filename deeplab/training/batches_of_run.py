@@ -8,17 +8,11 @@ from collections.abc import Iterator, Mapping
 import tensorflow as tf
 
 from deeplab.data import input_pipeline
+from deeplab.devices import MEMORY_REMEDIES
 from deeplab.errors import InputError
 from deeplab.messages import warn
 from deeplab.training.data_files import DataWatch
 from deeplab.training.run_start import RunStart
-
-MEMORY_REMEDIES = (
-  'use less memory, in this order: a smaller --batch_size with --accumulate_steps, a smaller '
-  '--crop_size_height and --crop_size_width (output_stride * m + 1), --recompute_gradients, '
-  '--compute_dtype=bfloat16, --model_variant=mobilenet_v2, --nouse_decoder, no --atrous_rates, '
-  '--output_stride=32 with --atrous_rates=3,6,9'
-)
 
 
 def draw(start: RunStart, data: Mapping[str, Mapping]) -> Iterator[dict]:

@@ -3,6 +3,7 @@ TensorBoard.
 """
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -179,18 +180,13 @@ class TrainingLog:
 
   def _broken(self, parts, *, indent):
     """The parts between commas; on a terminal lines end between two of them."""
-    width = shutil.get_terminal_size().columns if self._bar is not None else None
-    text, column = '', indent
-    for index, part in enumerate(parts):
-      separator = ', ' if index else ''
-      if index and width is not None and column + len(separator) + len(part) + 1 > width:
-        separator, column = ',\n' + ' ' * indent, indent
-        text += separator + part
-        column += len(part)
-        continue
-      text += separator + part
-      column += len(separator) + len(part)
-    return text
+    width = shutil.get_terminal_size().columns if self._bar is not None else math.inf
+    lines = [[]]
+    for part in parts:
+      if lines[-1] and indent + len(', '.join([*lines[-1], part])) + 1 > width:
+        lines.append([])
+      lines[-1].append(part)
+    return (',\n' + ' ' * indent).join(map(', '.join, lines))
 
   def panel(
     self,
