@@ -54,6 +54,10 @@ setuptools.setup(
       'matplotlib',
       'pycocotools',
       'av>=14.1',
+      'ai-edge-litert',
+      'tf2onnx',
+      'onnx',
+      'onnxruntime',
       'nbclient',  # Runs examples/*.ipynb.
       'ipykernel',
     ],
@@ -62,6 +66,9 @@ setuptools.setup(
     'coco': ['pycocotools'],  # Draws the regions of COCO's JSON files.
     'plots': ['matplotlib'],
     'video': ['av>=14.1'],  # PyAV; the first whose frames say how they are turned is 14.1.
+    'tflite': ['ai-edge-litert'],  # LiteRT, which runs TFLite files; TensorFlow itself writes them.
+    'onnx': ['tf2onnx', 'onnx', 'onnxruntime'],
+    'openvino': ['openvino'],  # Another way to compute an exported SavedModel.
     'benchmark': ['torch', 'transformers', 'segmentation-models-pytorch'],
   },
 )
