@@ -4,15 +4,14 @@ pixel by pixel.
 
 import dataclasses
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from deeplab.export import run_exported
+from deeplab.export import own_process, run_exported
 from deeplab.export.exported_files import ExportedFile
+from deeplab.export.own_process import ProcessError
 from deeplab.inferencer import DeepLabV3Inferencer
 
 # Percentages of pixels whose class may differ.
@@ -155,27 +154,19 @@ def run(
     ((kind, arrays),) = inputs.items()
     for index, array in enumerate(arrays):
       np.save(os.path.join(directory, f'{kind}_{index:05d}'), array)
-    command = [sys.executable, '-I', run_exported.__file__, file.format, os.path.abspath(path)]
-    finished = subprocess.run(
-      [*command, directory],
-      cwd=directory,
-      env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '2', **environment},
-      stdin=subprocess.DEVNULL,
-      stdout=subprocess.DEVNULL,
-      stderr=subprocess.PIPE,
-    )
-    if finished.returncode:
-      raise CheckError(f'it does not run: {last_line(finished)}')
+    try:
+      own_process.run(
+        run_exported.__file__,
+        file.format,
+        os.path.abspath(path),
+        directory,
+        directory=directory,
+        environment=environment,
+      )
+    except ProcessError as error:
+      raise CheckError(f'it does not run: {error}') from error
     return {
       kind: [np.load(os.path.join(directory, name)) for name in names]
       for kind in ('labels', 'only_labels', 'probabilities')
       if (names := sorted(name for name in os.listdir(directory) if name.startswith(f'{kind}_')))
     }
-
-
-def last_line(finished: subprocess.CompletedProcess) -> str:
-  """Why a process failed, from what it wrote to stderr last, or by which signal it ended."""
-  if finished.returncode < 0:
-    return f'its process was ended by signal {-finished.returncode}'
-  lines = finished.stderr.decode('utf-8', 'replace').split('\n')
-  return next((line.strip()[:300] for line in reversed(lines) if line.strip()), 'no reason given')

@@ -9,11 +9,19 @@ import tensorflow as tf
 
 from deeplab import __version__, checkpoints, color_map, output_places
 from deeplab.errors import InputError, shown
-from deeplab.export import check, checking_images, exported_files, saved_models, summary
+from deeplab.export import (
+  check,
+  checking_images,
+  conversions,
+  exported_files,
+  saved_models,
+  summary,
+)
 from deeplab.export.check import CheckError, Comparison
 from deeplab.export.description import Description
 from deeplab.export.exported_files import ExportedFile
 from deeplab.export.exported_network import ExportedNetwork
+from deeplab.export.own_process import ProcessError
 from deeplab.export.portable_operations import PortableOperations
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.messages import phase, problem, say, warn
@@ -136,16 +144,44 @@ class _Export:
     return Exported(path, num_bytes, next(iter(comparisons.values())))
 
   def _write(self, file, path):
-    network = ExportedNetwork(
-      self._model.with_operations(PortableOperations()),
+    if file.format == 'saved_model':
+      saved_models.write(path, self._network(PortableOperations()), self._description)
+      return
+    with exported_files.unfinished_directory(self._aside) as directory:
+      try:
+        conversions.convert(
+          file,
+          path,
+          saved_model=self._source(file.format),
+          description=self._description.replace(weights=file.weights),
+          directory=directory,
+        )
+      except ProcessError as error:
+        raise CheckError(f'the converter failed: {error}') from error
+
+  def _source(self, converter):
+    """A SavedModel for a converter, made when it is first needed."""
+    path = os.path.join(self._aside, f'for_{converter}')
+    if not os.path.exists(path):
+      explicit_padding = converter == 'onnx'
+      network = self._network(
+        PortableOperations(for_converter=True, explicit_padding=explicit_padding),
+        batch_size=1 if converter == 'tflite' and self._options.fixed_size else None,
+      )
+      saved_models.write(path, network, self._description)
+    return path
+
+  def _network(self, operations, *, batch_size=None):
+    return ExportedNetwork(
+      self._model.with_operations(operations),
       pad_size=self._pad_size,
       size=self._options.fixed_size,
+      batch_size=batch_size,
     )
-    saved_models.write(path, network, self._description)
 
   def _check(self, file, path):
     """Comparisons by what was special about the run."""
-    expected = self._reference(several=True)
+    expected = self._expected_of(file)
     environments = {'': {}}
     if file.format == 'saved_model':
       environments = {
@@ -168,7 +204,9 @@ class _Export:
     given = self._options.max_different_pixels
     return check.LIMITS[file.format, file.weights] if given is None else given
 
-  def _reference(self, *, several):
+  def _expected_of(self, file):
+    """The check.Reference for a file; a TFLite file of one size takes one image at a time."""
+    several = file.format != 'tflite' or self._options.fixed_size is None
     if several not in self._expected:
       batches = checking_images.batches(
         self._options.check_images, size=self._options.fixed_size, several=several
@@ -185,7 +223,7 @@ class _Export:
   def _check_entry(self, file, comparisons):
     return {
       'images': list(self._options.check_images) or 'drawn scenes',
-      'sizes': self._reference(several=True).sizes,
+      'sizes': self._expected_of(file).sizes,
       'max_different_pixels': self._limit(file),
       'runs': [
         {
