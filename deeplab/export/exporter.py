@@ -10,22 +10,21 @@ import tensorflow as tf
 from deeplab import __version__, checkpoints, color_map, output_places
 from deeplab.errors import InputError, shown
 from deeplab.export import (
-  check,
-  checking_images,
   conversions,
   exported_files,
+  int8_data,
   saved_models,
   summary,
 )
-from deeplab.export.check import CheckError, Comparison
+from deeplab.export.check import CheckError
 from deeplab.export.description import Description
 from deeplab.export.exported_files import ExportedFile
 from deeplab.export.exported_network import ExportedNetwork
 from deeplab.export.own_process import ProcessError
 from deeplab.export.portable_operations import PortableOperations
-from deeplab.inferencer import DeepLabV3Inferencer
+from deeplab.export.verification import Finding, Verification
 from deeplab.messages import phase, problem, say, warn
-from deeplab.options import ModelExportOptions, PredictionOptions
+from deeplab.options import ModelExportOptions
 from deeplab.options.eval_padding import pad_size
 from deeplab.prediction import image_padding
 from deeplab.prediction.trained_network import TrainedNetwork
@@ -39,12 +38,12 @@ class Exported(NamedTuple):
   Attributes:
     path: of the file, or of the directory of a SavedModel.
     num_bytes: of all its files.
-    comparison: with the checkpoint.
+    findings: how it compares with the checkpoint.
   """
 
   path: str
   num_bytes: int
-  comparison: Comparison
+  findings: list[Finding]
 
 
 def export(
@@ -68,10 +67,14 @@ def export(
   color_map.refuse_too_few(colors, trained.options.num_classes, chosen=str(options.colormap))
   description = describe(trained, options, colors)
   warn(_advice(trained, options))
+  data = None
+  if any(file.weights == 'int8' for file in files):
+    with phase('reading what int8 is calibrated on'):
+      data = int8_data.load(options, trained)
   written, failed = [], 0
   with output_places.new_directory(options.output_path, flag='output_path'), _explaining(options):
     with exported_files.unfinished_directory(options.output_path) as aside:
-      export = _Export(trained, options, description, aside)
+      export = _Export(trained, options, description, int8_data=data, aside=aside)
       for file in files:
         try:
           written.append(export.run(file))
@@ -112,11 +115,11 @@ def describe(
 class _Export:
   """The files of one network, one after the other."""
 
-  def __init__(self, trained, options, description, aside):
+  def __init__(self, trained, options, description, *, int8_data, aside):
     self._model, self._options, self._description = trained.model, options, description
-    self._aside = aside
+    self._int8_data, self._aside = int8_data, aside
     self._pad_size = pad_size(options.pad, trained.options)
-    self._expected = {}
+    self._verification = Verification(trained, options, int8_data=int8_data, aside=aside)
 
   def run(self, file: ExportedFile) -> Exported:
     """Writes one file, checks it and gives it its name. Raises CheckError."""
@@ -126,22 +129,21 @@ class _Export:
     with phase(f'writing {file.name}'):
       self._write(file, unfinished)
     with phase(f'checking {file.name}'):
-      comparisons = self._check(file, unfinished)
+      findings = self._verification.verify(file, unfinished)
     sums = exported_files.checksums(unfinished)
     summary.update(self._options.output_path, file.name, None)
     exported_files.place(unfinished, path)
     entry = {
       'format': file.format,
       'files': sums,
-      'check': self._check_entry(file, comparisons),
+      'check': self._verification.entry(file, findings),
       'description': self._description.replace(weights=file.weights).as_dict(),
     }
     summary.update(self._options.output_path, file.name, entry)
     num_bytes = sum(each['bytes'] for each in sums)
     say(f'{shown(path)}: {num_bytes / 1e6:.1f} MB')
-    for name, comparison in comparisons.items():
-      say(f'  {name}{comparison}')
-    return Exported(path, num_bytes, next(iter(comparisons.values())))
+    say(*(f'  {finding}' for finding in findings))
+    return Exported(path, num_bytes, findings)
 
   def _write(self, file, path):
     if file.format == 'saved_model':
@@ -155,9 +157,13 @@ class _Export:
           saved_model=self._source(file.format),
           description=self._description.replace(weights=file.weights),
           directory=directory,
+          representative=self._representative(file),
         )
       except ProcessError as error:
         raise CheckError(f'the converter failed: {error}') from error
+
+  def _representative(self, file):
+    return [one.image for one in self._int8_data.representative] if file.weights == 'int8' else []
 
   def _source(self, converter):
     """A SavedModel for a converter, made when it is first needed."""
@@ -178,63 +184,6 @@ class _Export:
       size=self._options.fixed_size,
       batch_size=batch_size,
     )
-
-  def _check(self, file, path):
-    """Comparisons by what was special about the run."""
-    expected = self._expected_of(file)
-    environments = {'': {}}
-    if file.format == 'saved_model':
-      environments = {
-        '': {'TF_ENABLE_ONEDNN_OPTS': '1'},
-        'without oneDNN: ': {'TF_ENABLE_ONEDNN_OPTS': '0'},
-      }
-    limit = self._limit(file)
-    comparisons = {}
-    for name, environment in environments.items():
-      comparisons[name] = comparison = check.compare(
-        file, path, expected, aside=self._aside, environment=environment
-      )
-      if comparison.percent > limit:
-        raise CheckError(
-          f'{name}{comparison}, more than --max_different_pixels={limit:g}, at {expected.sizes}'
-        )
-    return comparisons
-
-  def _limit(self, file):
-    given = self._options.max_different_pixels
-    return check.LIMITS[file.format, file.weights] if given is None else given
-
-  def _expected_of(self, file):
-    """The check.Reference for a file; a TFLite file of one size takes one image at a time."""
-    several = file.format != 'tflite' or self._options.fixed_size is None
-    if several not in self._expected:
-      batches = checking_images.batches(
-        self._options.check_images, size=self._options.fixed_size, several=several
-      )
-      inferencer = DeepLabV3Inferencer(
-        self._model.with_operations(PortableOperations()),
-        options=PredictionOptions(eval_pad=self._options.pad),
-        with_probabilities=True,
-      )
-      with phase('predicting with the checkpoint'):
-        self._expected[several] = check.reference(inferencer, batches)
-    return self._expected[several]
-
-  def _check_entry(self, file, comparisons):
-    return {
-      'images': list(self._options.check_images) or 'drawn scenes',
-      'sizes': self._expected_of(file).sizes,
-      'max_different_pixels': self._limit(file),
-      'runs': [
-        {
-          'run': name.rstrip(': '),
-          'pixels': comparison.num_pixels,
-          'different_pixels': comparison.num_different,
-          'largest_probability_difference': comparison.probability_difference,
-        }
-        for name, comparison in comparisons.items()
-      ],
-    }
 
 
 def _advice(trained, options):

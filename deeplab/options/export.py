@@ -69,13 +69,13 @@ class ModelExportOptions(CheckedOptions):
   representative_filenames: tuple[str, ...] = option(
     (),
     'What int8 is calibrated on: TFRecord files (*.tfrecord*) or images, as paths, globs or '
-    'directories, repeated; about 100 examples of what will be predicted, of which at most 200 are '
-    'used. Without --check_filenames every third one only checks.',
+    'directories, repeated; of what will be predicted, and at most 100 are used. Without '
+    '--check_filenames every third one does not calibrate but checks.',
   )
   check_filenames: tuple[str, ...] = option(
     (),
     'TFRecord files on which the mIOU of int8 is compared with that of the checkpoint, other ones '
-    'than int8 is calibrated on; at most 200 examples are used.',
+    'than int8 is calibrated on; at most 100 examples are used.',
   )
   check_images: tuple[str, ...] = option(
     (),
