@@ -11,6 +11,7 @@ from deeplab.export import exported_files
 from deeplab.options import (
   EvaluationOptions,
   ExportOptions,
+  ExportSourceOptions,
   ImportOptions,
   InferenceOptions,
   InspectionOptions,
@@ -69,7 +70,6 @@ def _inference(options):
 
 
 def _model_export(options):
-  _checkpoint(options)
   exported_files.refuse_existing(
     options.output_path, exported_files.planned(options), overwrite=options.overwrite
   )
@@ -89,6 +89,7 @@ _LOOKS = {
   InferenceOptions: _inference,
   InspectionOptions: _records,
   ExportOptions: _checkpoint,
+  ExportSourceOptions: _checkpoint,
   ModelExportOptions: _model_export,
   ImportOptions: _official,
 }
