@@ -87,23 +87,31 @@ def download(addresses: Sequence[str], path: str, *, name: str) -> str:
 
 def _download_one(address, part, *, name):
   """Completes the file `part`, over as many connections as it takes."""
+  changed, broken = False, ''
   for _ in range(_MOST_CONNECTIONS):
     before = _size(part)
     try:
       _continue(address, part, name=name)
       return
-    except _ChangedError:
+    except _ChangedError as error:
       _remove(part)
+      if changed:  # Again: the server never has what it says.
+        raise InputError(f'{address}: the server is at odds with itself ({broken})') from error
+      changed = True
     except _BrokenError as error:
+      broken = str(error)
       if _size(part) <= before:
         raise InputError(
-          f'{address}: the connection broke ({error}), {_shown_size(_size(part))} have come; run '
+          f'{address}: the connection broke ({broken}), {_shown_size(_size(part))} have come; run '
           'it again to go on from there'
         ) from error
     except OSError:
       _remove(part)  # The disk is full: what has come would keep it so.
       raise
-  raise InputError(f'{address}: the connection broke {_MOST_CONNECTIONS} times; run it again')
+  raise InputError(
+    f'{address}: the connection broke {_MOST_CONNECTIONS} times ({broken}); run it again to go on '
+    'from there'
+  )
 
 
 def _continue(address, part, *, name):
