@@ -97,7 +97,7 @@ def _import(entry, directory, model):
 
 
 def _check_network(options, model, name):
-  expected = {**model.flags, 'num_classes': model.num_classes}
+  expected = {'depth_multiplier': 1.0, **model.flags, 'num_classes': model.num_classes}
   for option, value in expected.items():
     found = getattr(options, option)
     if found != value:
