@@ -39,6 +39,7 @@ def archives(tmp_path_factory):
   weights = Official(multiplier=0.5, num_classes=21).make_weights()
   resnet = {
     'resnet_v2_50/conv1/weights': np.ones([7, 7, 3, 64], np.float32),
+    'resnet_v2_50/logits/biases': np.ones([3], np.float32),
     'resnet_v2_50/conv1/weights/Momentum': np.ones([7, 7, 3, 64], np.float32),
     'global_step': np.int64(3),
     'concat_projection/weights': np.ones([1, 1, 5, 5], np.float32),
@@ -244,6 +245,17 @@ def test_where_the_cache_is(monkeypatch):
   assert cache.directory() == '/caches/deeplab'
   monkeypatch.setenv('DEEPLAB_CACHE', '~/own')
   assert cache.directory() == '/home/one/own'
+
+
+def test_archive_from_another_machine(server, archives, tmp_path, capsys):
+  server.status = 503
+  message = refused()
+  place = tmp_path / 'cache' / NAME / 'archive'
+  assert 'the server answered 503 Service Unavailable; try again later, set DEEP' in message
+  assert message.endswith(f'put {os.path.basename(PATH)}, got on another machine, at {place}')
+  place.write_bytes(archives[PATH])
+  named_checkpoints.find_given(NAME)
+  assert f'taking {NAME} from {place}' in capsys.readouterr().out and not place.exists()
 
 
 def test_full_disk_while_writing(server, tmp_path, monkeypatch):

@@ -66,7 +66,7 @@ class Entry:
 
   Attributes:
     path: its directory.
-    archive: where their archive is while it is needed.
+    archive: where their archive is while it is needed; what is there is taken without a download.
   """
 
   def __init__(self, name: str):

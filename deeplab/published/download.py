@@ -26,7 +26,6 @@ TIMEOUT = 30.0
 _BLOCK = 1 << 17
 _GZIP = b'\x1f\x8b'
 _MOST_CONNECTIONS = 20
-_ELSEWHERE = 'or get the file on another machine and give it to import_official_checkpoint.py'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +41,10 @@ class _Begun:
   address: str
   etag: str
   size: int | None
+
+
+class UnavailableError(InputError):
+  """What is asked for cannot be got there; the message is a line without a remedy."""
 
 
 class _NotThereError(Exception):
@@ -68,8 +71,8 @@ def download(addresses: Sequence[str], path: str, *, name: str) -> str:
     the address it came from.
 
   Raises:
-    InputError: no server gave it; one line that says why. What has come stays, and the next call
-      goes on from there, but for what is no gzip file.
+    UnavailableError: no server gives it.
+    InputError: it did not come whole. What has come stays, and the next call goes on from there.
     OSError: it cannot be written.
   """
   part, missing = path + '.part', []
@@ -82,7 +85,7 @@ def download(addresses: Sequence[str], path: str, *, name: str) -> str:
     os.replace(part, path)
     _remove(part + '.json')
     return address
-  raise InputError(f'{", and ".join(missing)}; the server does not have {name} there')
+  raise UnavailableError(f'{", and ".join(missing)}: the server does not have it')
 
 
 def _download_one(address, part, *, name):
@@ -169,14 +172,9 @@ def _opened(address, *, start, etag) -> Iterator[http.client.HTTPResponse]:
     if error.code == 416 and start:  # It is no longer than what has come.
       raise _ChangedError from error
     reason = _one_line(error.reason)
-    raise InputError(
-      f'{address}: the server answered {error.code} {reason}; try again later, {_ELSEWHERE}'
-    ) from error
+    raise UnavailableError(f'{address}: the server answered {error.code} {reason}') from error
   except (OSError, http.client.HTTPException, ValueError) as error:
-    raise InputError(
-      f'{address}: cannot be reached ({_reason(error)}); connect to the internet, set '
-      f'DEEPLAB_MIRROR to a server that has it, {_ELSEWHERE}'
-    ) from error
+    raise UnavailableError(f'{address}: cannot be reached ({_reason(error)})') from error
   with response:
     yield response
 
@@ -224,9 +222,8 @@ def _first_block(response, address):
       else '; the file there is another one, or damaged'
     )
     led = f' (led to {shown(response.url)})' if response.url != address else ''
-    raise InputError(
-      f'{address}{led}: gave {shown(kind)}{said} and no gzip archive{why}; nothing of it was kept; '
-      f'set DEEPLAB_MIRROR to a server that has it, {_ELSEWHERE}'
+    raise UnavailableError(
+      f'{address}{led}: gave {shown(kind)}{said} and no gzip archive{why}; nothing of it was kept'
     )
   return block
 

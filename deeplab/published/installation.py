@@ -10,7 +10,7 @@ from deeplab import checkpoints, color_map
 from deeplab.class_names import load_class_names
 from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
-from deeplab.messages import phase
+from deeplab.messages import phase, say
 from deeplab.model.backbones import BACKBONES
 from deeplab.official import (
   archives,
@@ -39,7 +39,7 @@ def prefix_of(model: PublishedModel) -> str:
 
 
 def _make(entry, model):
-  address = download.download(mirror.addresses(model.address), entry.archive, name=model.name)
+  address = _archive(entry, model)
 
   def fill(directory):
     with phase(f'unpacking {model.name}'):
@@ -56,6 +56,20 @@ def _make(entry, model):
     raise InputError(str(error).replace(entry.archive, address)) from error
 
 
+def _archive(entry, model):
+  """Gets the archive to its place; returns where it came from."""
+  if os.path.isfile(entry.archive):
+    say(f'taking {model.name} from {shown(entry.archive)}')
+    return entry.archive
+  try:
+    return download.download(mirror.addresses(model.address), entry.archive, name=model.name)
+  except download.UnavailableError as error:
+    raise InputError(
+      f'{error}; try again later, set {mirror.VARIABLE} to a server that has it, or put '
+      f'{model.archive}, got on another machine, at {shown(entry.archive)}'
+    ) from error
+
+
 def _extract(entry, directory, model):
   """Writes the backbone of the checkpoint; returns the name of its prefix. Above it there may be a
   classifier, which nobody needs, or an ASPP in the order of the official program.
@@ -64,15 +78,19 @@ def _extract(entry, directory, model):
     if name.endswith('.pb'):
       raise InputError(f'{entry.archive}: holds a frozen graph ({shown(name)}) and no checkpoint')
     reader = checkpoints.Reader(checkpoints.find(path))
-    scope = BACKBONES[model.flags['model_variant']].scope + '/'
+    backbone = BACKBONES[model.flags['model_variant']]
+    scope = backbone.scope + '/'
+    classifier = tuple(f'{scope}{each}/' for each in backbone.classifier_scopes)
     tensors = {
       each: reader.get(each)
       for each in reader.shapes
-      if each.startswith(scope) and not official_names.is_optimizer_state(each)
+      if each.startswith(scope)
+      and not each.startswith(classifier)
+      and not official_names.is_optimizer_state(each)
     }
   if not tensors:
     raise InputError(f'{name}: is not {model.name}: it has no variable in {scope}')
-  return os.path.basename(official_checkpoints.write_directory(directory, tensors))
+  return _write(directory, tensors)
 
 
 def _import(entry, directory, model):
@@ -86,13 +104,22 @@ def _import(entry, directory, model):
     _check_network(recognized.options, model, name)
     tensors = official_checkpoints.to_ours(source, recognized)
   options = recognized.options
-  prefix = official_checkpoints.write_directory(
+  return _write(
     directory,
     tensors,
     model_options=options,
     data_set=_data_set(model),
     trained_size=model.trained_size or official_architectures.trained_size(options),
   )
+
+
+def _write(directory, tensors, **description):
+  """Writes a checkpoint; returns the name of its prefix."""
+  try:
+    prefix = official_checkpoints.write_directory(directory, tensors, **description)
+  except InputError as error:  # Nothing is wrong with what is written.
+    reason = getattr(error.__cause__, 'message', None) or str(error.__cause__)
+    raise OSError(reason.split('; ')[-1].partition(' [Op:')[0]) from error
   return os.path.basename(prefix)
 
 
