@@ -37,8 +37,8 @@ class ImportOptions(CheckedOptions):
   )
   multi_grid: tuple[int, ...] = option(
     (),
-    'Extra rates of the last ResNet block that the weights were trained with. Default: those of '
-    'the graph, or none.',
+    'Extra rates of the last ResNet or Xception block that the weights were trained with. Default: '
+    'those of the graph, or none.',
     minimum=1,
   )
   preprocess_images_option: str | None = option(

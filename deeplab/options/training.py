@@ -27,9 +27,10 @@ class TrainingOptions(CheckedOptions):
   )
   batch_norm_decay: float | None = option(
     None,
-    f'Decay of the stored batch norm statistics. Default: {HEAD_BATCH_NORM_DECAY}, and '
-    f'{BACKBONES["mobilenet_v2"].batch_norm_decay} in the mobilenet_v2 backbone. A run of fewer '
-    'than about 10000 steps needs less, such as 0.99, to evaluate sensibly.',
+    f'Decay of the stored batch norm statistics. Default: {HEAD_BATCH_NORM_DECAY}; in the '
+    f'backbones mobilenet_v2 {BACKBONES["mobilenet_v2"].batch_norm_decay} and resnet_v1_50_beta, '
+    f'resnet_v1_101_beta {BACKBONES["resnet_v1_50_beta"].batch_norm_decay}. A run of fewer than '
+    'about 10000 steps needs less, such as 0.99, to evaluate sensibly.',
     above=0.0,
     maximum=1.0,
   )
