@@ -53,6 +53,7 @@ def run(
   help_order: Sequence[type[CheckedOptions]] | None = None,
   saved_with_checkpoint: type[CheckedOptions] | None = None,
   more_values_of: str | None = None,
+  words_are: str | None = None,
 ) -> NoReturn:
   """Parses the flags, runs `main` with one options object per class, and turns a user's mistake
   into one line.
@@ -67,6 +68,7 @@ def run(
     saved_with_checkpoint: the one of them that the checkpoint decides, for `--help`.
     more_values_of: a repeated flag that also takes what follows it directly without a flag, as a
       shell makes it of `--input *.jpg`.
+    words_are: a repeated flag that takes all words without a flag.
 
   Exits with 0, with the status that `main` returns, with 1 after an InputError or an
   operating-system error, with 2 after a wrong flag, with 130 after an interrupt, and with 141,
@@ -85,7 +87,7 @@ def run(
   if 'version' in asked:
     print(f'deeplab-tf {__version__}')
     sys.exit(0)
-  if more_values_of:
+  if more_values_of or words_are:
     FLAGS.set_gnu_getopt(True)
   try:
     rest = FLAGS(sys.argv)[1:]
@@ -102,6 +104,8 @@ def run(
     if problem:
       _fail(command, f'{problem} (--help lists the flags)', status=2)
     FLAGS[more_values_of].value = [*FLAGS[more_values_of].value, *rest]
+  elif rest and words_are:
+    FLAGS[words_are].value = [*FLAGS[words_are].value, *rest]
   elif rest:
     _fail(
       command,

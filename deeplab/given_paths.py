@@ -4,7 +4,7 @@ way of an old one, before TensorFlow is imported: a wrong path is told at once.
 
 import os
 
-from deeplab import checkpoint_files
+from deeplab import checkpoint_files, named_checkpoints
 from deeplab.data import record_files
 from deeplab.errors import InputError
 from deeplab.export import exported_files
@@ -48,7 +48,7 @@ def _run(options):
     checkpoint_files.refuse_run(os.path.expanduser(options.output_path))
   # A run that goes on does not need the checkpoint it began with.
   if options.load_ckpt_path and not options.resume:
-    checkpoint_files.find_given(options.load_ckpt_path, flag='load_ckpt_path')
+    named_checkpoints.check(options.load_ckpt_path, flag='load_ckpt_path')
 
 
 def _evaluation(options):
@@ -58,7 +58,7 @@ def _evaluation(options):
 
 
 def _checkpoint(options):
-  checkpoint_files.find_given(options.ckpt_path, best=getattr(options, 'best', False))
+  named_checkpoints.check(options.ckpt_path, best=getattr(options, 'best', False))
 
 
 def _inference(options):
@@ -77,6 +77,11 @@ def _model_export(options):
 
 
 def _official(options):
+  if named_checkpoints.is_name(options.ckpt_path):
+    raise InputError(
+      f'--ckpt_path={options.ckpt_path}: is imported where it is used; give the name to '
+      'run_inferencer.py, run_evaluator.py or run_trainer.py'
+    )
   if not os.path.exists(os.path.expanduser(options.ckpt_path)):
     _checkpoint(options)
 

@@ -217,7 +217,7 @@ def load(
   """Makes a Network; see `deeplab.load`.
 
   Args:
-    ckpt_path: checkpoint prefix or directory.
+    ckpt_path: checkpoint prefix, directory, or name of published weights.
     best: of the directory `ckpt_path` the best network of its validations.
     class_names: a data set's name, a file, or the names themselves; None for those saved.
     colormap: a data set's name, a file, or uint8 [n, 3]; None for the colours saved.

@@ -30,7 +30,7 @@ from deeplab.options.model import (
   ComputeOptions,
   ModelOptions,
 )
-from deeplab.options.official import ExportOptions, ImportOptions
+from deeplab.options.official import DownloadOptions, ExportOptions, ImportOptions
 from deeplab.options.prediction import (
   EvaluationOptions,
   InferenceOptions,

@@ -215,8 +215,9 @@ class RunOptions(CheckedOptions):
   )
   load_ckpt_path: str | None = option(
     None,
-    'Checkpoint to start from, classification or segmentation. Model flags that are not given are '
-    'those saved beside it. Left out: training starts from scratch.',
+    'Checkpoint to start from, classification or segmentation; or the name of published weights '
+    'such as imagenet/resnet_v2_101 (download_checkpoint.py --list). Model flags that are not '
+    'given are those saved beside it. Left out: training starts from scratch.',
   )
   restore_from_seg_model: bool = option(
     False, 'The checkpoint is a segmentation model: every variable of the network must be in it.'
