@@ -1,0 +1,374 @@
+"""Runs cases in processes that may hang, crash or need too much memory, and counts how they end.
+
+The processes are forked from one that has imported TensorFlow and done nothing else, so that a new
+one costs little. Each runs case after case; this one watches them.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import gc
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from . import cases
+
+_PAGE = resource.getpagesize()
+_TICKS = os.sysconf('SC_CLK_TCK')
+_WALL_FOR_CPU = 6  # Processes wait for each other and for the disk; one that only waits ends too.
+_LARGEST_FILE = 3 << 30
+_ADDRESS_SPACE = 24 << 30
+
+
+@dataclasses.dataclass
+class Result:
+  """How a case ended: one of cases.OUTCOMES, with what the damage was and details, for people."""
+
+  number: int
+  target: str
+  outcome: str
+  detail: str = ''
+  note: str = ''
+  seconds: float = 0.0
+  megabytes: float = 0.0
+
+  @property
+  def is_fault(self) -> bool:
+    """Whether it is not as it should be."""
+    return self.outcome in cases.FAULTS
+
+
+class Campaign:
+  """Cases by number: which target each is of, and how it ends."""
+
+  def __init__(
+    self,
+    targets: Sequence[cases.Target],
+    *,
+    seed: int,
+    directory: str,
+    num_processes: int = 2,
+    save: str | None = None,
+  ):
+    """Prepares what is damaged.
+
+    Args:
+      targets: kinds of input; all of them, so that a case's number means the same in each campaign.
+      seed: with the number of a case it decides everything about it.
+      directory: for temporary files.
+      num_processes: that run cases at once.
+      save: directory that gets the input of each fault, or None.
+    """
+    self._targets, self._seed, self._directory = tuple(targets), seed, directory
+    self._num_processes, self._save = num_processes, save
+    weights = np.array([target.weight for target in targets])
+    self._shares = weights / weights.sum()
+
+  def target_of(self, number: int) -> cases.Target:
+    """The target of case `number`."""
+    drawn = np.random.default_rng([self._seed, number]).choice(len(self._targets), p=self._shares)
+    return self._targets[int(drawn)]
+
+  def run(self, numbers: Iterable[int], *, until: float | None = None):
+    """Yields a Result for each case, as they end; starts none after time.monotonic() `until`."""
+    gc.freeze()  # Else each process would look through all of TensorFlow, and so copy it.
+    workers = {
+      own_process: [_Worker(self) for _ in range(self._num_processes)]
+      for own_process in (False, True)
+    }
+    waiting = iter(numbers)
+    try:
+      while True:
+        busy = [worker for worker in sum(workers.values(), []) if worker.number is not None]
+        while len(busy) < self._num_processes and (until is None or time.monotonic() < until):
+          number = next(waiting, None)
+          if number is None:
+            break
+          own_process = self.target_of(number).own_process
+          busy.append(next(each for each in workers[own_process] if each.number is None))
+          busy[-1].start(number)
+        if not busy:
+          return
+        select.select([worker.answers for worker in busy], [], [], 0.1)
+        for worker in busy:
+          result = worker.look()
+          if result is not None:
+            result.note = self._note_of(result.number)
+            self._keep(result)
+            yield result
+    finally:
+      for worker in sum(workers.values(), []):
+        worker.end()
+
+  # -- in the process of a worker
+
+  def serve(self, questions, answers):
+    """Runs the cases whose numbers come, one a line, until there are no more."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE,) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE,) * 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with open(questions, encoding='ascii') as numbers, open(answers, 'w', encoding='utf-8') as file:
+      for line in numbers:
+        file.write(json.dumps(self._run_here(int(line))) + '\n')
+        file.flush()
+
+  def _run_here(self, number):
+    target = self.target_of(number)
+    directory = self.directory_of(number)
+    shutil.rmtree(directory, ignore_errors=True)
+    os.makedirs(directory)
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(directory + '.note')
+    case = cases.Case(
+      number, np.random.default_rng([self._seed, number, 1]), directory, self._seeds_of(target)
+    )
+    before, started = _reset_peak(), time.process_time()
+    with _printed_to(directory + '.output'):
+      outcome, detail = cases.outcome_of(target.run, case)
+    with open(directory + '.output', encoding='utf-8', errors='replace') as file:
+      printed = file.read()
+    megabytes = (_peak() - before) / 1e6
+    if outcome not in cases.FAULTS:
+      outcome, detail = cases.judged_output(printed) or (outcome, detail)
+    if outcome not in cases.FAULTS and megabytes > target.megabytes:
+      outcome, detail = 'memory', f'{megabytes:.0f} MB; {outcome}: {detail}'
+    return dataclasses.asdict(
+      Result(
+        number,
+        target.name,
+        outcome,
+        detail,
+        seconds=time.process_time() - started,
+        megabytes=megabytes,
+      )
+    )
+
+  def directory_of(self, number: int) -> str:
+    """Where case `number` has its files."""
+    return os.path.join(self._directory, f'case-{number}')
+
+  def _seeds_of(self, target):
+    """Where `prepare` of a target has written; written anew where another process died of it."""
+    directory = os.path.join(self._directory, f'seeds-{target.name}')
+    if not os.path.exists(directory):
+      aside = f'{directory}-{os.getpid()}'
+      os.makedirs(aside)
+      if target.prepare is not None:
+        target.prepare(aside)
+      with contextlib.suppress(OSError):  # Another process was quicker.
+        os.rename(aside, directory)
+      shutil.rmtree(aside, ignore_errors=True)
+    return directory
+
+  # -- in this process
+
+  def _keep(self, result):
+    """Saves the input of a fault, and removes the case's files."""
+    directory = self.directory_of(result.number)
+    if result.is_fault and self._save:
+      kept = os.path.join(self._save, f'{result.target}-{result.outcome}-{result.number}')
+      shutil.rmtree(kept, ignore_errors=True)
+      with contextlib.suppress(OSError, shutil.Error):
+        shutil.copytree(directory, kept, symlinks=True, ignore=_not_plain)
+      os.makedirs(kept, exist_ok=True)
+      with open(os.path.join(kept, 'fault.json'), 'w', encoding='utf-8') as file:
+        json.dump(dataclasses.asdict(result), file, indent=1)
+    shutil.rmtree(directory, ignore_errors=True)
+    for suffix in ('.note', '.output'):
+      with contextlib.suppress(FileNotFoundError):
+        os.remove(directory + suffix)
+
+  def _note_of(self, number):
+    try:
+      with open(self.directory_of(number) + '.note', encoding='utf-8') as file:
+        return file.read().strip()
+    except FileNotFoundError:
+      return ''
+
+
+class _Worker:
+  """A process that runs cases, replaced when it dies or must be killed.
+
+  Attributes:
+    number: of the case it is at, or None.
+    answers: descriptor that can be read when the case has ended.
+  """
+
+  def __init__(self, campaign):
+    self._campaign, self._pid = campaign, None
+    self.number, self.answers = None, None
+
+  def start(self, number):
+    target = self._campaign.target_of(number)
+    if self._pid is None:
+      self._fork()
+    self.number, self._target = number, target
+    self._since, self._processor_time = time.monotonic(), _processor_time(self._pid)
+    self._memory = _memory(self._pid)
+    os.write(self._questions, b'%d\n' % number)
+
+  def look(self):
+    """The Result of the case if it has ended, of itself or because it must."""
+    if select.select([self.answers], [], [], 0)[0]:
+      line = self._buffered.readline()
+      number, self.number = self.number, None
+      if line.endswith(b'\n'):
+        if self._target.own_process:
+          self.end()
+        return Result(**json.loads(line))
+      status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+      self._pid = None
+      self.end()
+      return Result(
+        number, self._target.name, 'crash', f'exit status {status}: {self._printed(number)}'
+      )
+    spent = _processor_time(self._pid) - self._processor_time
+    waited = time.monotonic() - self._since
+    grown = (_memory(self._pid) - self._memory) / 1e6
+    outcome = None
+    if spent > self._target.seconds or waited > _WALL_FOR_CPU * self._target.seconds:
+      outcome = 'hang'
+    elif grown > 2 * self._target.megabytes:
+      outcome = 'memory'
+    if outcome is None:
+      return None
+    detail = f'{spent:.1f} s of processor time, {waited:.1f} s, {grown:.0f} MB'
+    result = Result(self.number, self._target.name, outcome, detail, seconds=spent, megabytes=grown)
+    self.number = None
+    self.end()
+    return result
+
+  def end(self):
+    """Ends the process, if there is one."""
+    if self._pid is not None:
+      os.kill(self._pid, signal.SIGKILL)
+      os.waitpid(self._pid, 0)
+      self._pid = None
+    if self.answers is not None:
+      os.close(self._questions)
+      self._buffered.close()
+      self.answers = None
+
+  def _fork(self):
+    questions, self._questions = os.pipe()
+    self.answers, answers = os.pipe()
+    self._buffered = os.fdopen(self.answers, 'rb', buffering=1 << 16)
+    self._pid = os.fork()
+    if self._pid:
+      os.close(questions)
+      os.close(answers)
+      return
+    status = 1
+    try:
+      os.close(self._questions)
+      self._campaign.serve(questions, answers)
+      status = 0
+    finally:
+      os._exit(status)
+
+  def _printed(self, number):
+    try:
+      with open(self._campaign.directory_of(number) + '.output', 'rb') as file:
+        return file.read()[-1500:].decode(errors='backslashreplace')
+    except OSError:
+      return ''
+
+
+@contextlib.contextmanager
+def _printed_to(path):
+  """stdout and stderr of the whole process, C++ included, go to a file meanwhile."""
+  sys.stdout.flush()
+  sys.stderr.flush()
+  kept = os.dup(1), os.dup(2)
+  with open(path, 'wb') as file:
+    os.dup2(file.fileno(), 1)
+    os.dup2(file.fileno(), 2)
+  try:
+    yield
+  finally:
+    with contextlib.suppress(OSError, ValueError):
+      sys.stdout.flush()
+      sys.stderr.flush()
+    for number, descriptor in zip((1, 2), kept):
+      os.dup2(descriptor, number)
+      os.close(descriptor)
+
+
+def _not_plain(directory, names):
+  """Of the names in a directory those that are no file, link or directory, which copies hang on."""
+  return [
+    name
+    for name in names
+    if not os.path.islink(path := os.path.join(directory, name))
+    and not os.path.isdir(path)
+    and (not os.path.isfile(path) or os.path.getsize(path) > 1 << 26)
+  ]
+
+
+def _reset_peak():
+  """Bytes of memory of this process now; from now on `_peak` counts from here."""
+  with contextlib.suppress(OSError):  # Then the peak of the whole life of the process counts.
+    with open('/proc/self/clear_refs', 'w', encoding='ascii') as file:
+      file.write('5')
+  return _status('VmRSS')
+
+
+def _peak():
+  return _status('VmHWM')
+
+
+def _status(name):
+  with open('/proc/self/status', encoding='ascii', errors='replace') as file:
+    for line in file:
+      if line.startswith(name):
+        return 1024 * int(line.split()[1])
+  return 0
+
+
+def _memory(pid):
+  """Bytes of memory of a process; 0 where it is gone."""
+  try:
+    with open(f'/proc/{pid}/statm', encoding='ascii') as file:
+      return _PAGE * int(file.read().split()[1])
+  except OSError:
+    return 0
+
+
+def _processor_time(pid):
+  """Seconds of a process; 0 where it is gone."""
+  try:
+    with open(f'/proc/{pid}/stat', encoding='utf-8', errors='replace') as file:
+      fields = file.read().rsplit(')', 1)[1].split()
+  except OSError:
+    return 0.0
+  return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def counted(results: Iterable[Result]) -> dict[str, collections.Counter]:
+  """target -> outcome -> number of cases."""
+  counts = {}
+  for result in results:
+    counts.setdefault(result.target, collections.Counter())[result.outcome] += 1
+  return counts
+
+
+def table(counts: dict[str, collections.Counter]) -> str:
+  """The counts as lines: a target each, and all of them; outcomes that never came are left out."""
+  total = sum(counts.values(), collections.Counter())
+  outcomes = [each for each in cases.OUTCOMES if total[each] or each not in cases.FAULTS]
+  lines = [f'{"":<14}{"cases":>8}' + ''.join(f'{each:>10}' for each in outcomes)]
+  for name, of_target in [*sorted(counts.items()), ('all', total)]:
+    lines.append(
+      f'{name:<14}{sum(of_target.values()):>8}'
+      + ''.join(f'{of_target[each]:>10}' for each in outcomes)
+    )
+  return '\n'.join(lines)
