@@ -22,7 +22,7 @@ _SECONDS_BETWEEN_REPORTS = 60
 
 
 def main():
-  """Runs cases, prints faults as they come and counts in the end; the exit status is 1 with faults."""
+  """Runs cases, prints faults as they come and counts in the end; exits with 1 after a fault."""
   parser = argparse.ArgumentParser(
     prog='python -m tests.fuzz',
     description='Damaged input of every kind: each case must end in success or in one line.',

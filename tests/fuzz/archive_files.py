@@ -1,5 +1,6 @@
-"""Damaged and hostile archives of the model zoo: what comes out is what was put in, and nothing lands
-anywhere else."""
+"""Damaged and hostile archives of the model zoo: what comes out is what was put in, and nothing
+lands anywhere else.
+"""
 
 import gzip
 import io

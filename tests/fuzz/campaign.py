@@ -13,38 +13,18 @@ import os
 import resource
 import select
 import shutil
-import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from . import cases
+from .result import Result
+from .watched_process import WatchedProcess
 
-_PAGE = resource.getpagesize()
-_TICKS = os.sysconf('SC_CLK_TCK')
-_WALL_FOR_CPU = 6  # Processes wait for each other and for the disk; one that only waits ends too.
 _LARGEST_FILE = 3 << 30
 _ADDRESS_SPACE = 24 << 30
-
-
-@dataclasses.dataclass
-class Result:
-  """How a case ended: one of cases.OUTCOMES, with what the damage was and details, for people."""
-
-  number: int
-  target: str
-  outcome: str
-  detail: str = ''
-  note: str = ''
-  seconds: float = 0.0
-  megabytes: float = 0.0
-
-  @property
-  def is_fault(self) -> bool:
-    """Whether it is not as it should be."""
-    return self.outcome in cases.FAULTS
 
 
 class Campaign:
@@ -78,11 +58,11 @@ class Campaign:
     drawn = np.random.default_rng([self._seed, number]).choice(len(self._targets), p=self._shares)
     return self._targets[int(drawn)]
 
-  def run(self, numbers: Iterable[int], *, until: float | None = None):
+  def run(self, numbers: Iterable[int], *, until: float | None = None) -> Iterator[Result]:
     """Yields a Result for each case, as they end; starts none after time.monotonic() `until`."""
     gc.freeze()  # Else each process would look through all of TensorFlow, and so copy it.
     workers = {
-      own_process: [_Worker(self) for _ in range(self._num_processes)]
+      own_process: [WatchedProcess(self) for _ in range(self._num_processes)]
       for own_process in (False, True)
     }
     waiting = iter(numbers)
@@ -111,8 +91,8 @@ class Campaign:
 
   # -- in the process of a worker
 
-  def serve(self, questions, answers):
-    """Runs the cases whose numbers come, one a line, until there are no more."""
+  def serve(self, questions: int, answers: int) -> None:
+    """Runs the cases whose numbers come through one pipe, and answers by the other."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE,) * 2)
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -163,7 +143,8 @@ class Campaign:
       aside = f'{directory}-{os.getpid()}'
       os.makedirs(aside)
       if target.prepare is not None:
-        target.prepare(aside)
+        with _printed_to(aside + '.output'):
+          target.prepare(aside)
       with contextlib.suppress(OSError):  # Another process was quicker.
         os.rename(aside, directory)
       shutil.rmtree(aside, ignore_errors=True)
@@ -192,94 +173,6 @@ class Campaign:
       with open(self.directory_of(number) + '.note', encoding='utf-8') as file:
         return file.read().strip()
     except FileNotFoundError:
-      return ''
-
-
-class _Worker:
-  """A process that runs cases, replaced when it dies or must be killed.
-
-  Attributes:
-    number: of the case it is at, or None.
-    answers: descriptor that can be read when the case has ended.
-  """
-
-  def __init__(self, campaign):
-    self._campaign, self._pid = campaign, None
-    self.number, self.answers = None, None
-
-  def start(self, number):
-    target = self._campaign.target_of(number)
-    if self._pid is None:
-      self._fork()
-    self.number, self._target = number, target
-    self._since, self._processor_time = time.monotonic(), _processor_time(self._pid)
-    self._memory = _memory(self._pid)
-    os.write(self._questions, b'%d\n' % number)
-
-  def look(self):
-    """The Result of the case if it has ended, of itself or because it must."""
-    if select.select([self.answers], [], [], 0)[0]:
-      line = self._buffered.readline()
-      number, self.number = self.number, None
-      if line.endswith(b'\n'):
-        if self._target.own_process:
-          self.end()
-        return Result(**json.loads(line))
-      status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
-      self._pid = None
-      self.end()
-      return Result(
-        number, self._target.name, 'crash', f'exit status {status}: {self._printed(number)}'
-      )
-    spent = _processor_time(self._pid) - self._processor_time
-    waited = time.monotonic() - self._since
-    grown = (_memory(self._pid) - self._memory) / 1e6
-    outcome = None
-    if spent > self._target.seconds or waited > _WALL_FOR_CPU * self._target.seconds:
-      outcome = 'hang'
-    elif grown > 2 * self._target.megabytes:
-      outcome = 'memory'
-    if outcome is None:
-      return None
-    detail = f'{spent:.1f} s of processor time, {waited:.1f} s, {grown:.0f} MB'
-    result = Result(self.number, self._target.name, outcome, detail, seconds=spent, megabytes=grown)
-    self.number = None
-    self.end()
-    return result
-
-  def end(self):
-    """Ends the process, if there is one."""
-    if self._pid is not None:
-      os.kill(self._pid, signal.SIGKILL)
-      os.waitpid(self._pid, 0)
-      self._pid = None
-    if self.answers is not None:
-      os.close(self._questions)
-      self._buffered.close()
-      self.answers = None
-
-  def _fork(self):
-    questions, self._questions = os.pipe()
-    self.answers, answers = os.pipe()
-    self._buffered = os.fdopen(self.answers, 'rb', buffering=1 << 16)
-    self._pid = os.fork()
-    if self._pid:
-      os.close(questions)
-      os.close(answers)
-      return
-    status = 1
-    try:
-      os.close(self._questions)
-      self._campaign.serve(questions, answers)
-      status = 0
-    finally:
-      os._exit(status)
-
-  def _printed(self, number):
-    try:
-      with open(self._campaign.directory_of(number) + '.output', 'rb') as file:
-        return file.read()[-1500:].decode(errors='backslashreplace')
-    except OSError:
       return ''
 
 
@@ -332,25 +225,6 @@ def _status(name):
       if line.startswith(name):
         return 1024 * int(line.split()[1])
   return 0
-
-
-def _memory(pid):
-  """Bytes of memory of a process; 0 where it is gone."""
-  try:
-    with open(f'/proc/{pid}/statm', encoding='ascii') as file:
-      return _PAGE * int(file.read().split()[1])
-  except OSError:
-    return 0
-
-
-def _processor_time(pid):
-  """Seconds of a process; 0 where it is gone."""
-  try:
-    with open(f'/proc/{pid}/stat', encoding='utf-8', errors='replace') as file:
-      fields = file.read().rsplit(')', 1)[1].split()
-  except OSError:
-    return 0.0
-  return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def counted(results: Iterable[Result]) -> dict[str, collections.Counter]:

@@ -49,7 +49,7 @@ def _shorten_network():
 
 
 def run(case: Case) -> None:
-  """Copies the directory, damages a part of it or a flag, runs a command, looks at what it printed."""
+  """Damages a part of a copy of the directory, or a flag, and runs a command."""
   _shorten_network()
   work = case.path('work')
   shutil.copytree(case.seeds, work)

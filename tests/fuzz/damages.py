@@ -3,7 +3,7 @@
 import copy
 import json
 
-# Values that take the place of others in JSON; a deeply nested one is made of text, see `json_text`.
+# Values that take the place of others in JSON.
 _STRANGE_VALUES = (
   None,
   True,

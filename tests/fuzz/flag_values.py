@@ -1,5 +1,6 @@
-"""Flags with values of all kinds, and flagfiles: taken by the commands' own parsing, up to where the
-work would begin."""
+"""Flags with values of all kinds, and flagfiles: taken by the commands' own parsing, up to where
+the work would begin.
+"""
 
 import dataclasses
 import io
@@ -31,17 +32,20 @@ _COMMANDS = (
   'scripts/quickstart.py',
 )
 _INTEGERS = (
-  '0', '-1', '1', '2', '7', '255', '256', '4097', '65536', '2147483647', '2147483648', '1000000000000',
-  '9223372036854775807', '9223372036854775808', '1' * 400, '-0', '0x10', '1_000', ' 5', '\u0665',
+  '0', '-1', '1', '2', '7', '255', '256', '4097', '65536', '2147483647', '2147483648',
+  '1000000000000', '9223372036854775807', '9223372036854775808', '1' * 400, '-0', '0x10', '1_000',
+  ' 5', '\u0665',
 )  # fmt: skip
 _NUMBERS = (
-  '0', '-1', '0.5', '1', '1.5', '7', '1e9', '1e20', '1e38', '3.5e38', '1e300', '1e308', '1e309', '1e-9',
-  '1e-38', '1e-45', '1e-320', '5e-324', 'nan', 'inf', '-inf', '-1e-320', '1e', '', 'five', '1,2', '1;2',
+  '0', '-1', '0.5', '1', '1.5', '7', '1e9', '1e20', '1e38', '3.5e38', '1e300', '1e308', '1e309',
+  '1e-9', '1e-38', '1e-45', '1e-320', '5e-324', 'nan', 'inf', '-inf', '-1e-320', '1e', '', 'five',
+  '1,2', '1;2',
 )  # fmt: skip
 _TEXTS = (
   '', ' ', '.', '/', '~', '~nobody', '-', '--', 'a' * 5000, 'a/' * 3000, '\x1b[2J', 'two\nlines',
-  '\udcff\udcfe', 'nul\x00', '*', '[', '**/**', '$(reboot)', '/dev/null', '/dev/zero', '/proc/self/mem',
-  '/proc/self/environ', '/dev/full/x', 'é', '\u202e', 'a,b', "'", '"', 'http://x/y', 'gs://x/y', '0',
+  '\udcff\udcfe', 'nul\x00', '*', '[', '**/**', '$(reboot)', '/dev/null', '/dev/zero',
+  '/proc/self/mem', '/proc/self/environ', '/dev/full/x', 'é', '\u202e', 'a,b', "'", '"',
+  'http://x/y', 'gs://x/y', '0',
 )  # fmt: skip
 # Beside what is marked as required.
 _NEEDED = {

@@ -1,4 +1,4 @@
-"""Damages that know what a picture file is made of: PNG's chunks, JPEG's markers, sizes in headers."""
+"""Damages that know what a picture file is made of: PNG's chunks, JPEG's markers, sizes."""
 
 import struct
 import zlib
@@ -35,7 +35,7 @@ def _any(case, data):
 
 
 def _size(case, data):
-  """Another width or height in the header, such as a picture that needs more memory than there is."""
+  """Another width or height in the header, of more pixels than there is memory for, say."""
   for begin, width, height, form in _SIZES:
     if data.startswith(begin):
       data = bytearray(data)

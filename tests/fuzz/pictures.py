@@ -1,5 +1,6 @@
-"""Damaged pictures and labels through converter, training, evaluation and inference, which must agree
-on what each is."""
+"""Damaged pictures and labels through converter, training, evaluation and inference, which must
+agree on what each is.
+"""
 
 import contextlib
 import functools

@@ -1,4 +1,4 @@
-"""All kinds of input. Their order and weights decide which case a number is, so new ones go last."""
+"""All kinds of input. Their order and weights decide which case a number is."""
 
 from . import (
   annotation_files,
