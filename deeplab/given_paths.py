@@ -7,12 +7,14 @@ import os
 from deeplab import checkpoint_files
 from deeplab.data import record_files
 from deeplab.errors import InputError
+from deeplab.export import exported_files
 from deeplab.options import (
   EvaluationOptions,
   ExportOptions,
   ImportOptions,
   InferenceOptions,
   InspectionOptions,
+  ModelExportOptions,
   RunOptions,
   TrainingInputOptions,
   ValidationOptions,
@@ -66,6 +68,14 @@ def _inference(options):
     image_files.find_images(options.input, recursive=options.recursive, problems=[])
 
 
+def _model_export(options):
+  _checkpoint(options)
+  exported_files.refuse_existing(
+    options.output_path, exported_files.planned(options), overwrite=options.overwrite
+  )
+  exported_files.refuse_without_extras(options.format)
+
+
 def _official(options):
   if not os.path.exists(os.path.expanduser(options.ckpt_path)):
     _checkpoint(options)
@@ -79,5 +89,6 @@ _LOOKS = {
   InferenceOptions: _inference,
   InspectionOptions: _records,
   ExportOptions: _checkpoint,
+  ModelExportOptions: _model_export,
   ImportOptions: _official,
 }

@@ -13,6 +13,7 @@ from deeplab.options.data import (
   PreviewOptions,
   TrainingInputOptions,
 )
+from deeplab.options.export import FORMATS, TFLITE_TYPES, ModelExportOptions
 from deeplab.options.model import (
   COMPUTE_DTYPES,
   DEPTH_MULTIPLIERS,
