@@ -70,7 +70,9 @@ def test_damaged_input_ends_in_success_or_one_line(tmp_path):
   targets = 'pictures,labels,records,checkpoints,archives,graphs,side_files,annotations,flags'
   done = _python('-m', 'tests.fuzz', '--cases=150', '--processes=2', f'--targets={targets}')
   assert done.returncode == 0, done.stdout + done.stderr
-  cases, taken, refused = re.search(r'\nall +(\d+) +(\d+) +(\d+)\n', done.stdout).groups()
+  cases, taken, refused = re.search(
+    r'\nall +(\d+)(?: +[\d.]+){3} +(\d+) +(\d+)\n', done.stdout
+  ).groups()
   assert int(cases) == 150 and int(taken) > 30 and int(refused) > 60
 
 

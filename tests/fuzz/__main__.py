@@ -77,8 +77,7 @@ def _report(running, *, verbose):
     if time.monotonic() > reported + _SECONDS_BETWEEN_REPORTS:
       reported = time.monotonic()
       print(f'{len(results)} cases in {reported - started:.0f} s', flush=True)
-  counts = campaign.counted(results)
-  print(campaign.table(counts))
+  print(campaign.table(results))
   num_faults = sum(result.is_fault for result in results)
   print(f'{len(results)} cases in {time.monotonic() - started:.0f} s, {num_faults} faults')
   return bool(num_faults)

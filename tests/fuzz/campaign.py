@@ -4,7 +4,6 @@ The processes are forked from one that has imported TensorFlow and done nothing 
 one costs little. Each runs case after case; this one watches them.
 """
 
-import collections
 import contextlib
 import dataclasses
 import gc
@@ -227,22 +226,26 @@ def _status(name):
   return 0
 
 
-def counted(results: Iterable[Result]) -> dict[str, collections.Counter]:
-  """target -> outcome -> number of cases."""
-  counts = {}
+def table(results: Iterable[Result]) -> str:
+  """Counts of outcomes, a target a line and all of them; outcomes that never came are left out.
+
+  `seconds` is the processor time of all cases, `slowest` that of one, `most MB` the memory of one.
+  """
+  of_target = {}
   for result in results:
-    counts.setdefault(result.target, collections.Counter())[result.outcome] += 1
-  return counts
-
-
-def table(counts: dict[str, collections.Counter]) -> str:
-  """The counts as lines: a target each, and all of them; outcomes that never came are left out."""
-  total = sum(counts.values(), collections.Counter())
-  outcomes = [each for each in cases.OUTCOMES if total[each] or each not in cases.FAULTS]
-  lines = [f'{"":<14}{"cases":>8}' + ''.join(f'{each:>10}' for each in outcomes)]
-  for name, of_target in [*sorted(counts.items()), ('all', total)]:
+    of_target.setdefault(result.target, []).append(result)
+  total = sum(of_target.values(), [])
+  came = {result.outcome for result in total}
+  outcomes = [each for each in cases.OUTCOMES if each in came or each not in cases.FAULTS]
+  lines = [
+    f'{"":<12}{"cases":>7}{"seconds":>9}{"slowest":>9}{"most MB":>9}'
+    + ''.join(f'{each:>10}' for each in outcomes)
+  ]
+  for name, some in [*sorted(of_target.items()), ('all', total)]:
+    seconds = [result.seconds for result in some] or [0.0]
     lines.append(
-      f'{name:<14}{sum(of_target.values()):>8}'
-      + ''.join(f'{of_target[each]:>10}' for each in outcomes)
+      f'{name:<12}{len(some):>7}{sum(seconds):>9.1f}{max(seconds):>9.1f}'
+      f'{max((result.megabytes for result in some), default=0.0):>9.0f}'
+      + ''.join(f'{sum(each.outcome == outcome for each in some):>10}' for outcome in outcomes)
     )
   return '\n'.join(lines)

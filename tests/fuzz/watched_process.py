@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _PAGE = resource.getpagesize()
 _TICKS = os.sysconf('SC_CLK_TCK')
-_WALL_FOR_CPU = 6  # Processes wait for each other and for the disk; one that only waits ends too.
+_WALL_FOR_CPU = 15  # Processes wait for each other and for the disk; one that only waits ends too.
 
 
 class WatchedProcess:
