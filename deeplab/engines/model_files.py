@@ -11,6 +11,7 @@ SAVED_MODEL, TFLITE, ONNX = 'SavedModel', 'TensorFlow Lite', 'ONNX'
 _SUFFIXES = {'.tflite': TFLITE, '.onnx': ONNX}
 _TFLITE_MARK = b'TFL3'  # At byte 4.
 _GRAPH_NAME = 'saved_model.pb'
+_MOST_NAMED = 8
 
 
 class ModelFile(NamedTuple):
@@ -87,7 +88,8 @@ def _in_directory(directory, *, flag):
     if os.path.isfile(description_of_saved_model(os.path.dirname(path)))
   ]
   if len(found) > 1:
-    names = ', '.join(shown(os.path.basename(one.path)) for one in found)
+    names = ', '.join(shown(os.path.basename(one.path)) for one in found[:_MOST_NAMED])
+    names += ', ...' if len(found) > _MOST_NAMED else ''
     raise InputError(
       f'--{flag}={shown(directory)}: holds {len(found)} exported models ({names}); name one, such '
       f'as --{flag}={shown(found[0].path)}'

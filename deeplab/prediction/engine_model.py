@@ -8,6 +8,11 @@ from deeplab.operations.dispatch import Operations
 from deeplab.prediction import multi_scale
 
 
+# The probabilities of int8 are multiples of 1 / 256, so 0 is all that is less than half of one: as
+# 0 a single pixel would outweigh a hundred others in the loss.
+_LEAST = {'int8': 1 / 512}
+
+
 class EngineModel:
   """What evaluator and inferencer ask of a DeepLabV3PredictionModel, computed by an engine. It pads
   images to the network's sizes itself.
@@ -21,6 +26,7 @@ class EngineModel:
     self.options = opened.description.model_options
     self.operations = Operations()
     self._runner, self._l2_loss = opened.runner, opened.description.l2_loss
+    self._least = _LEAST.get(opened.description.weights, 0.0)
 
   @property
   def failure(self) -> Exception | None:
@@ -37,7 +43,8 @@ class EngineModel:
     Returns:
       float32 [B, H, W, num_classes].
     """
-    return multi_scale.log_probabilities(self._runner.run(PROBABILITIES, _as_bytes(images)))
+    probabilities = self._runner.run(PROBABILITIES, _as_bytes(images))
+    return multi_scale.log_probabilities(tf.maximum(probabilities, self._least))
 
   def predict_labels(self, images: tf.Tensor, *, constant_weights: bool = False) -> tf.Tensor:
     """The most probable class of every pixel, int32 [B, H, W]; arguments as `predict`."""
