@@ -7,7 +7,6 @@ from deeplab.engines.opening import OpenedModel
 from deeplab.operations.dispatch import Operations
 from deeplab.prediction import multi_scale
 
-
 # The probabilities of int8 are multiples of 1 / 256, so 0 is all that is less than half of one: as
 # 0 a single pixel would outweigh a hundred others in the loss.
 _LEAST = {'int8': 1 / 512}
