@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 
-from deeplab.atomic_files import replacing
+from deeplab.atomic_files import remove_unfinished, replacing
 from deeplab.errors import InputError, shown
 
 
@@ -63,7 +63,7 @@ def new_directory(path: str, *, flag: str) -> Iterator[None]:
 
 def check_file(path: str, *, flag: str) -> None:
   """Raises InputError where a file that `flag` names cannot be written: no such directory, itself a
-  directory, no permission.
+  directory, no permission. Removes what killed commands left in its directory.
   """
   where = os.path.dirname(path) or os.curdir
   if os.path.isdir(path) or not os.path.basename(path):
@@ -75,6 +75,7 @@ def check_file(path: str, *, flag: str) -> None:
       else f'the directory {where} does not exist'
     )
     raise InputError(f'--{flag}={path}: {what}; make it, or choose another')
+  remove_unfinished(where)
   try:
     tempfile.TemporaryFile(dir=where).close()
   except OSError as error:

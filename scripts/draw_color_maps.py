@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from deeplab import class_names, flags
 from deeplab import color_map as color_maps
-from deeplab.atomic_files import replacing
+from deeplab.atomic_files import remove_unfinished, replacing
 from deeplab.errors import InputError
 from deeplab.options import CheckedOptions, option
 
@@ -53,6 +53,7 @@ def main(options):
       'matplotlib is not installed, which draws the PDFs: pip install matplotlib'
     ) from None
   os.makedirs(options.output_path, exist_ok=True)
+  remove_unfinished(options.output_path)
   for file_name, title, names, color_map, columns in SHEETS:
     path = os.path.join(options.output_path, file_name)
     with replacing(path) as temporary_path:

@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import flags, next_command, output_places, quiet_start
+from deeplab import flags, next_command, quiet_start
 from deeplab.class_names import load_class_names
 from deeplab.messages import warn
 from deeplab.model.backbones import BACKBONES
@@ -35,10 +35,9 @@ def main(options):
   from deeplab.official import official_checkpoints
 
   quiet_start.hide_advice()
-  official_checkpoints.check_output(
+  with official_checkpoints.output(
     options.output_path, options.ckpt_path, overwrite=options.overwrite
-  )
-  with output_places.new_directory(options.output_path, flag='output_path'):
+  ):
     prefix = convert(options)
   print(f'Checkpoint written to {prefix}')
   print('\n'.join(next_command.after_import(options.output_path)))
