@@ -95,7 +95,7 @@ def run(
     else:
       trained_network.restore(network.model, prefix)
     if several:
-      messages.say(f'\n{prefix}')
+      messages.say('', prefix)
     reports.append(evaluation.run(prefix, directory=_report_directory(evaluation_options, prefix)))
   if not reports:
     raise InputError(f'--ckpt_path={evaluation_options.ckpt_path}: no checkpoint appeared')

@@ -15,14 +15,23 @@ from typing import NoReturn
 
 from absl import flags as absl_flags
 
-from deeplab import __version__, messages, phase_line, quiet_start, unread_output
-from deeplab.errors import InputError, let_streams_take_any_name
+from deeplab import (
+  __version__,
+  messages,
+  phase_line,
+  quiet_start,
+  standard_streams,
+  tensorflow_errors,
+)
+from deeplab.errors import InputError, let_streams_take_any_name, shown
 from deeplab.options import CheckedOptions
 from deeplab.options.checks import field_type
+from deeplab.standard_streams import OutputLost
 
 FLAGS = absl_flags.FLAGS
 # The exit status where the reader of the output, such as `head`, went: that of a shell for SIGPIPE.
 _UNREAD = 141
+_LONGEST_LINE = 8000  # Characters of an error; a value that is too long to be read is not repeated.
 
 
 class _CommaOrRepeated(absl_flags.MultiFlag):
@@ -76,15 +85,17 @@ def run(
     define(option_class)
   command = os.path.basename(sys.argv[0])
   asked = {argument.lstrip('-') for argument in sys.argv[1:] if argument.startswith('-')}
+  standard_streams.prepare()
   let_streams_take_any_name()
   quiet_start.hide_warnings_of_pillow()
   if asked & {'help', 'helpfull', 'helpshort', 'h'}:
     classes = help_order or option_classes
-    _show(help_text(command, description, classes, saved_with_checkpoint=saved_with_checkpoint))
-    sys.exit(0)
+    _show(
+      command,
+      help_text(command, description, classes, saved_with_checkpoint=saved_with_checkpoint),
+    )
   if 'version' in asked:
-    print(f'deeplab-tf {__version__}')
-    sys.exit(0)
+    _show(command, f'deeplab-tf {__version__}')
   if more_values_of:
     FLAGS.set_gnu_getopt(True)
   try:
@@ -118,18 +129,22 @@ def run(
       with messages.phase('starting TensorFlow', ticks=False):
         quiet_start.import_tensorflow()
     status = main(*options)
-    sys.stdout.flush()
+    standard_streams.flush()
     sys.exit(status)
+  except OutputLost as error:
+    _end_without_output(command, error)
   except InputError as error:
     _fail(command, _one_line(error), status=1)
-  except BrokenPipeError as error:
-    if not unread_output.drop():
-      _fail(command, _one_line(error), status=1)
-    sys.exit(_UNREAD)
+  except MemoryError:
+    _fail(command, 'out of memory; give less at once, or use a machine with more', status=1)
   except OSError as error:
     _fail(command, _one_line(error), status=1)
   except KeyboardInterrupt:
     _fail(command, 'interrupted', status=130)
+  except Exception as error:
+    if not tensorflow_errors.is_one(error) or 'TF_CPP_MIN_LOG_LEVEL' in os.environ:
+      raise
+    _fail(command, tensorflow_errors.explain(error), status=1)
 
 
 def define(option_class: type[CheckedOptions]) -> None:
@@ -256,20 +271,33 @@ def _stray_word(arguments, more_values_of):
   return None
 
 
-def _show(text):
-  """Prints a text of which the reader, such as `head`, may not want all."""
-  with contextlib.suppress(BrokenPipeError):
+def _show(command, text):
+  """Prints a text, of which the reader, such as `head`, may not want all, and exits."""
+  try:
     print(text)
-  unread_output.drop()
+    standard_streams.flush()
+  except OutputLost as error:
+    if not error.is_unread:
+      _end_without_output(command, error)
+  sys.exit(0)
 
 
 def _one_line(error):
   # absl begins some messages with its own mark.
-  return ' '.join(str(error).split()).removeprefix('ERROR:: ')
+  text = shown(str(error).strip().removeprefix('ERROR:: '))
+  return text if len(text) <= _LONGEST_LINE else f'{text[:_LONGEST_LINE]} ...'
+
+
+def _end_without_output(command, error):
+  if error.is_unread:
+    sys.exit(_UNREAD)
+  _fail(command, str(error), status=1)
 
 
 def _fail(command, message, *, status):
-  unread_output.drop()
-  phase_line.clear()
-  print(f'{command}: error: {message}', file=sys.stderr)
+  with contextlib.suppress(OutputLost):
+    standard_streams.flush()
+  with contextlib.suppress(OutputLost):
+    phase_line.clear()
+    print(f'{command}: error: {message}', file=sys.stderr, flush=True)
   sys.exit(status)

@@ -11,6 +11,7 @@ from deeplab import class_names, flags
 from deeplab import color_map as color_maps
 from deeplab.atomic_files import remove_unfinished, replacing
 from deeplab.errors import InputError
+from deeplab.messages import say
 from deeplab.options import CheckedOptions, option
 
 # (file, title, names, colour map, columns). The rule of PASCAL VOC colours any number of classes.
@@ -61,7 +62,7 @@ def main(options):
       draw(title, names, color_maps.load_color_map(color_map), columns=columns).savefig(
         temporary_path, format='pdf', metadata={'CreationDate': None, 'Title': title}
       )
-    print(f'Colour map written to {path}')
+    say(f'Colour map written to {path}')
 
 
 def draw(title, names, colors, *, columns):

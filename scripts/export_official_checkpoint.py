@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from deeplab import flags, quiet_start
 from deeplab.errors import InputError
-from deeplab.messages import warn
+from deeplab.messages import say, warn
 from deeplab.options import ExportOptions
 
 
@@ -39,11 +39,11 @@ def main(options):
     options.output_path, options.ckpt_path, overwrite=options.overwrite
   ):
     written = official_checkpoints.write_directory(options.output_path, tensors)
-  print(f'Variables: {len(tensors)} written, {len(left_out)} others left out')
+  say(f'Variables: {len(tensors)} written, {len(left_out)} others left out')
   for name in left_out:
-    print(f'  left out: {name}')
-  print(f'Official checkpoint written to {written}')
-  print(f'Flags of the official program: {official_checkpoints.official_flags(network)}')
+    say(f'  left out: {name}')
+  say(f'Official checkpoint written to {written}')
+  say(f'Flags of the official program: {official_checkpoints.official_flags(network)}')
 
 
 if __name__ == '__main__':
