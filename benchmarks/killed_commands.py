@@ -64,6 +64,9 @@ def main():
   parser.add_argument('--trainer', type=int, default=60)
   parser.add_argument('--others', type=int, default=8)
   parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument(
+    '--again', type=float, default=0.0, help='share of the runs after a kill that are killed too'
+  )
   options = parser.parse_args()
   work = os.path.abspath(options.work_dir)
   os.makedirs(os.path.join(work, 'tmp'))  # A new one.
@@ -76,7 +79,7 @@ def main():
   for case in _cases():
     wanted = options.trainer if case.name == 'run_trainer.py' else options.others
     if wanted:
-      kills, found = _kill_often(case, wanted, dice)
+      kills, found = _kill_often(case, wanted, dice, again=options.again)
       counts[case.name] = kills
       faults += found
   print(f'{sum(counts.values())} kills: {counts}; {len(faults)} faults')
@@ -200,7 +203,7 @@ def _a_checkpoint(found, expected):
   return f'{prefix} is neither the old nor the new checkpoint'
 
 
-def _kill_often(case, wanted, dice):
+def _kill_often(case, wanted, dice, *, again):
   """Kills a command `wanted` times; returns (kills, faults)."""
   _prepare(case)
   seconds, num_changes = _run_whole(case.arguments, watched=case.output)
@@ -211,22 +214,27 @@ def _kill_often(case, wanted, dice):
     f'{case.name} in peace: {seconds:.1f} s, {num_changes} changes, {len(expected)} files',
     flush=True,
   )
-  kills, faults = 0, []
+  kills, faults, goes_on = 0, [], False
   while kills < wanted:
     # The trainer's overwrites what is there; the others find the older result.
-    if case.name != 'run_trainer.py' or dice.random() < 0.5:
+    if not goes_on and (case.name != 'run_trainer.py' or dice.random() < 0.5):
       _prepare(case)
+    arguments = _next(case) if goes_on else case.arguments
     at_change = dice.randint(1, num_changes) if dice.random() < 0.5 and num_changes else None
     moment = dice.uniform(0.0, 0.01 if at_change else seconds)
-    if not _run_and_kill(case, at_change=at_change, moment=moment):
+    if not _run_and_kill(arguments, case.output, at_change=at_change, moment=moment):
+      goes_on = False
       continue  # It was faster.
     kills += 1
     left = sorted(_files(case.output)) if os.path.isdir(case.output) else []
     problem = None
     if left or case.before:
       problem = case.check(_without_unfinished(_files(case.output)), expected)
-    again = case.again if os.path.exists(os.path.join(case.output, 'flags.txt')) else case.arguments
-    _run_whole(again if case.name == 'run_trainer.py' else case.again)
+    goes_on = kills < wanted and dice.random() < again
+    if goes_on:
+      print(f'{case.name} kill {kills}: {len(left)} files; the next run is killed too', flush=True)
+      continue
+    _run_whole(_next(case))
     now = _files(case.output)
     differing = sorted(name for name in expected if name in now and now[name] != expected[name])
     more, fewer = sorted(set(now) - set(expected)), sorted(set(expected) - set(now))
@@ -246,6 +254,12 @@ def _kill_often(case, wanted, dice):
   shutil.rmtree(case.output)
   os.rename(kept, case.output)
   return kills, faults
+
+
+def _next(case):
+  """The arguments of the run after a kill: a training that had not begun begins anew."""
+  has_begun = os.path.exists(os.path.join(case.output, 'flags.txt'))
+  return case.again if has_begun or case.name != 'run_trainer.py' else case.arguments
 
 
 def _prepare(case):
@@ -329,12 +343,12 @@ def _run_whole(arguments, *, watched=None):
   return time.monotonic() - began, changes.count if changes else 0
 
 
-def _run_and_kill(case, *, at_change, moment):
+def _run_and_kill(arguments, output, *, at_change, moment):
   """Whether the command was killed before it ended: `moment` seconds after its start, or after the
   given number of changes in its directory.
   """
-  process = _start(case.arguments)
-  changes = _Changes(case.output)
+  process = _start(arguments)
+  changes = _Changes(output)
   while at_change and changes.count < at_change:
     changes.look()
     ended, _ = os.waitpid(process, os.WNOHANG)

@@ -22,12 +22,14 @@ from deeplab.atomic_files import replacing
 from deeplab.errors import InputError
 from deeplab.messages import say
 from deeplab.options import COMPUTE_DTYPES, CheckedOptions, option
+from deeplab.options.checks import MOST_IMAGES_AT_ONCE, MOST_STEPS
 
 DESCRIPTION = """\
 Draws a small data set of shapes, writes it to records, trains on them from scratch, evaluates and
 predicts held-out scenes, and shows them side by side. Every command is printed as you would type
 it."""
 
+_MOST_SCENES = 100_000
 _NUM_SHOWN, _NUM_SHOWN_PER_ROW = 8, 2  # Scenes on the contact sheet.
 
 
@@ -42,13 +44,15 @@ class QuickstartOptions(CheckedOptions):
     'Directory for everything, new or empty. Default: quickstart in the current directory, or '
     'quickstart-2 and so on.',
   )
-  num_training_scenes: int = option(400, 'Number of scenes to train on.', minimum=1)
-  num_held_out_scenes: int = option(
-    40, 'Number of scenes that only the evaluation sees.', minimum=1
+  num_training_scenes: int = option(
+    400, 'Number of scenes to train on.', minimum=1, maximum=_MOST_SCENES
   )
-  num_steps: int = option(600, 'Number of training steps.', minimum=1)
-  batch_size: int = option(8, 'Scenes in a training batch.', minimum=1)
-  crop_size: int = option(129, 'Height and width of the training crop.', minimum=1)
+  num_held_out_scenes: int = option(
+    40, 'Number of scenes that only the evaluation sees.', minimum=1, maximum=_MOST_SCENES
+  )
+  num_steps: int = option(600, 'Number of training steps.', minimum=1, maximum=MOST_STEPS)
+  batch_size: int = option(8, 'Scenes in a training batch.', minimum=1, maximum=MOST_IMAGES_AT_ONCE)
+  crop_size: int = option(129, 'Height and width of the training crop.', minimum=16, maximum=16385)
   seed: int = option(0, 'Of the drawing and of the training.', minimum=0, maximum=2**31 - 1)
   compute_dtype: str = option(
     'float32', '--compute_dtype of training, evaluation and inference.', choices=COMPUTE_DTYPES
