@@ -15,6 +15,7 @@ from deeplab import (
   color_map,
   data_set_files,
   devices,
+  machine_memory,
   messages,
   output_places,
 )
@@ -138,6 +139,11 @@ class _Evaluation:
     colors: np.ndarray,
   ):
     num_classes = network.options.num_classes
+    machine_memory.refuse_what_cannot_fit(
+      8 * num_classes**2,
+      what=f'the confusion matrix of {num_classes} classes',
+      remedy='evaluate on a machine with more',
+    )
     if evaluation_options.report_path:
       color_map.refuse_too_few(colors, num_classes, chosen=str(evaluation_options.colormap))
       output_places.make_directory(evaluation_options.report_path, flag='report_path')

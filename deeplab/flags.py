@@ -7,16 +7,16 @@ and flag errors are quick.
 import contextlib
 import dataclasses
 import os
-import re
 import sys
-import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from absl import flags as absl_flags
 
 from deeplab import (
   __version__,
+  flag_files,
+  help_page,
   messages,
   phase_line,
   quiet_start,
@@ -92,33 +92,11 @@ def run(
     classes = help_order or option_classes
     _show(
       command,
-      help_text(command, description, classes, saved_with_checkpoint=saved_with_checkpoint),
+      help_page.text(command, description, classes, saved_with_checkpoint=saved_with_checkpoint),
     )
   if 'version' in asked:
     _show(command, f'deeplab-tf {__version__}')
-  if more_values_of:
-    FLAGS.set_gnu_getopt(True)
-  try:
-    rest = FLAGS(sys.argv)[1:]
-  except absl_flags.Error as error:
-    _fail(command, f'{_one_line(error)} (--help lists the flags)', status=2)
-  except UnicodeDecodeError as error:
-    _fail(
-      command,
-      f'--flagfile: not a text file ({error.reason}); it has one --flag=value a line',
-      status=2,
-    )
-  if rest and more_values_of and FLAGS[more_values_of].present:
-    problem = _stray_word(sys.argv[1:], more_values_of)
-    if problem:
-      _fail(command, f'{problem} (--help lists the flags)', status=2)
-    FLAGS[more_values_of].value = [*FLAGS[more_values_of].value, *rest]
-  elif rest:
-    _fail(
-      command,
-      f'unexpected argument {rest[0]!r}: flags are written --name=value (--help lists them)',
-      status=2,
-    )
+  _parse(command, more_values_of)
   try:
     options = [read(option_class) for option_class in option_classes]
     if uses_tensorflow:
@@ -145,6 +123,36 @@ def run(
     if not tensorflow_errors.is_one(error) or 'TF_CPP_MIN_LOG_LEVEL' in os.environ:
       raise
     _fail(command, tensorflow_errors.explain(error), status=1)
+
+
+def _parse(command, more_values_of):
+  """Gives FLAGS the values of the command line; exits where it is wrong."""
+  if more_values_of:
+    FLAGS.set_gnu_getopt(True)
+  try:
+    flag_files.check(sys.argv[1:])
+    rest = FLAGS(sys.argv)[1:]
+  except InputError as error:
+    _fail(command, _one_line(error), status=2)
+  except absl_flags.Error as error:
+    _fail(command, f'{_one_line(error)} (--help lists the flags)', status=2)
+  except UnicodeDecodeError as error:
+    _fail(
+      command,
+      f'--flagfile: not a text file ({error.reason}); it has one --flag=value a line',
+      status=2,
+    )
+  if rest and more_values_of and FLAGS[more_values_of].present:
+    problem = _stray_word(sys.argv[1:], more_values_of)
+    if problem:
+      _fail(command, f'{problem} (--help lists the flags)', status=2)
+    FLAGS[more_values_of].value = [*FLAGS[more_values_of].value, *rest]
+  elif rest:
+    _fail(
+      command,
+      f'unexpected argument {rest[0]!r}: flags are written --name=value (--help lists them)',
+      status=2,
+    )
 
 
 def define(option_class: type[CheckedOptions]) -> None:
@@ -201,52 +209,6 @@ def given(*option_classes: type[CheckedOptions]) -> frozenset[str]:
     for field in dataclasses.fields(option_class)
     if FLAGS[field.name].present
   )
-
-
-def help_text(
-  command: str,
-  description: str,
-  option_classes: Iterable[type[CheckedOptions]],
-  *,
-  saved_with_checkpoint: type[CheckedOptions] | None = None,
-) -> str:
-  """The text of `--help`: flags under the headings of their groups."""
-  lines = [f'usage: {command} --flag=value ...', '', description.strip(), '']
-  for option_class in option_classes:
-    saved = option_class is saved_with_checkpoint
-    lines += [f'{option_class.group}{", where the checkpoint does not say" if saved else ""}:']
-    for field in dataclasses.fields(option_class):
-      lines += [
-        f'  --{_signature(option_class, field, saved=saved)}',
-        *textwrap.wrap(
-          field.metadata['help'], 100, initial_indent='      ', subsequent_indent='      '
-        ),
-      ]
-    lines += ['']
-  lines += [
-    'Boolean flags: --name or --name=True, --noname or --name=False. --flagfile=FILE reads flags '
-    'from a file.',
-    '--help shows this text, --version the version of the toolkit.',
-  ]
-  return '\n'.join(lines)
-
-
-def _signature(option_class, field, *, saved):
-  value_type, repeated = field_type(option_class, field)
-  choices = field.metadata['choices']
-  shown = (
-    '|'.join(map(str, choices))
-    if choices
-    else {int: 'INT', float: 'FLOAT', str: 'TEXT', bool: 'True|False'}[value_type]
-  )
-  if saved or re.search(r'\b(Default|Left out): ', field.metadata['help']):
-    return f'{field.name}={shown}{" (repeatable)" if repeated else ""}'
-  if field.metadata['required']:
-    state = 'required'
-  else:
-    default = ','.join(map(str, field.default)) if repeated and field.default else field.default
-    state = 'default: none' if default in (None, ()) else f'default: {default}'
-  return f'{field.name}={shown}{" (repeatable)" if repeated else ""}  [{state}]'
 
 
 def _stray_word(arguments, more_values_of):

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
-from deeplab import phase_line
+from deeplab import phase_line, standard_streams
 from deeplab.errors import shown
 
 
@@ -57,6 +57,16 @@ def say(*lines: str) -> None:
   """Says how the run goes."""
   for line in lines:
     _hearer.get().say(line)
+
+
+def say_in_any_case(line: str) -> None:
+  """Says it on stdout or, where that cannot be written any more, on stderr; what was saved is not
+  to be taken for a failure because nobody reads of it.
+  """
+  with standard_streams.when_lost(lambda _: None):
+    say(line)
+    if standard_streams.is_lost('stdout'):
+      warn([line])
 
 
 def warn(lines: Iterable[str]) -> None:

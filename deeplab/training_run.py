@@ -6,16 +6,8 @@ from collections.abc import Collection
 
 import tensorflow as tf
 
-from deeplab import (
-  checkpoints,
-  devices,
-  losses,
-  output_places,
-  quiet_start,
-  saved_options,
-  standard_streams,
-)
-from deeplab.messages import phase, say, warn
+from deeplab import checkpoints, devices, losses, output_places, quiet_start, saved_options
+from deeplab.messages import phase, say, say_in_any_case, warn
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
   ComputeOptions,
@@ -176,11 +168,7 @@ def _train(directory, start, data, *, own_process):
     )
   best = validation.best if validation is not None else None
   result = _result(outcome, trainer.global_step, directory, best=best)
-  line = _last_line(result, directory, best=best, signal=stop.requested)
-  if standard_streams.is_lost('stdout'):
-    warn([line])
-  else:
-    say(line)
+  say_in_any_case(_last_line(result, directory, best=best, signal=stop.requested))
   return result
 
 
