@@ -43,7 +43,7 @@ def chosen_notes(ckpt_path: str, prefix: str) -> list[str]:
     return []
   line = f'checkpoint: {shown(prefix)}'
   best = os.path.join(os.path.dirname(prefix), BEST_NAME)
-  if prefix != best and os.path.isfile(best + '.index'):
+  if prefix != best and best in list_prefixes(os.path.dirname(prefix)):
     line += f' ({BEST_NAME}, the best in validation, is there too: --best takes it)'
   return [line]
 
@@ -53,7 +53,7 @@ def _best_in(ckpt_path, *, flag):
   if not os.path.isdir(directory):
     raise InputError(f'--{flag}={ckpt_path}: --best needs the directory of a training')
   best = os.path.join(directory, BEST_NAME)
-  if not os.path.isfile(best + '.index'):
+  if best not in list_prefixes(directory):
     there = ', '.join(map(os.path.basename, list_prefixes(directory))) or 'none'
     raise InputError(
       f'--{flag}={ckpt_path}: holds no {BEST_NAME}, which a training with --eval_filenames keeps; '
