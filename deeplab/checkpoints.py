@@ -21,7 +21,7 @@ from deeplab.checkpoint_files import (
 )
 from deeplab.checkpoint_replacement import remove, take_place  # noqa: F401
 from deeplab.errors import InputError, shown
-from deeplab.tensorflow_errors import reason_of
+from deeplab.failure_reasons import reason_of
 
 GLOBAL_STEP = 'global_step'
 # What TensorFlow's reader raises on damaged files depends on where it notices.

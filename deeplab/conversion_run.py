@@ -38,9 +38,9 @@ from deeplab.conversion.pairing import list_pairs
 from deeplab.conversion.problems import Problems
 from deeplab.data_set import Split
 from deeplab.errors import InputError, shown
+from deeplab.failure_reasons import reason_of
 from deeplab.messages import warn
 from deeplab.options import ConversionOptions
-from deeplab.tensorflow_errors import reason_of
 from deeplab.undecodable_names import for_json
 
 _SHARD_NUMBERS = re.compile(r'-\d{5}-of-\d{5}\.tfrecord$')

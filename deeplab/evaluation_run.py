@@ -17,6 +17,7 @@ from deeplab import (
   devices,
   machine_memory,
   messages,
+  named_checkpoints,
   output_places,
 )
 from deeplab.data import input_pipeline, record_files
@@ -65,7 +66,7 @@ def run(
   several = _several(evaluation_options)
   path = evaluation_options.ckpt_path
   if evaluation_options.best:
-    path = checkpoint_files.find_given(path, best=True)
+    path = named_checkpoints.find_given(path, best=True)
   network, reports = None, []
   for prefix in checkpoint_sequence(
     path,

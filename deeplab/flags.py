@@ -15,13 +15,13 @@ from absl import flags as absl_flags
 
 from deeplab import (
   __version__,
+  failure_reasons,
   flag_files,
   help_page,
   messages,
   phase_line,
   quiet_start,
   standard_streams,
-  tensorflow_errors,
 )
 from deeplab.errors import InputError, let_streams_take_any_name, shown
 from deeplab.options import CheckedOptions
@@ -62,6 +62,7 @@ def run(
   help_order: Sequence[type[CheckedOptions]] | None = None,
   saved_with_checkpoint: type[CheckedOptions] | None = None,
   more_values_of: str | None = None,
+  words_are: str | None = None,
 ) -> NoReturn:
   """Parses the flags, runs `main` with one options object per class, and turns a user's mistake
   into one line.
@@ -76,6 +77,7 @@ def run(
     saved_with_checkpoint: the one of them that the checkpoint decides, for `--help`.
     more_values_of: a repeated flag that also takes what follows it directly without a flag, as a
       shell makes it of `--input *.jpg`.
+    words_are: a repeated flag that takes all words without a flag.
 
   Exits with 0, with the status that `main` returns, with 1 after an InputError or an
   operating-system error, with 2 after a wrong flag, with 130 after an interrupt, and with 141,
@@ -96,7 +98,7 @@ def run(
     )
   if 'version' in asked:
     _show(command, f'deeplab-tf {__version__}')
-  _parse(command, more_values_of)
+  _parse(command, more_values_of, words_are)
   try:
     options = [read(option_class) for option_class in option_classes]
     if uses_tensorflow:
@@ -120,14 +122,14 @@ def run(
   except KeyboardInterrupt:
     _fail(command, 'interrupted', status=130)
   except Exception as error:
-    if not tensorflow_errors.is_one(error) or 'TF_CPP_MIN_LOG_LEVEL' in os.environ:
+    if not failure_reasons.is_one(error) or 'TF_CPP_MIN_LOG_LEVEL' in os.environ:
       raise
-    _fail(command, tensorflow_errors.explain(error), status=1)
+    _fail(command, failure_reasons.explain(error), status=1)
 
 
-def _parse(command, more_values_of):
+def _parse(command, more_values_of, words_are):
   """Gives FLAGS the values of the command line; exits where it is wrong."""
-  if more_values_of:
+  if more_values_of or words_are:
     FLAGS.set_gnu_getopt(True)
   try:
     flag_files.check(sys.argv[1:])
@@ -147,6 +149,8 @@ def _parse(command, more_values_of):
     if problem:
       _fail(command, f'{problem} (--help lists the flags)', status=2)
     FLAGS[more_values_of].value = [*FLAGS[more_values_of].value, *rest]
+  elif rest and words_are:
+    FLAGS[words_are].value = [*FLAGS[words_are].value, *rest]
   elif rest:
     _fail(
       command,

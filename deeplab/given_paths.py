@@ -4,15 +4,18 @@ way of an old one, before TensorFlow is imported: a wrong path is told at once.
 
 import os
 
-from deeplab import checkpoint_files, private_places
+from deeplab import checkpoint_files, named_checkpoints, private_places
 from deeplab.data import record_files
 from deeplab.errors import InputError
+from deeplab.export import exported_files
 from deeplab.options import (
   EvaluationOptions,
   ExportOptions,
+  ExportSourceOptions,
   ImportOptions,
   InferenceOptions,
   InspectionOptions,
+  ModelExportOptions,
   RunOptions,
   TrainingInputOptions,
   ValidationOptions,
@@ -46,7 +49,7 @@ def _run(options):
     checkpoint_files.refuse_run(os.path.expanduser(options.output_path))
   # A run that goes on does not need the checkpoint it began with.
   if options.load_ckpt_path and not options.resume:
-    checkpoint_files.find_given(options.load_ckpt_path, flag='load_ckpt_path')
+    named_checkpoints.check(options.load_ckpt_path, flag='load_ckpt_path')
 
 
 def _evaluation(options):
@@ -56,7 +59,7 @@ def _evaluation(options):
 
 
 def _checkpoint(options):
-  checkpoint_files.find_given(options.ckpt_path, best=getattr(options, 'best', False))
+  named_checkpoints.check(options.ckpt_path, best=getattr(options, 'best', False))
 
 
 def _inference(options):
@@ -68,7 +71,19 @@ def _inference(options):
     image_files.find_images(options.input, recursive=options.recursive, problems=[])
 
 
+def _model_export(options):
+  exported_files.refuse_existing(
+    options.output_path, exported_files.planned(options), overwrite=options.overwrite
+  )
+  exported_files.refuse_without_extras(options.format)
+
+
 def _official(options):
+  if named_checkpoints.is_name(options.ckpt_path):
+    raise InputError(
+      f'--ckpt_path={options.ckpt_path}: is imported where it is used; give the name to '
+      'run_inferencer.py, run_evaluator.py or run_trainer.py'
+    )
   if not os.path.exists(os.path.expanduser(options.ckpt_path)):
     _checkpoint(options)
 
@@ -81,5 +96,7 @@ _LOOKS = {
   InferenceOptions: _inference,
   InspectionOptions: _records,
   ExportOptions: _checkpoint,
+  ExportSourceOptions: _checkpoint,
+  ModelExportOptions: _model_export,
   ImportOptions: _official,
 }

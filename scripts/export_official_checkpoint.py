@@ -18,7 +18,7 @@ from deeplab.options import ExportOptions
 
 def main(options):
   from deeplab import checkpoints, saved_options
-  from deeplab.checkpoint_files import find_given
+  from deeplab.named_checkpoints import find_given
   from deeplab.official import official_checkpoints
 
   quiet_start.hide_advice()

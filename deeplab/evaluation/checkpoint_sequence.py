@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from deeplab import checkpoints
-from deeplab.checkpoint_files import find_given
 from deeplab.errors import InputError
+from deeplab.named_checkpoints import find_given
 
 _SECONDS_BETWEEN_LOOKS = 5.0
 

@@ -20,6 +20,7 @@ from deeplab import (
 )
 from deeplab.atomic_files import remove_unfinished, unfinished_directory
 from deeplab.checkpoint_files import STATE_NAME, find_given
+from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
 from deeplab.official import archives, official_names
 from deeplab.official.frozen_graphs import FrozenGraph
@@ -210,6 +211,7 @@ def write_directory(
   *,
   model_options: ModelOptions | None = None,
   class_names: Sequence[str] | None = None,
+  data_set: DataSet | None = None,
   trained_size: tuple[int, int] | None = None,
 ) -> str:
   """Writes `model.ckpt`, the state file and, if given, the architecture; a kill leaves the old
@@ -220,6 +222,7 @@ def write_directory(
     tensors: dict of name -> ndarray.
     model_options: ModelOptions to save beside the checkpoint, or None.
     class_names: names to save with them, or None.
+    data_set: description of the data the network was trained on, to save with them, or None.
     trained_size: (height, width) of the crops to save with them, or None.
 
   Returns:
@@ -238,6 +241,7 @@ def write_directory(
           model_options,
           step=None if step is None else int(step),
           class_names=class_names,
+          data_set=data_set,
           trained_size=trained_size,
         )
       checkpoints.update_state(aside, [checkpoints.FINAL_NAME])

@@ -13,6 +13,12 @@ from deeplab.options.data import (
   PreviewOptions,
   TrainingInputOptions,
 )
+from deeplab.options.export import (
+  FORMATS,
+  TFLITE_TYPES,
+  ExportSourceOptions,
+  ModelExportOptions,
+)
 from deeplab.options.model import (
   COMPUTE_DTYPES,
   DEPTH_MULTIPLIERS,
@@ -24,7 +30,7 @@ from deeplab.options.model import (
   ComputeOptions,
   ModelOptions,
 )
-from deeplab.options.official import ExportOptions, ImportOptions
+from deeplab.options.official import DownloadOptions, ExportOptions, ImportOptions
 from deeplab.options.prediction import (
   EvaluationOptions,
   InferenceOptions,

@@ -77,7 +77,8 @@ class ModelOptions(CheckedOptions):
   )
   multi_grid: tuple[int, ...] = option(
     (),
-    'Three extra rates of the units in the last ResNet block, such as 1,2,4.',
+    'Three extra rates, such as 1,2,4: of the units in the last block of a ResNet, or of the '
+    'convolutions in that of Xception.',
     minimum=1,
     maximum=LARGEST_MULTI_GRID,
   )
@@ -87,10 +88,12 @@ class ModelOptions(CheckedOptions):
     if self.multi_grid and len(self.multi_grid) != 3:
       raise InputError(
         f'--multi_grid={",".join(map(str, self.multi_grid))}: must be three rates, one for each '
-        'unit of the last ResNet block, such as 1,2,4'
+        'unit of the last ResNet block, or convolution of the last Xception block, such as 1,2,4'
       )
     if self.multi_grid and 'multi_grid' not in BACKBONES[self.model_variant].own_options:
-      raise InputError(f'--multi_grid: {self.model_variant} has no ResNet block; leave it out')
+      raise InputError(
+        f'--multi_grid: {self.model_variant} has no ResNet or Xception block; leave it out'
+      )
     widths = variants_with('depth_multiplier')
     if self.depth_multiplier != 1.0 and self.model_variant not in widths:
       raise InputError(

@@ -1,7 +1,8 @@
-"""Import and export of official DeepLab weights."""
+"""Import and export of official DeepLab weights, and published weights by name."""
 
 import dataclasses
 
+from deeplab.errors import InputError
 from deeplab.options.checks import CheckedOptions, option
 from deeplab.options.model import (
   LARGEST_ATROUS_RATE,
@@ -46,8 +47,8 @@ class ImportOptions(CheckedOptions):
   )
   multi_grid: tuple[int, ...] = option(
     (),
-    'Extra rates of the last ResNet block that the weights were trained with. Default: those of '
-    'the graph, or none.',
+    'Extra rates of the last ResNet or Xception block that the weights were trained with. Default: '
+    'those of the graph, or none.',
     minimum=1,
     maximum=LARGEST_MULTI_GRID,
   )
@@ -95,3 +96,22 @@ class ExportOptions(CheckedOptions):
   )
   output_path: str | None = option(None, 'Directory for the official model.ckpt.', required=True)
   overwrite: bool = option(False, 'Replace the result of an earlier export.')
+
+
+@dataclasses.dataclass(frozen=True)
+class DownloadOptions(CheckedOptions):
+  """Published weights to download."""
+
+  group = 'Download'
+
+  name: tuple[str, ...] = option(
+    (),
+    'Name of published weights, such as official/xception65_voc_trainaug; may be given without the '
+    'flag.',
+  )
+  list: bool = option(False, 'Show what there is, and what of it is in the cache.')
+
+  def __post_init__(self):
+    super().__post_init__()
+    if not self.name and not self.list:
+      raise InputError('give the name of published weights, or --list, which shows them')

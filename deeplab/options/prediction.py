@@ -112,7 +112,10 @@ class EvaluationOptions(CheckedOptions):
     (), 'TFRecord files to evaluate on: paths, globs or directories, repeated.', required=True
   )
   ckpt_path: str | None = option(
-    None, 'Checkpoint: its prefix, or a directory that holds one.', required=True
+    None,
+    'Checkpoint: its prefix, a directory that holds one, or the name of published weights such as '
+    'official/xception65_voc_trainaug (download_checkpoint.py --list).',
+    required=True,
   )
   best: bool = option(
     False,
@@ -183,7 +186,10 @@ class InferenceOptions(CheckedOptions):
   )
   recursive: bool = option(False, 'Look into the sub-directories of directories too.')
   ckpt_path: str | None = option(
-    None, 'Checkpoint: its prefix, or a directory that holds one.', required=True
+    None,
+    'Checkpoint: its prefix, a directory that holds one, or the name of published weights such as '
+    'official/xception65_voc_trainaug (download_checkpoint.py --list).',
+    required=True,
   )
   best: bool = option(
     False,

@@ -30,9 +30,10 @@ class TrainingOptions(CheckedOptions):
   )
   batch_norm_decay: float | None = option(
     None,
-    f'Decay of the stored batch norm statistics. Default: {HEAD_BATCH_NORM_DECAY}, and '
-    f'{BACKBONES["mobilenet_v2"].batch_norm_decay} in the mobilenet_v2 backbone. A run of fewer '
-    'than about 10000 steps needs less, such as 0.99, to evaluate sensibly.',
+    f'Decay of the stored batch norm statistics. Default: {HEAD_BATCH_NORM_DECAY}; in the '
+    f'backbones mobilenet_v2 {BACKBONES["mobilenet_v2"].batch_norm_decay} and resnet_v1_50_beta, '
+    f'resnet_v1_101_beta {BACKBONES["resnet_v1_50_beta"].batch_norm_decay}. A run of fewer than '
+    'about 10000 steps needs less, such as 0.99, to evaluate sensibly.',
     above=0.0,
     maximum=1.0,
   )
@@ -238,8 +239,9 @@ class RunOptions(CheckedOptions):
   )
   load_ckpt_path: str | None = option(
     None,
-    'Checkpoint to start from, classification or segmentation. Model flags that are not given are '
-    'those saved beside it. Left out: training starts from scratch.',
+    'Checkpoint to start from, classification or segmentation; or the name of published weights '
+    'such as imagenet/resnet_v2_101 (download_checkpoint.py --list). Model flags that are not '
+    'given are those saved beside it. Left out: training starts from scratch.',
   )
   restore_from_seg_model: bool = option(
     False, 'The checkpoint is a segmentation model: every variable of the network must be in it.'

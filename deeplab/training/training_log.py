@@ -18,7 +18,7 @@ from deeplab import color_map, messages, metrics, pictures, undecodable_names
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError, shown
 from deeplab.evaluator import EvaluationResult
-from deeplab.tensorflow_errors import reason_of
+from deeplab.failure_reasons import reason_of
 from deeplab.training.step_result import StepResult
 
 _PANEL_CELL = 192

@@ -5,7 +5,7 @@ import textwrap
 import pytest
 import tensorflow as tf
 
-from deeplab import tensorflow_errors
+from deeplab import failure_reasons
 
 GRAPH = 'Graph execution error:\n\nDetected at node Conv2D defined at (most recent call last):\n'
 
@@ -30,7 +30,7 @@ GRAPH = 'Graph execution error:\n\nDetected at node Conv2D defined at (most rece
   ],
 )
 def test_reasons_are_ours_or_the_systems(error, reason):
-  assert tensorflow_errors.reason_of(error) == reason
+  assert failure_reasons.reason_of(error) == reason
 
 
 def test_what_nobody_expected_is_a_line_too():
