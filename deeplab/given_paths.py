@@ -4,7 +4,7 @@ way of an old one, before TensorFlow is imported: a wrong path is told at once.
 
 import os
 
-from deeplab import checkpoint_files, named_checkpoints
+from deeplab import checkpoint_files, named_checkpoints, private_places
 from deeplab.data import record_files
 from deeplab.engines import model_files
 from deeplab.errors import InputError
@@ -45,6 +45,7 @@ def _validation(options):
 
 
 def _run(options):
+  private_places.check(os.path.expanduser(options.output_path), flag='output_path')
   if not (options.resume or options.overwrite):
     checkpoint_files.refuse_run(os.path.expanduser(options.output_path))
   # A run that goes on does not need the checkpoint it began with.
@@ -75,6 +76,7 @@ def _network(options):
 
 
 def _inference(options):
+  private_places.check(options.output_path, flag='output_path')
   _network(options)
   if options.input_file_list:
     image_files.listed_images(options.input_file_list, problems=[])
