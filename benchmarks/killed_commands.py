@@ -5,11 +5,11 @@ happened: no file is left over, and what was written is the same to the bit.
     python benchmarks/killed_commands.py --work_dir=DIR [--trainer=60] [--others=8]
 
 The trainer, and write_tfrecord.py, run_inferencer.py, run_evaluator.py --report_path,
-import_official_checkpoint.py --overwrite and export_official_checkpoint.py --overwrite. Half of the
-kills (SIGKILL) come at any moment of a command, the others within milliseconds of a change in its
-output directory. After a kill and before the next run, a report is of one evaluation or incomplete,
-and an imported checkpoint is there, the old or the new one. Prints a line for each kill and the
-counts; exit status 1 where something was left over or differs.
+import_official_checkpoint.py, export_official_checkpoint.py and export_model.py --overwrite. Half
+of the kills (SIGKILL) come at any moment of a command, the others within milliseconds of a change
+in its output directory. After a kill and before the next run, a report is of one evaluation or
+incomplete, and an imported checkpoint is there, the old or the new one, as is an exported model.
+Prints a line for each kill and the counts; exit status 1 where something was left over or differs.
 
 The commands run in forks of a process that has imported TensorFlow, so that the moments are those
 of their work.
@@ -166,8 +166,6 @@ def _cases():
   os.rename('official', 'older_official')
   newer = [*export, '--ckpt_path=run']
   yield Case(newer[0], newer, newer, 'official', 'older_official', _a_checkpoint)
-  if not os.path.isdir('official'):
-    _run_whole(newer)
   with tarfile.open('official.tar.gz', 'w:gz') as archive:
     archive.add('official')
   importer = ['scripts/import_official_checkpoint.py', '--output_path=imported', '--overwrite']
@@ -175,6 +173,11 @@ def _cases():
   os.rename('imported', 'older_imported')
   newer = [*importer, '--ckpt_path=official.tar.gz']
   yield Case(newer[0], newer, newer, 'imported', 'older_imported', _a_checkpoint)
+  export = ['export_model.py', '--output_path=exported', '--overwrite']
+  _run_whole([*export, '--ckpt_path=run/model.ckpt-8'])
+  os.rename('exported', 'older_exported')
+  newer = [*export, '--ckpt_path=run']
+  yield Case(newer[0], newer, newer, 'exported', 'older_exported', _a_saved_model)
 
 
 def _report_of_one(found, expected):
@@ -201,6 +204,15 @@ def _a_checkpoint(found, expected):
     if tuple(values) == wholes:
       return None
   return f'{prefix} is neither the old nor the new checkpoint'
+
+
+def _a_saved_model(found, expected):
+  """The SavedModel is the old or the new one."""
+  older = _files('older_exported')
+  saved = {name: each for name, each in found.items() if name.startswith('saved_model')}
+  if any(saved.items() <= whole.items() for whole in (older, expected)) and saved:
+    return None
+  return 'the SavedModel is neither the old nor the new one'
 
 
 def _kill_often(case, wanted, dice, *, again):

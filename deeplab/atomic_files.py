@@ -140,7 +140,7 @@ def replacing_directory(path: str, *, members: re.Pattern) -> Iterator[str]:
     os.chmod(temporary, 0o777 & ~_UMASK)
     if not os.path.lexists(path):
       os.rename(temporary, path)
-    elif not (_link_others(path, temporary, members) and _exchange(temporary, path)):
+    elif not (_link_others(path, temporary, members) and exchange(temporary, path)):
       _move_members(temporary, path, members)
 
 
@@ -168,6 +168,18 @@ def lock(descriptor: int, *, wait: bool = False) -> None:
   if fcntl is None:
     raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
   fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def exchange(one: str, other: str) -> bool:
+  """Lets two directories of one file system change places in one stroke; False where the system
+  cannot.
+  """
+  try:
+    rename = ctypes.CDLL(None, use_errno=True).renameat2
+  except (AttributeError, OSError, TypeError):
+    return False
+  one, other = os.fsencode(one), os.fsencode(other)
+  return rename(_AT_FDCWD, one, _AT_FDCWD, other, _RENAME_EXCHANGE) == 0
 
 
 def _remove_if_unlocked(path):
@@ -256,16 +268,6 @@ def _link_others(path, new, members):
   except OSError:
     return False
   return True
-
-
-def _exchange(one, other):
-  """Lets two directories change places in one stroke; False where the system cannot."""
-  try:
-    rename = ctypes.CDLL(None, use_errno=True).renameat2
-  except (AttributeError, OSError, TypeError):
-    return False
-  one, other = os.fsencode(one), os.fsencode(other)
-  return rename(_AT_FDCWD, one, _AT_FDCWD, other, _RENAME_EXCHANGE) == 0
 
 
 def _move_members(new, path, members):

@@ -74,7 +74,7 @@ def test_a_directory_takes_the_place_of_an_older_one(
   if has_directory:
     (path / 'mine').mkdir()
   if not can_exchange:
-    monkeypatch.setattr(atomic_files, '_exchange', lambda one, other: False)
+    monkeypatch.setattr(atomic_files, 'exchange', lambda one, other: False)
   with pytest.raises(KeyError):
     with atomic_files.replacing_directory(str(path), members=MEMBERS):
       raise KeyError
