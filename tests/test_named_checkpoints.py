@@ -182,7 +182,7 @@ def test_archive_of_another_network(server, tmp_path, monkeypatch):
   name = 'imagenet/mobilenet_v2'
   server.files['/mobilenet_v2/checkpoints/mobilenet_v2_1.0_224.tgz'] = server.files[RESNET_PATH]
   message = refused(name, flag='load_ckpt_path')
-  assert f'is not {name}: it has no variable in MobilenetV2/' in message
+  assert f'is not {name}: its backbone is resnet_v2_50' in message
   assert [name for name in files_of(tmp_path / 'cache') if not name.endswith('lock')] == []
 
 

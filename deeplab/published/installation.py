@@ -11,7 +11,7 @@ from deeplab.class_names import load_class_names
 from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
 from deeplab.messages import phase, say
-from deeplab.model.backbones import BACKBONES
+from deeplab.model.backbones import BACKBONES, variant_of_variables
 from deeplab.official import (
   archives,
   official_architectures,
@@ -78,7 +78,10 @@ def _extract(entry, directory, model):
     if name.endswith('.pb'):
       raise InputError(f'{entry.archive}: holds a frozen graph ({shown(name)}) and no checkpoint')
     reader = checkpoints.Reader(checkpoints.find(path))
-    backbone = BACKBONES[model.flags['model_variant']]
+    variant = variant_of_variables(reader.shapes)
+    if variant != model.flags['model_variant']:
+      raise InputError(f'{name}: is not {model.name}: its backbone is {variant or "none of ours"}')
+    backbone = BACKBONES[variant]
     scope = backbone.scope + '/'
     classifier = tuple(f'{scope}{each}/' for each in backbone.classifier_scopes)
     tensors = {
@@ -88,8 +91,6 @@ def _extract(entry, directory, model):
       and not each.startswith(classifier)
       and not official_names.is_optimizer_state(each)
     }
-  if not tensors:
-    raise InputError(f'{name}: is not {model.name}: it has no variable in {scope}')
   return _write(directory, tensors)
 
 
