@@ -202,6 +202,7 @@ def _build(options, *, strategy):
       options.input.filenames,
       num_classes=options.model.num_classes,
       ignore_label=ignore_label,
+      max_image_pixels=options.input.max_image_pixels,
     )
   loss = losses.SegmentationLoss(options.loss, ignore_label, class_weights)
   with phase('making the network'), strategy.scope():

@@ -278,6 +278,6 @@ def _label(encoded, *, max_pixels):
     encoded, name='the label', max_pixels=max_pixels, formats=picture_files.RECORD_FORMATS
   )
   try:
-    return labels.read_png(encoded)[0]
+    return labels.read_png(encoded, max_pixels=max_pixels)[0]
   except InputError as error:
     raise InputError(f'the label {error}') from error

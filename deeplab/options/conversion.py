@@ -4,7 +4,7 @@ import dataclasses
 
 from deeplab.errors import InputError
 from deeplab.options.checks import CheckedOptions, option
-from deeplab.options.data import DEFAULT_MAX_IMAGE_PIXELS
+from deeplab.options.data import DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +126,7 @@ class ConversionOptions(CheckedOptions):
     'to 33) by its 19 training ids, others by --ignore_label.',
     choices=('cityscapes_ids',),
   )
-  max_image_pixels: int = option(DEFAULT_MAX_IMAGE_PIXELS, 'A larger image is refused.', minimum=1)
+  max_image_pixels: int = option(DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1)
 
   def __post_init__(self):
     super().__post_init__()

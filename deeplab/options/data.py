@@ -6,6 +6,10 @@ from deeplab.errors import InputError
 from deeplab.options.checks import CheckedOptions, option
 
 DEFAULT_MAX_IMAGE_PIXELS = 100_000_000  # 300 MB decoded.
+MAX_IMAGE_PIXELS_HELP = (
+  'Height times width up to which a picture, a record or a frame of a video is decoded, into three '
+  'bytes a pixel; a larger one is refused by its header.'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,11 +85,7 @@ class TrainingInputOptions(CheckedOptions):
     'Look through all records before training, list those that cannot be used, and go on without '
     'them, instead of stopping at the first.',
   )
-  max_image_pixels: int = option(
-    DEFAULT_MAX_IMAGE_PIXELS,
-    'A record with a larger image is refused, before it is decoded into three bytes a pixel.',
-    minimum=1,
-  )
+  max_image_pixels: int = option(DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1)
 
   @property
   def crop_size(self) -> tuple[int, int]:
@@ -140,9 +140,7 @@ class InspectionOptions(CheckedOptions):
   num_samples: int = option(
     16, 'Samples in the contact sheet, spread over the records.', minimum=1, maximum=400
   )
-  max_image_pixels: int = option(
-    DEFAULT_MAX_IMAGE_PIXELS, 'A record with a larger image is reported as bad.', minimum=1
-  )
+  max_image_pixels: int = option(DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)

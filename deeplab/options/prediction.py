@@ -5,6 +5,7 @@ import os
 
 from deeplab.errors import InputError
 from deeplab.options.checks import CheckedOptions, option
+from deeplab.options.data import DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP
 from deeplab.options.eval_padding import EVAL_PAD_HELP, fixed_pad_size, pad_size
 from deeplab.options.model import ModelOptions
 from deeplab.prediction.output_types import OUTPUT_TYPES
@@ -50,6 +51,7 @@ class PredictionOptions(CheckedOptions):
     '--tile_size.',
     minimum=0,
   )
+  max_image_pixels: int = option(DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1)
 
   def __post_init__(self):
     super().__post_init__()
