@@ -65,8 +65,23 @@ class Reader:
 
   @property
   def global_step(self) -> int | None:
-    """The step the checkpoint was written at, or None."""
-    return int(self.get(GLOBAL_STEP)) if GLOBAL_STEP in self.shapes else None
+    """The step the checkpoint was written at, or None. Raises InputError where it is no step."""
+    if GLOBAL_STEP not in self.shapes:
+      return None
+    value = np.asarray(self.get(GLOBAL_STEP))
+    if value.size != 1 or value.dtype.kind not in 'iu' or value.item() < 0:
+      raise InputError(
+        f'checkpoint {self.prefix}: its {GLOBAL_STEP} is {value.dtype} {list(value.shape)} '
+        f'{str(value)[:40]}, not the number of a step'
+      )
+    return value.item()
+
+  def check(self) -> None:
+    """Reads all variables, whose check sums TensorFlow compares. Raises InputError for the first
+    that is damaged.
+    """
+    for name in self.shapes:
+      self.get(name)
 
 
 def write(prefix: str, tensors: Mapping[str, tf.Variable | tf.Tensor | np.ndarray]) -> None:
@@ -160,4 +175,4 @@ def remove(prefix: str) -> None:
 def _first_line(error):
   line = (str(error).splitlines() or [type(error).__name__])[0]
   # TensorFlow puts the reason last, after the name of an operation and a path that may be long.
-  return re.sub(r'\{\{.*?\}\} | \[Op:\w+\]$', '', line)[-200:]
+  return re.sub(r'\{\{.*?\}\} | \[Op:\w+\]$|^.*Bundle at .*?bytes\): ', '', line)[-200:]

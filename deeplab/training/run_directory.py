@@ -27,10 +27,10 @@ except ImportError:  # Not on Windows.
 
 import numpy as np
 
-from deeplab import checkpoint_files, checkpoints, output_places, saved_options
+from deeplab import checkpoint_files, checkpoints, json_files, output_places, saved_options
 from deeplab.atomic_files import replacing
 from deeplab.data_set import DataSet
-from deeplab.errors import InputError
+from deeplab.errors import InputError, shown
 from deeplab.training import data_files, run_flags
 
 FLAGS_NAME = 'flags.txt'
@@ -117,34 +117,45 @@ class RunDirectory:
     return checkpoint_files.of_run(self.path)
 
   def newest_checkpoint(self) -> tuple[tuple[str, int] | None, list[str]]:
-    """(prefix, step) of the newest checkpoint that can be read, or None without any; and a warning
-    line for each that cannot.
+    """(prefix, step) of the newest checkpoint of which every tensor can be read, or None without
+    any; and a warning line for each that is left out for it.
 
     Raises:
       InputError: there are checkpoints, and none can be read.
     """
-    readable, warnings = [], []
+    readers, damaged = [], []
     for prefix in self.checkpoints_of_run():
       try:
         reader = checkpoints.Reader(checkpoints.find(prefix))
         if reader.global_step is not None:
-          readable.append((reader.global_step, prefix))
+          readers.append((reader.global_step, prefix, reader))
       except InputError as error:
-        warnings.append(f'left out: {error}')
-    if not readable and warnings:  # Going on from nothing would write over them.
+        damaged.append(str(error))
+    for step, prefix, reader in sorted(readers, key=lambda item: item[:2], reverse=True):
+      try:
+        reader.check()
+        return (prefix, step), [f'left out: {line}' for line in damaged]
+      except InputError as error:
+        damaged.append(str(error))
+    if damaged:  # Going on from nothing would write over them.
       raise InputError(
-        f'--resume: of {len(warnings)} checkpoints in {self.path} none can be read; {warnings[0]}; '
-        'restore one or make it readable, or give --overwrite instead of --resume to begin anew'
+        f'--resume: of {len(damaged)} checkpoints in {self.path} none can be read: '
+        f'{"; ".join(damaged)}; restore one or make it readable, or give --overwrite instead of '
+        '--resume to begin anew'
       )
-    if not readable:
-      return None, warnings
-    step, prefix = max(readable)
-    return (prefix, step), warnings
+    return None, []
 
   def is_finished(self, step: int) -> bool:
-    """Whether `model.ckpt` is there, of this step or a later one."""
+    """Whether `model.ckpt` is there, of this step or a later one, and can be read."""
     final = self.file(checkpoints.FINAL_NAME)
-    return os.path.exists(final + '.index') and checkpoints.Reader(final).global_step >= step
+    if not os.path.exists(final + '.index'):
+      return False
+    try:
+      reader = checkpoints.Reader(final)
+      reader.check()
+      return (reader.global_step or 0) >= step
+    except InputError:
+      return False
 
   def keep_numbered(self, variables: Mapping, prefix: str, *, step: int) -> None:
     """Turns a `model.ckpt` that a run goes on from into `model.ckpt-STEP`, lest it passes for the
@@ -167,11 +178,18 @@ class RunDirectory:
     self._write_text(FLAGS_NAME, ''.join(line + '\n' for line in run_flags.lines(*options)))
 
   def saved_flags(self) -> dict[str, list[str]] | None:
-    """name -> values as text of the run's flagfile, or None where there is none."""
-    if not os.path.exists(self.file(FLAGS_NAME)):
+    """name -> values as text of the run's flagfile, or None without one. Raises InputError."""
+    path = self.file(FLAGS_NAME)
+    if not os.path.lexists(path):
       return None
-    with open(self.file(FLAGS_NAME), encoding='utf-8') as file:
-      return run_flags.by_name(file.read().splitlines())
+    try:
+      values = run_flags.by_name(json_files.read_text(path).splitlines())
+      run_flags.check(values)
+      return values
+    except (OSError, ValueError) as error:
+      raise InputError(
+        f'{shown(path)}: not the flags of a run ({shown(_reason(error))}); restore it'
+      ) from error
 
   def check_flags(self, *options: CheckedOptions, given: Collection[str]) -> None:
     """Raises InputError where a flag of a run to be continued differs from what the run was started
@@ -248,20 +266,35 @@ class RunDirectory:
   def save_best(self, variables: Mapping, *, step: int, score: dict) -> None:
     """Writes `best.ckpt` and, after it, its score: a dict with 'mean_iou'."""
     self._write_checkpoint(self.file(BEST_NAME), variables, step=step)
-    self._write_text(BEST_SCORE_NAME, json.dumps({'step': step, **score}) + '\n')
+    self._write_text(BEST_SCORE_NAME, json_files.one_line({'step': step, **score}))
 
   def save_averaged(self, variables: Mapping, *, step: int) -> None:
     """Writes `model_ema.ckpt`."""
     self._write_checkpoint(self.file(AVERAGED_NAME), variables, step=step)
 
   def best_score(self) -> dict | None:
-    """The dict that goes with `best.ckpt`, or None where there is no whole one."""
+    """The dict that goes with `best.ckpt`, or None where there is no whole one. Raises InputError
+    for something else in its place: taken for none, the best network would be written over.
+    """
+    path = self.file(BEST_SCORE_NAME)
     try:
       checkpoints.find(self.file(BEST_NAME))
-      with open(self.file(BEST_SCORE_NAME), encoding='utf-8') as file:
-        return json.load(file)
-    except (InputError, OSError, ValueError):
+      if not os.path.lexists(path):
+        return None
+    except InputError:
       return None
+    try:
+      score = json_files.read(path)
+      json_files.whole_number(score.get('step'), 'step')
+      if score.get('mean_iou', '') is None:  # No pixel counted.
+        return None
+      json_files.number(score.get('mean_iou'), 'mean_iou')
+      return score
+    except (OSError, ValueError) as error:
+      raise InputError(
+        f'{shown(path)}: not the score of {BEST_NAME} ({shown(_reason(error))}); restore it, or '
+        'remove it to let the next validation count as the best'
+      ) from error
 
   def _write_checkpoint(self, prefix, variables, *, step):
     # Not made anew: a directory that vanished is a fault of storage, which the user wants to know
@@ -282,3 +315,7 @@ class RunDirectory:
         f'{self.file(name)}: cannot be written ({error.strerror}); free space or choose another '
         '--output_path'
       ) from error
+
+
+def _reason(error):
+  return str(getattr(error, 'strerror', None) or error)

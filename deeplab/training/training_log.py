@@ -2,10 +2,10 @@
 TensorBoard.
 """
 
-import json
 import math
 import os
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab import color_map, messages, metrics, pictures, undecodable_names
+from deeplab import color_map, json_files, messages, metrics, pictures, undecodable_names
 from deeplab.atomic_files import replacing
-from deeplab.errors import InputError
+from deeplab.errors import InputError, shown
 from deeplab.evaluator import EvaluationResult
 from deeplab.training.step_result import StepResult
 
@@ -234,7 +234,7 @@ class TrainingLog:
 
   def _write(self, line):
     try:
-      self._metrics.write(json.dumps(line) + '\n')
+      self._metrics.write(json_files.one_line(line))
       self._metrics.flush()
     except OSError as error:
       raise InputError(
@@ -255,18 +255,36 @@ def _rewind(path, step):
   """
   if not os.path.exists(path):
     return []
-  kept = []
-  with open(path, encoding='utf-8') as file:
-    for text in file:
-      try:
-        line = json.loads(text)
-      except ValueError:
-        continue
+  try:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+      raise InputError(f'{shown(path)}: is not a regular file; remove it')
+    with open(path, encoding='utf-8', errors='surrogateescape') as file:
+      texts = file.readlines()
+  except OSError as error:
+    raise InputError(f'{shown(path)}: cannot be read ({error.strerror})') from error
+  kept, damaged = [], []
+  for number, text in enumerate(texts, 1):
+    try:
+      line = _checked(json_files.as_object(text))
       if line['step'] <= step:
         kept.append(line)
+    except ValueError as error:
+      if number < len(texts) or text.endswith('\n'):  # Else a kill cut it off.
+        damaged.append(f'line {number} ({shown(str(error))})')
+  if damaged:
+    more = f' and {len(damaged) - 1} more lines' if len(damaged) > 1 else ''
+    messages.warn([f'{shown(path)}: {damaged[0]}{more} damaged, and left out from now on'])
   with replacing(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
-    file.writelines(json.dumps(line) + '\n' for line in kept)
+    file.writelines(json_files.one_line(line) for line in kept)
   return kept
+
+
+def _checked(line):
+  """A line of the log; raises ValueError where it is none."""
+  json_files.whole_number(line.get('step'), 'step')
+  if line.get('mean_iou') is not None:
+    json_files.number(line['mean_iou'], 'mean_iou')
+  return line
 
 
 def _colored(label, colors, ignore_label):
