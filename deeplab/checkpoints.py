@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from deeplab import tensorflow_errors
 from deeplab.atomic_files import replacing
 from deeplab.checkpoint_files import (
   FINAL_NAME,  # noqa: F401
@@ -49,7 +50,7 @@ class Reader:
     except _READ_ERRORS as error:
       raise InputError(
         f'checkpoint {prefix}: cannot be read, it is damaged or no TensorFlow checkpoint '
-        f'({_first_line(error)})'
+        f'({_reason(error)})'
       ) from error
 
   def get(self, name: str) -> np.ndarray:
@@ -60,7 +61,7 @@ class Reader:
       raise InputError(
         f'checkpoint {self.prefix}: variable {name} cannot be read, the data file is damaged or '
         'truncated '
-        f'({_first_line(error)})'
+        f'({_reason(error)})'
       ) from error
 
   @property
@@ -82,6 +83,32 @@ class Reader:
     """
     for name in self.shapes:
       self.get(name)
+
+
+def newest_whole(prefixes: Sequence[str]) -> tuple[tuple[str, int] | None, list[str]]:
+  """The checkpoint of the highest step of which every tensor can be read.
+
+  Args:
+    prefixes: to choose from; those without a step do not count.
+
+  Returns:
+    ((prefix, step) or None, a line for each that is damaged and was looked at).
+  """
+  readers, damaged = [], []
+  for prefix in prefixes:
+    try:
+      reader = Reader(find(prefix))
+      if reader.global_step is not None:
+        readers.append((reader.global_step, prefix, reader))
+    except InputError as error:
+      damaged.append(str(error))
+  for step, prefix, reader in sorted(readers, key=lambda item: item[:2], reverse=True):
+    try:
+      reader.check()
+      return (prefix, step), damaged
+    except InputError as error:
+      damaged.append(str(error))
+  return None, damaged
 
 
 def write(prefix: str, tensors: Mapping[str, tf.Variable | tf.Tensor | np.ndarray]) -> None:
@@ -115,7 +142,7 @@ def write(prefix: str, tensors: Mapping[str, tf.Variable | tf.Tensor | np.ndarra
     _move_into_place(temporary, prefix)
   except (tf.errors.OpError, OSError) as error:
     raise InputError(
-      f'checkpoint {prefix}: cannot be written ({_first_line(error)}); older checkpoints are '
+      f'checkpoint {prefix}: cannot be written ({_reason(error)}); older checkpoints are '
       'whole; free '
       'space or choose another --output_path'
     ) from error
@@ -172,7 +199,6 @@ def remove(prefix: str) -> None:
       os.remove(name)
 
 
-def _first_line(error):
-  line = (str(error).splitlines() or [type(error).__name__])[0]
-  # TensorFlow puts the reason last, after the name of an operation and a path that may be long.
-  return re.sub(r'\{\{.*?\}\} | \[Op:\w+\]$|^.*Bundle at .*?bytes\): ', '', line)[-200:]
+def _reason(error):
+  # It begins with where in a file, which is named already.
+  return re.sub(r'^.*Bundle at .*?bytes\): ', '', tensorflow_errors.reason(error))[-200:]

@@ -16,7 +16,14 @@ import signal
 import threading
 from collections.abc import Collection
 
-from deeplab import __version__, data_set_files, messages, output_places, quiet_start
+from deeplab import (
+  __version__,
+  data_set_files,
+  messages,
+  output_places,
+  quiet_start,
+  tensorflow_errors,
+)
 from deeplab.atomic_files import replacing
 from deeplab.conversion import (
   annotations,
@@ -115,8 +122,7 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
 
 def _write_summary(path, summary):
   with replacing(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
-    json.dump(for_json(summary), file, indent=2)
-    file.write('\n')
+    file.write(json.dumps(for_json(summary), indent=2) + '\n')
 
 
 def _palette_problem(converted, palettes, options):
@@ -186,7 +192,9 @@ class _ShardWriter:
         )
       )
     except tf.errors.OpError as error:
-      raise InputError(f'{self._paths[shard]}: cannot be written ({error.message})') from error
+      raise InputError(
+        f'{self._paths[shard]}: cannot be written ({tensorflow_errors.reason(error)})'
+      ) from error
     self._num_written += 1
 
   def close(self):
@@ -196,9 +204,8 @@ class _ShardWriter:
       try:
         writer.close()
       except Exception as error:  # pylint: disable=broad-except  # tf.errors.OpError, which is not imported here.
-        raise InputError(
-          f'{self._options.output_dir}: records cannot be written ({error})'
-        ) from error
+        reason, where = tensorflow_errors.reason(error), self._options.output_dir
+        raise InputError(f'{where}: records cannot be written ({reason})') from error
 
 
 def _shard_paths(options, *, num_records):

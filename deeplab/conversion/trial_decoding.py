@@ -59,7 +59,7 @@ class _Trial:
     quiet_start.import_tensorflow()
     import tensorflow as tf
 
-    from deeplab.data import bad_records, decoding
+    from deeplab.data import decoding, record_diagnosis
 
     text = tf.TensorSpec([], tf.string)
 
@@ -75,8 +75,8 @@ class _Trial:
         )
 
     self._decode = decode
-    self._errors = bad_records.UNREADABLE
-    self._undecodable_part = bad_records.undecodable_part
+    self._errors = record_diagnosis.UNREADABLE
+    self._undecodable_part = record_diagnosis.undecodable_part
 
   def __call__(self, converted):
     try:

@@ -296,7 +296,7 @@ def _frames(picture):
     return ()
   try:
     several = getattr(picture, 'is_animated', False)
-  except Exception:  # pylint: disable=broad-except  # What is behind the first frame does not count.
+  except Exception:  # pylint: disable=broad-except  # What comes behind does not count.
     return ()
   return ('holds several frames or pages, of which the first is read',) if several else ()
 

@@ -180,7 +180,7 @@ class GraphDefinition:
         or block_shape.dtype.kind != 'i'
         or not (block_shape.size and 1 <= block_shape[0] <= _MOST_OF_A_LIST)
       ):
-        raise self.error(before, f'has the block shape {str(block_shape)[:40]}')
+        raise self.error(before, f'has the block shape {block_shape.ravel()[:8].tolist()}')
       return int(block_shape[0])
     return self.spatial_number(node, 'dilations') if node.attr['dilations'].list.i else 1
 

@@ -82,8 +82,8 @@ class TrainingInputOptions(CheckedOptions):
   )
   skip_bad_records: bool = option(
     False,
-    'Look through all records before training, list those that cannot be used, and go on without '
-    'them, instead of stopping at the first.',
+    'Look through all records before training, list those that cannot be used in bad_records.txt '
+    'in --output_path, and go on without them, instead of stopping at the first.',
   )
   max_image_pixels: int = option(DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1)
 
@@ -136,6 +136,9 @@ class InspectionOptions(CheckedOptions):
   )
   contact_sheet: str | None = option(
     None, 'PNG to write, with samples and their labels laid over them.', not_empty='a file name'
+  )
+  bad_records_path: str | None = option(
+    None, 'Text file to write, with a line for each bad record.', not_empty='a file name'
   )
   num_samples: int = option(
     16, 'Samples in the contact sheet, spread over the records.', minimum=1, maximum=400

@@ -7,6 +7,7 @@ checkpoints.
     model.ckpt            the one at the end
     best.ckpt, best.json  the network with the best validation, and its score
     data_files.json       the record files of the run, their records and sizes
+    bad_records.txt       the records that --skip_bad_records left out
     metrics.jsonl         what was logged, one JSON object a line
     events.out.tfevents*  the same for TensorBoard
 """
@@ -39,6 +40,7 @@ BEST_NAME = 'best.ckpt'
 BEST_SCORE_NAME = 'best.json'
 AVERAGED_NAME = 'model_ema.ckpt'
 METRICS_NAME = 'metrics.jsonl'
+BAD_RECORDS_NAME = 'bad_records.txt'
 
 
 class RunDirectory:
@@ -86,7 +88,7 @@ class RunDirectory:
     """Raises InputError where the directory holds a run already."""
     checkpoint_files.refuse_run(self.path)
 
-  def remove_run(self) -> None:
+  def remove_run(self, *, keep_bad_records: bool = False) -> None:
     """Removes the files of an earlier run, and nothing else."""
     for prefix in self.checkpoints_of_run() + [self.file(BEST_NAME), self.file(AVERAGED_NAME)]:
       checkpoints.remove(prefix)
@@ -97,6 +99,7 @@ class RunDirectory:
       METRICS_NAME,
       BEST_SCORE_NAME,
       saved_options.FILE_NAME,
+      *(() if keep_bad_records else (BAD_RECORDS_NAME,)),
     ):
       with contextlib.suppress(FileNotFoundError):
         os.remove(self.file(name))
@@ -123,39 +126,22 @@ class RunDirectory:
     Raises:
       InputError: there are checkpoints, and none can be read.
     """
-    readers, damaged = [], []
-    for prefix in self.checkpoints_of_run():
-      try:
-        reader = checkpoints.Reader(checkpoints.find(prefix))
-        if reader.global_step is not None:
-          readers.append((reader.global_step, prefix, reader))
-      except InputError as error:
-        damaged.append(str(error))
-    for step, prefix, reader in sorted(readers, key=lambda item: item[:2], reverse=True):
-      try:
-        reader.check()
-        return (prefix, step), [f'left out: {line}' for line in damaged]
-      except InputError as error:
-        damaged.append(str(error))
-    if damaged:  # Going on from nothing would write over them.
+    newest, damaged = checkpoints.newest_whole(self.checkpoints_of_run())
+    if newest is None and damaged:  # Going on from nothing would write over them.
       raise InputError(
         f'--resume: of {len(damaged)} checkpoints in {self.path} none can be read: '
         f'{"; ".join(damaged)}; restore one or make it readable, or give --overwrite instead of '
         '--resume to begin anew'
       )
-    return None, []
+    return newest, [f'left out: {line}' for line in damaged]
 
   def is_finished(self, step: int) -> bool:
     """Whether `model.ckpt` is there, of this step or a later one, and can be read."""
     final = self.file(checkpoints.FINAL_NAME)
     if not os.path.exists(final + '.index'):
       return False
-    try:
-      reader = checkpoints.Reader(final)
-      reader.check()
-      return (reader.global_step or 0) >= step
-    except InputError:
-      return False
+    newest, _ = checkpoints.newest_whole([final])
+    return newest is not None and newest[1] >= step
 
   def keep_numbered(self, variables: Mapping, prefix: str, *, step: int) -> None:
     """Turns a `model.ckpt` that a run goes on from into `model.ckpt-STEP`, lest it passes for the

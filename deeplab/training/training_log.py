@@ -5,7 +5,6 @@ TensorBoard.
 import math
 import os
 import shutil
-import stat
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -13,10 +12,18 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab import color_map, json_files, messages, metrics, pictures, undecodable_names
-from deeplab.atomic_files import replacing
-from deeplab.errors import InputError, shown
+from deeplab import (
+  color_map,
+  json_files,
+  messages,
+  metrics,
+  pictures,
+  tensorflow_errors,
+  undecodable_names,
+)
+from deeplab.errors import InputError
 from deeplab.evaluator import EvaluationResult
+from deeplab.training import metrics_file
 from deeplab.training.step_result import StepResult
 
 _PANEL_CELL = 192
@@ -52,7 +59,7 @@ class TrainingLog:
     self._directory, self._log_per_steps = directory, log_per_steps
     self._metrics_path = os.path.join(directory, metrics_name)
     self.validations = [
-      line for line in _rewind(self._metrics_path, start_step) if 'mean_iou' in line
+      line for line in metrics_file.rewind(self._metrics_path, start_step) if 'mean_iou' in line
     ]
     self._metrics = open(self._metrics_path, 'a', encoding='utf-8')
     self._summaries = tf.summary.create_file_writer(directory)
@@ -224,8 +231,8 @@ class TrainingLog:
       self._summaries.flush()
     except (OSError, tf.errors.OpError) as error:
       raise InputError(
-        f'{self._directory}: the log cannot be written ({error}); free space or choose another '
-        '--output_path; the checkpoints are whole'
+        f'{self._directory}: the log cannot be written ({tensorflow_errors.reason(error)}); free '
+        'space or choose another --output_path; the checkpoints are whole'
       ) from error
 
   def _start_interval(self):
@@ -247,44 +254,6 @@ class TrainingLog:
       for name, value in numbers.items():
         tf.summary.scalar(name, value, step=step)
     self.flush()
-
-
-def _rewind(path, step):
-  """Drops the lines after `step` from a JSON lines file, and a last line that a kill cut; returns
-  the rest as dicts.
-  """
-  if not os.path.exists(path):
-    return []
-  try:
-    if not stat.S_ISREG(os.stat(path).st_mode):
-      raise InputError(f'{shown(path)}: is not a regular file; remove it')
-    with open(path, encoding='utf-8', errors='surrogateescape') as file:
-      texts = file.readlines()
-  except OSError as error:
-    raise InputError(f'{shown(path)}: cannot be read ({error.strerror})') from error
-  kept, damaged = [], []
-  for number, text in enumerate(texts, 1):
-    try:
-      line = _checked(json_files.as_object(text))
-      if line['step'] <= step:
-        kept.append(line)
-    except ValueError as error:
-      if number < len(texts) or text.endswith('\n'):  # Else a kill cut it off.
-        damaged.append(f'line {number} ({shown(str(error))})')
-  if damaged:
-    more = f' and {len(damaged) - 1} more lines' if len(damaged) > 1 else ''
-    messages.warn([f'{shown(path)}: {damaged[0]}{more} damaged, and left out from now on'])
-  with replacing(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
-    file.writelines(json_files.one_line(line) for line in kept)
-  return kept
-
-
-def _checked(line):
-  """A line of the log; raises ValueError where it is none."""
-  json_files.whole_number(line.get('step'), 'step')
-  if line.get('mean_iou') is not None:
-    json_files.number(line['mean_iou'], 'mean_iou')
-  return line
 
 
 def _colored(label, colors, ignore_label):
