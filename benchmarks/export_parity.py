@@ -98,7 +98,7 @@ def _rows(name, ckpt_path, flags, output_path):
       with messages.heard_by(heard):
         (exported,) = exporter.export(trained, options, trained.color_map(None))
     except InputError:
-      print(f'{label} | failed, see below | | |', flush=True)
+      print(f'{label} | failed: {heard.lines[-1]} | | |', flush=True)
       continue
     for finding in exported.findings:
       comparison = finding.comparison

@@ -6,6 +6,7 @@ import os
 
 from deeplab import checkpoint_files, named_checkpoints, private_places
 from deeplab.data import record_files
+from deeplab.engines import model_files
 from deeplab.errors import InputError
 from deeplab.export import exported_files
 from deeplab.options import (
@@ -54,17 +55,29 @@ def _run(options):
 
 def _evaluation(options):
   _records(options)
-  if not (options.all_checkpoints or options.watch):
-    _checkpoint(options)
+  if options.all_checkpoints or options.watch:
+    flag = 'all_checkpoints' if options.all_checkpoints else 'watch'
+    model_files.refuse(options.ckpt_path, flag=flag, why='and there is one of it')
+  else:
+    _network(options)
 
 
 def _checkpoint(options):
   named_checkpoints.check(options.ckpt_path, best=getattr(options, 'best', False))
 
 
+def _network(options):
+  """A checkpoint or an exported model."""
+  if options.best:
+    model_files.refuse(options.ckpt_path, flag='best', why='and there is one of it')
+  elif model_files.find(options.ckpt_path) is not None:
+    return
+  _checkpoint(options)
+
+
 def _inference(options):
   private_places.check(options.output_path, flag='output_path')
-  _checkpoint(options)
+  _network(options)
   if options.input_file_list:
     image_files.listed_images(options.input_file_list, problems=[])
   else:

@@ -25,7 +25,11 @@ PAGES = [
   *sorted((CHECKOUT / 'docs').glob('*.md')),
   CHECKOUT / 'benchmarks' / 'README.md',
 ]
-COMMANDS = [*sorted(CHECKOUT.glob('run_*.py')), *sorted((CHECKOUT / 'scripts').glob('*.py'))]
+COMMANDS = [
+  *sorted(CHECKOUT.glob('run_*.py')),
+  CHECKOUT / 'export_model.py',
+  *sorted((CHECKOUT / 'scripts').glob('*.py')),
+]
 BENCHMARKS = sorted((CHECKOUT / 'benchmarks').glob('*.py'))
 # Those that every command has, of absl.
 FLAGS_OF_ALL = {'version', 'help', 'flagfile'}
