@@ -6,7 +6,7 @@ what went wrong where.
   run_evaluator.py --filenames=val --ckpt_path=model --best
 """
 
-from deeplab import flags, next_command
+from deeplab import flags, messages, next_command
 from deeplab.options import (
   OPTIONS_OF_EVALUATION,
   EngineOptions,
@@ -23,7 +23,7 @@ def main(*options):
   given = flags.given(*OPTIONS_OF_EVALUATION)
   evaluation_run.run(*options, given=given)
   _, prediction_options, evaluation_options, engine_options = options
-  print(
+  messages.say(
     next_command.after_evaluation(
       evaluation_options, prediction_options, engine_options, given=given
     )

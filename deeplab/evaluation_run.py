@@ -14,7 +14,9 @@ from deeplab import (
   color_map,
   data_set_files,
   devices,
+  machine_memory,
   messages,
+  named_checkpoints,
   output_places,
 )
 from deeplab.data import input_pipeline, record_files
@@ -64,7 +66,7 @@ def run(
   several = _several(evaluation_options)
   path = evaluation_options.ckpt_path
   if evaluation_options.best:
-    path = checkpoint_files.find_given(path, best=True)
+    path = named_checkpoints.find_given(path, best=True)
   network, reports = None, []
   for prefix in checkpoint_sequence(
     path,
@@ -95,7 +97,7 @@ def run(
     else:
       trained_network.restore(network.model, prefix)
     if several:
-      messages.say(f'\n{prefix}')
+      messages.say('', prefix)
     reports.append(evaluation.run(prefix, directory=_report_directory(evaluation_options, prefix)))
   if not reports:
     raise InputError(f'--ckpt_path={evaluation_options.ckpt_path}: no checkpoint appeared')
@@ -131,6 +133,11 @@ class _Evaluation:
     colors: np.ndarray,
   ):
     num_classes = network.options.num_classes
+    machine_memory.refuse_what_cannot_fit(
+      8 * num_classes**2,
+      what=f'the confusion matrix of {num_classes} classes',
+      remedy='evaluate on a machine with more',
+    )
     if evaluation_options.report_path:
       color_map.refuse_too_few(colors, num_classes, chosen=str(evaluation_options.colormap))
       output_places.make_directory(evaluation_options.report_path, flag='report_path')

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection
 from typing import NamedTuple
 
-from deeplab import devices, output_places
+from deeplab import atomic_files, devices, output_places
 from deeplab.errors import InputError, shown
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.messages import phase, say, warn
@@ -79,6 +79,8 @@ def run(
   )
   inferencer = _inferencer(network, prediction_options, inference_options, compute_options)
   output_places.make_directory(inference_options.output_path, flag='output_path')
+  for directory in {inference_options.output_path, *map(os.path.dirname, planned.outputs)}:
+    atomic_files.remove_unfinished(directory)
   say(*output_places.notes_on_default(inference_options.output_path, InferenceOptions))
   say(f'predicting {planned.counted} with {network.prefix}')
   settings = {
@@ -165,6 +167,16 @@ class _Planned(NamedTuple):
     """Of files that are written or replaced; of videos those that are there."""
     of_images = [path for one in self.images for path in one.paths.values()]
     return of_images + [path for one in self.videos for path in one.existing_files()]
+
+  @property
+  def outputs(self):
+    """Paths of all that is written, of videos' directories of frames too."""
+    of_videos = [
+      path
+      for one in self.videos
+      for path in (*one.videos.values(), *(directory for directory, _ in one.frames.values()))
+    ]
+    return [*(path for one in self.images for path in one.paths.values()), *of_videos]
 
   @property
   def counted(self):

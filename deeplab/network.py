@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,14 @@ import numpy as np
 from deeplab import guest
 from deeplab.errors import InputError
 from deeplab.messages import warn
-from deeplab.options import EngineOptions, ModelOptions, PredictionOptions, keywords
+from deeplab.options import (
+  EngineOptions,
+  ExportSourceOptions,
+  ModelExportOptions,
+  ModelOptions,
+  PredictionOptions,
+  keywords,
+)
 from deeplab.prediction import given_images
 from deeplab.prediction.python_prediction import Classes, Prediction
 from deeplab.prediction.same_size_batches import same_size_batches
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
 
   from PIL import Image
 
+  from deeplab.export.exporter import Exported
   from deeplab.prediction.trained_network import TrainedNetwork
 
   ImageLike = np.ndarray | Image.Image | str | os.PathLike
@@ -111,6 +120,33 @@ class Network:
         predictions = self._predict(images, prediction_options, with_probabilities)
     return predictions if several else predictions[0]
 
+  @keywords.takes(ModelExportOptions)
+  def export(
+    self, output_path: 'str | os.PathLike', *, verbose: bool = False, **options: Any
+  ) -> 'list[Exported]':
+    """Writes the network to files that run without this toolkit: export_model.py from Python.
+
+    Args:
+      output_path: directory for the files.
+      verbose: print what the command prints.
+      **options: its flags under "Export", such as format, tflite_type and size.
+
+    Returns, and raises InputError: as `exporter.export`. Raises TypeError: no such option.
+    """
+    with guest.as_guest(verbose=verbose):
+      (export_options,), _ = keywords.read(
+        'export',
+        [ModelExportOptions],
+        {**options, 'output_path': output_path},
+        elsewhere={'deeplab.load': [ExportSourceOptions, ModelOptions]},
+        own=['verbose'],
+      )
+      with guest.tensorflow_at_work():
+        from deeplab.export import exporter
+
+        trained = dataclasses.replace(self._trained, class_names=self.class_names)
+        return exporter.export(trained, export_options, self.colors)
+
   def _predict(self, images, options, with_probabilities):
     """A list of Prediction for a list of GivenImage."""
     from deeplab.prediction.image_reduction import SizeAdvice
@@ -186,7 +222,7 @@ def load(
   """Makes a Network; see `deeplab.load`.
 
   Args:
-    ckpt_path: checkpoint prefix or directory.
+    ckpt_path: checkpoint prefix, directory, or name of published weights.
     best: of the directory `ckpt_path` the best network of its validations.
     class_names: a data set's name, a file, or the names themselves; None for those saved.
     colormap: a data set's name, a file, or uint8 [n, 3]; None for the colours saved.

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from deeplab import checkpoints
-from deeplab.checkpoint_files import find_given
 from deeplab.engines import model_files
 from deeplab.errors import InputError
+from deeplab.named_checkpoints import find_given
 
 _SECONDS_BETWEEN_LOOKS = 5.0
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from deeplab import __version__, checkpoints, color_map, output_places
+from deeplab import __version__, checkpoints
 from deeplab.errors import InputError, shown
 from deeplab.export import (
   conversions,
@@ -52,9 +52,8 @@ def export(
   """Writes and checks what the options ask for; says how each file compares.
 
   Args:
-    trained: the network; ckpt_path, best, class_names and colormap of the options are settled in it
-      and in `colors`.
-    options: the rest of them holds.
+    trained: the network.
+    options: which files, and how they are checked.
     colors: uint8 [n, 3], at least one for each class.
 
   Raises:
@@ -64,28 +63,21 @@ def export(
   files = exported_files.planned(options)
   exported_files.refuse_existing(options.output_path, files, overwrite=options.overwrite)
   exported_files.refuse_without_extras(options.format)
-  color_map.refuse_too_few(colors, trained.options.num_classes, chosen=str(options.colormap))
+  summary.read(options.output_path)  # Refuses what is no summary.
   description = describe(trained, options, colors)
-  warn(_advice(trained, options))
+  warn(advice(trained, options))
   data = None
   if any(file.weights == 'int8' for file in files):
     with phase('reading what int8 is calibrated on'):
       data = int8_data.load(options, trained)
-  written, failed = [], 0
-  with output_places.new_directory(options.output_path, flag='output_path'), _explaining(options):
+  with exported_files.output(options.output_path), _explaining(options):
     with exported_files.unfinished_directory(options.output_path) as aside:
-      export = _Export(trained, options, description, int8_data=data, aside=aside)
-      for file in files:
-        try:
-          written.append(export.run(file))
-        except CheckError as error:
-          failed += 1
-          problem(f'{file.name}: not written: {error}')
-  if failed:
-    raise InputError(
-      f'{failed} of {len(files)} models were not written to {shown(options.output_path)}; they are '
-      'named above'
-    )
+      written = _written(files, _Export(trained, options, description, int8_data=data, aside=aside))
+    if len(written) < len(files):
+      raise InputError(
+        f'{len(files) - len(written)} of {len(files)} models were not written to '
+        f'{shown(options.output_path)}; they are named above'
+      )
   return written
 
 
@@ -110,6 +102,17 @@ def describe(
     global_step=checkpoints.Reader(trained.prefix).global_step or 0,
     data_set=data_set,
   )
+
+
+def _written(files, export):
+  """The Exported of those files that are right."""
+  written = []
+  for file in files:
+    try:
+      written.append(export.run(file))
+    except CheckError as error:
+      problem(f'{file.name}: not written: {error}')
+  return written
 
 
 class _Export:
@@ -186,8 +189,8 @@ class _Export:
     )
 
 
-def _advice(trained, options):
-  """Lines on a size or padding that does not suit the network."""
+def advice(trained: TrainedNetwork, options: ModelExportOptions) -> list[str]:
+  """Lines of warning on a size or padding that does not suit the network."""
   pad, size = pad_size(options.pad, trained.options), options.fixed_size
   if pad is None and size is not None:
     suits = all((side - 1) % trained.options.output_stride == 0 for side in size)

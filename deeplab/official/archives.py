@@ -9,6 +9,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 
+from deeplab.atomic_files import remove_unfinished, unfinished_directory
 from deeplab.errors import InputError
 
 _SUFFIXES = ('.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz')
@@ -36,7 +37,9 @@ def extracted_model(path: str) -> Iterator[tuple[str, str]]:
     InputError: the archive is damaged, holds no model or several, has names that lead out of it, or
       links where files should be.
   """
-  with tempfile.TemporaryDirectory(prefix='deeplab-') as directory:
+  temporary = tempfile.gettempdir()
+  remove_unfinished(temporary)  # Of killed imports.
+  with unfinished_directory(temporary, 'deeplab-model') as directory:
     try:
       with tarfile.open(path) as archive:
         members = _members(path, archive)

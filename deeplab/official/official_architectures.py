@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from deeplab import checkpoints
 from deeplab.errors import InputError
-from deeplab.model.backbones import BACKBONES, variant_of_scope
+from deeplab.model.backbones import BACKBONES, variant_of_variables
 from deeplab.model.mobilenet_v2 import ROOT_DEPTH, scaled_depth
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.official import official_names, other_networks
@@ -119,8 +119,7 @@ def _from_names_and_shapes(shapes, name):
     raise InputError(
       f'{name}: has no {what}: an architecture that this toolkit does not have, or a damaged model'
     )
-  scope = root.split('/')[0]
-  found['model_variant'] = variant_of_scope(scope)
+  found['model_variant'] = variant_of_variables(shapes)
   if 'depth_multiplier' in BACKBONES[found['model_variant']].own_options:
     found['depth_multiplier'] = _depth_multiplier(shapes[root + '/weights'][-1], name)
   plain = {each for each in shapes if re.fullmatch(r'aspp[1-9]\d*/weights', each)}

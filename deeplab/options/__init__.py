@@ -14,7 +14,12 @@ from deeplab.options.data import (
   TrainingInputOptions,
 )
 from deeplab.options.engine import ENGINES, EngineOptions
-from deeplab.options.export import FORMATS, TFLITE_TYPES, ModelExportOptions
+from deeplab.options.export import (
+  FORMATS,
+  TFLITE_TYPES,
+  ExportSourceOptions,
+  ModelExportOptions,
+)
 from deeplab.options.model import (
   COMPUTE_DTYPES,
   DEPTH_MULTIPLIERS,
@@ -26,7 +31,7 @@ from deeplab.options.model import (
   ComputeOptions,
   ModelOptions,
 )
-from deeplab.options.official import ExportOptions, ImportOptions
+from deeplab.options.official import DownloadOptions, ExportOptions, ImportOptions
 from deeplab.options.prediction import (
   EvaluationOptions,
   InferenceOptions,

@@ -13,10 +13,10 @@ _MAX_SIZE = 16384
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelExportOptions(CheckedOptions):
-  """Which checkpoint becomes which files, and how they are checked."""
+class ExportSourceOptions(CheckedOptions):
+  """Which network is exported, and what its classes are called."""
 
-  group = 'Export'
+  group = 'Checkpoint'
 
   ckpt_path: str | None = option(
     None, 'Checkpoint: its prefix, or a directory that holds one.', required=True
@@ -26,6 +26,24 @@ class ModelExportOptions(CheckedOptions):
     'Of the directory --ckpt_path take best.ckpt, the best network of the validations while '
     'training.',
   )
+  class_names: str | None = option(
+    None,
+    'Names of the classes: voc, cityscapes, ade20k, camvid, or a file with one name a line. '
+    'Default: those saved beside the checkpoint, else their numbers.',
+  )
+  colormap: str | None = option(
+    None,
+    'Colours of the classes: voc, cityscapes, ade20k, camvid, or a file of `index r g b [name]` '
+    'lines. Default: those saved beside the checkpoint, else voc.',
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelExportOptions(CheckedOptions):
+  """Which files a network becomes, and how they are checked."""
+
+  group = 'Export'
+
   output_path: str | None = option(
     None,
     'Directory for saved_model/, model_float32.tflite, model_float16.tflite, model_int8.tflite, '
@@ -55,16 +73,6 @@ class ModelExportOptions(CheckedOptions):
     'auto',
     'Padding that the model adds to its images at the bottom and right, cropped off its '
     'predictions: as --eval_pad of the evaluator.',
-  )
-  class_names: str | None = option(
-    None,
-    'Names of the classes: voc, cityscapes, ade20k, camvid, or a file with one name a line. '
-    'Default: those saved beside the checkpoint, else their numbers.',
-  )
-  colormap: str | None = option(
-    None,
-    'Colours of the classes: voc, cityscapes, ade20k, camvid, or a file of `index r g b [name]` '
-    'lines. Default: those saved beside the checkpoint, else voc.',
   )
   representative_filenames: tuple[str, ...] = option(
     (),

@@ -11,6 +11,7 @@ from deeplab import (
   checkpoint_origin,
   checkpoints,
   color_map,
+  named_checkpoints,
   restoring,
   saved_options,
 )
@@ -111,7 +112,7 @@ def load(
   """Makes the network of a checkpoint and restores all its variables.
 
   Args:
-    ckpt_path: checkpoint prefix or directory.
+    ckpt_path: checkpoint prefix, directory, or name of published weights.
     model_options: from the flags; what is saved beside the checkpoint wins over their defaults.
     given: names of the options that the user gave.
     compute_dtype, operations: as in ComputeOptions.
@@ -124,7 +125,7 @@ def load(
     InputError: no such checkpoint, another network's, flags that contradict it, or another number
       of names.
   """
-  prefix = checkpoint_files.find_given(ckpt_path, best=best)
+  prefix = named_checkpoints.find_given(ckpt_path, best=best)
   saved = saved_options.read(prefix)
   options, notes = saved_options.for_prediction(saved, model_options, given)
   names, notes_on_names = choose_class_names(class_names, saved, records, options.num_classes)
