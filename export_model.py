@@ -6,9 +6,9 @@ Example: export_model.py --ckpt_path=model --output_path=exported --format=saved
 """
 
 from deeplab import flags
-from deeplab.options import ModelExportOptions, ModelOptions
+from deeplab.options import ExportSourceOptions, ModelExportOptions, ModelOptions
 
-_OPTIONS = (ModelOptions, ModelExportOptions)
+_OPTIONS = (ModelOptions, ExportSourceOptions, ModelExportOptions)
 
 
 def main(*options):
@@ -23,6 +23,6 @@ if __name__ == '__main__':
     main,
     *_OPTIONS,
     description=__doc__,
-    help_order=_OPTIONS[::-1],
+    help_order=(*_OPTIONS[1:], ModelOptions),
     saved_with_checkpoint=ModelOptions,
   )

@@ -2,16 +2,17 @@
 
 from collections.abc import Collection
 
-from deeplab import devices, quiet_start
+from deeplab import color_map, devices, quiet_start
 from deeplab.export import exporter
 from deeplab.export.exporter import Exported
 from deeplab.messages import phase, say, warn
-from deeplab.options import ComputeOptions, ModelExportOptions, ModelOptions
+from deeplab.options import ComputeOptions, ExportSourceOptions, ModelExportOptions, ModelOptions
 from deeplab.prediction import trained_network
 
 
 def run(
   model_options: ModelOptions,
+  source_options: ExportSourceOptions,
   export_options: ModelExportOptions,
   *,
   given: Collection[str] = (),
@@ -29,12 +30,14 @@ def run(
   devices.prepare(ComputeOptions())
   with phase('loading the network'):
     network = trained_network.load(
-      export_options.ckpt_path,
+      source_options.ckpt_path,
       model_options,
       given=given,
-      class_names=export_options.class_names,
-      best=export_options.best,
+      class_names=source_options.class_names,
+      best=source_options.best,
     )
   say(*network.notes)
   warn(network.doubts)
-  return exporter.export(network, export_options, network.color_map(export_options.colormap))
+  colors = network.color_map(source_options.colormap)
+  color_map.refuse_too_few(colors, network.options.num_classes, chosen=str(source_options.colormap))
+  return exporter.export(network, export_options, colors)

@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from deeplab import metrics
 from deeplab.export import own_process, run_exported
 from deeplab.export.exported_files import ExportedFile
 from deeplab.export.own_process import ProcessError
 from deeplab.inferencer import DeepLabV3Inferencer
 
+# How much lower the mIOU of int8 may be.
+MOST_MIOU_LOST = 0.02
 # Percentages of pixels whose class may differ.
 LIMITS = {
   ('saved_model', 'float32'): 0.01,
@@ -89,27 +92,12 @@ def reference(inferencer: DeepLabV3Inferencer, batches: Sequence[np.ndarray]) ->
   return Reference(batches, labels, probabilities)
 
 
-def compare(
-  file: ExportedFile,
-  path: str,
-  expected: Reference,
-  *,
-  aside: str,
-  environment: Mapping[str, str] = {},
-) -> Comparison:
-  """Runs the model at `path` in a process of its own on the batches of `expected`.
-
-  Args:
-    file: what it is.
-    path: where it is.
-    expected: the checkpoint's prediction.
-    aside: directory for the arrays.
-    environment: more environment variables for the process.
+def compare(expected: Reference, outputs: Mapping[str, Sequence[np.ndarray]]) -> Comparison:
+  """Compares what `run` gives for the batches of `expected` with it.
 
   Raises:
-    CheckError: it does not run, gives other shapes, or its signature of labels alone gives others.
+    CheckError: the outputs have other shapes, or are not finite.
   """
-  outputs = run(file, path, {'images': expected.batches}, aside=aside, environment=environment)
   num_pixels = num_different = 0
   difference = 0.0
   for index, (labels, probabilities) in enumerate(zip(expected.labels, expected.probabilities)):
@@ -133,27 +121,29 @@ def compare(
 def run(
   file: ExportedFile,
   path: str,
-  inputs: Mapping[str, Sequence[np.ndarray]],
+  batches: Sequence[np.ndarray],
   *,
   aside: str,
   environment: Mapping[str, str] = {},
 ) -> dict[str, list[np.ndarray]]:
-  """What run_exported.py gives for arrays.
+  """Runs the model at `path` in a process of its own.
 
   Args:
-    file, path, aside, environment: as for `compare`.
-    inputs: {'images': arrays} or {'records': arrays}.
+    file: what it is.
+    path: where it is.
+    batches: uint8 [B, H, W, 3] each.
+    aside: directory for the arrays.
+    environment: more environment variables for the process.
 
   Returns:
-    arrays by the kinds that run_exported.py names, each in the order of the inputs.
+    lists of arrays by the kinds that run_exported.py names, in the order of the batches.
 
   Raises:
     CheckError: it fails.
   """
   with tempfile.TemporaryDirectory(dir=os.path.abspath(aside)) as directory:
-    ((kind, arrays),) = inputs.items()
-    for index, array in enumerate(arrays):
-      np.save(os.path.join(directory, f'{kind}_{index:05d}'), array)
+    for index, batch in enumerate(batches):
+      np.save(os.path.join(directory, f'images_{index:05d}'), batch)
     try:
       own_process.run(
         run_exported.__file__,
@@ -166,7 +156,23 @@ def run(
     except ProcessError as error:
       raise CheckError(f'it does not run: {error}') from error
     return {
-      kind: [np.load(os.path.join(directory, name)) for name in names]
+      kind: [
+        np.load(os.path.join(directory, f'{kind}_{index:05d}.npy')) for index in range(len(batches))
+      ]
       for kind in ('labels', 'only_labels', 'probabilities')
-      if (names := sorted(name for name in os.listdir(directory) if name.startswith(f'{kind}_')))
     }
+
+
+def mean_iou(
+  labels: Sequence[np.ndarray],
+  predictions: Sequence[np.ndarray],
+  *,
+  num_classes: int,
+  ignore_label: int,
+) -> float:
+  """The mIOU of predictions, integer [H, W] each, of true labels."""
+  confusions = [
+    metrics.confusion_matrix(one, other, num_classes=num_classes, ignore_label=ignore_label).numpy()
+    for one, other in zip(labels, predictions)
+  ]
+  return metrics.summarize(np.sum(confusions, axis=0)).mean_iou

@@ -7,25 +7,24 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from deeplab import __version__, checkpoints, color_map, output_places
+from deeplab import __version__, checkpoints
 from deeplab.errors import InputError, shown
 from deeplab.export import (
-  check,
-  checking_images,
   conversions,
   exported_files,
+  int8_data,
   saved_models,
   summary,
 )
-from deeplab.export.check import CheckError, Comparison
+from deeplab.export.check import CheckError
 from deeplab.export.description import Description
 from deeplab.export.exported_files import ExportedFile
 from deeplab.export.exported_network import ExportedNetwork
 from deeplab.export.own_process import ProcessError
 from deeplab.export.portable_operations import PortableOperations
-from deeplab.inferencer import DeepLabV3Inferencer
+from deeplab.export.verification import Finding, Verification
 from deeplab.messages import phase, problem, say, warn
-from deeplab.options import ModelExportOptions, PredictionOptions
+from deeplab.options import ModelExportOptions
 from deeplab.options.eval_padding import pad_size
 from deeplab.prediction import image_padding
 from deeplab.prediction.trained_network import TrainedNetwork
@@ -39,12 +38,12 @@ class Exported(NamedTuple):
   Attributes:
     path: of the file, or of the directory of a SavedModel.
     num_bytes: of all its files.
-    comparison: with the checkpoint.
+    findings: how it compares with the checkpoint.
   """
 
   path: str
   num_bytes: int
-  comparison: Comparison
+  findings: list[Finding]
 
 
 def export(
@@ -53,9 +52,8 @@ def export(
   """Writes and checks what the options ask for; says how each file compares.
 
   Args:
-    trained: the network; ckpt_path, best, class_names and colormap of the options are settled in it
-      and in `colors`.
-    options: the rest of them holds.
+    trained: the network.
+    options: which files, and how they are checked.
     colors: uint8 [n, 3], at least one for each class.
 
   Raises:
@@ -65,24 +63,21 @@ def export(
   files = exported_files.planned(options)
   exported_files.refuse_existing(options.output_path, files, overwrite=options.overwrite)
   exported_files.refuse_without_extras(options.format)
-  color_map.refuse_too_few(colors, trained.options.num_classes, chosen=str(options.colormap))
+  summary.read(options.output_path)  # Refuses what is no summary.
   description = describe(trained, options, colors)
-  warn(_advice(trained, options))
-  written, failed = [], 0
-  with output_places.new_directory(options.output_path, flag='output_path'), _explaining(options):
+  warn(advice(trained, options))
+  data = None
+  if any(file.weights == 'int8' for file in files):
+    with phase('reading what int8 is calibrated on'):
+      data = int8_data.load(options, trained)
+  with exported_files.output(options.output_path), _explaining(options):
     with exported_files.unfinished_directory(options.output_path) as aside:
-      export = _Export(trained, options, description, aside)
-      for file in files:
-        try:
-          written.append(export.run(file))
-        except CheckError as error:
-          failed += 1
-          problem(f'{file.name}: not written: {error}')
-  if failed:
-    raise InputError(
-      f'{failed} of {len(files)} models were not written to {shown(options.output_path)}; they are '
-      'named above'
-    )
+      written = _written(files, _Export(trained, options, description, int8_data=data, aside=aside))
+    if len(written) < len(files):
+      raise InputError(
+        f'{len(files) - len(written)} of {len(files)} models were not written to '
+        f'{shown(options.output_path)}; they are named above'
+      )
   return written
 
 
@@ -109,14 +104,25 @@ def describe(
   )
 
 
+def _written(files, export):
+  """The Exported of those files that are right."""
+  written = []
+  for file in files:
+    try:
+      written.append(export.run(file))
+    except CheckError as error:
+      problem(f'{file.name}: not written: {error}')
+  return written
+
+
 class _Export:
   """The files of one network, one after the other."""
 
-  def __init__(self, trained, options, description, aside):
+  def __init__(self, trained, options, description, *, int8_data, aside):
     self._model, self._options, self._description = trained.model, options, description
-    self._aside = aside
+    self._int8_data, self._aside = int8_data, aside
     self._pad_size = pad_size(options.pad, trained.options)
-    self._expected = {}
+    self._verification = Verification(trained, options, int8_data=int8_data, aside=aside)
 
   def run(self, file: ExportedFile) -> Exported:
     """Writes one file, checks it and gives it its name. Raises CheckError."""
@@ -126,22 +132,21 @@ class _Export:
     with phase(f'writing {file.name}'):
       self._write(file, unfinished)
     with phase(f'checking {file.name}'):
-      comparisons = self._check(file, unfinished)
+      findings = self._verification.verify(file, unfinished)
     sums = exported_files.checksums(unfinished)
     summary.update(self._options.output_path, file.name, None)
     exported_files.place(unfinished, path)
     entry = {
       'format': file.format,
       'files': sums,
-      'check': self._check_entry(file, comparisons),
+      'check': self._verification.entry(file, findings),
       'description': self._description.replace(weights=file.weights).as_dict(),
     }
     summary.update(self._options.output_path, file.name, entry)
     num_bytes = sum(each['bytes'] for each in sums)
     say(f'{shown(path)}: {num_bytes / 1e6:.1f} MB')
-    for name, comparison in comparisons.items():
-      say(f'  {name}{comparison}')
-    return Exported(path, num_bytes, next(iter(comparisons.values())))
+    say(*(f'  {finding}' for finding in findings))
+    return Exported(path, num_bytes, findings)
 
   def _write(self, file, path):
     if file.format == 'saved_model':
@@ -155,9 +160,13 @@ class _Export:
           saved_model=self._source(file.format),
           description=self._description.replace(weights=file.weights),
           directory=directory,
+          representative=self._representative(file),
         )
       except ProcessError as error:
         raise CheckError(f'the converter failed: {error}') from error
+
+  def _representative(self, file):
+    return [one.image for one in self._int8_data.representative] if file.weights == 'int8' else []
 
   def _source(self, converter):
     """A SavedModel for a converter, made when it is first needed."""
@@ -179,66 +188,9 @@ class _Export:
       batch_size=batch_size,
     )
 
-  def _check(self, file, path):
-    """Comparisons by what was special about the run."""
-    expected = self._expected_of(file)
-    environments = {'': {}}
-    if file.format == 'saved_model':
-      environments = {
-        '': {'TF_ENABLE_ONEDNN_OPTS': '1'},
-        'without oneDNN: ': {'TF_ENABLE_ONEDNN_OPTS': '0'},
-      }
-    limit = self._limit(file)
-    comparisons = {}
-    for name, environment in environments.items():
-      comparisons[name] = comparison = check.compare(
-        file, path, expected, aside=self._aside, environment=environment
-      )
-      if comparison.percent > limit:
-        raise CheckError(
-          f'{name}{comparison}, more than --max_different_pixels={limit:g}, at {expected.sizes}'
-        )
-    return comparisons
 
-  def _limit(self, file):
-    given = self._options.max_different_pixels
-    return check.LIMITS[file.format, file.weights] if given is None else given
-
-  def _expected_of(self, file):
-    """The check.Reference for a file; a TFLite file of one size takes one image at a time."""
-    several = file.format != 'tflite' or self._options.fixed_size is None
-    if several not in self._expected:
-      batches = checking_images.batches(
-        self._options.check_images, size=self._options.fixed_size, several=several
-      )
-      inferencer = DeepLabV3Inferencer(
-        self._model.with_operations(PortableOperations()),
-        options=PredictionOptions(eval_pad=self._options.pad),
-        with_probabilities=True,
-      )
-      with phase('predicting with the checkpoint'):
-        self._expected[several] = check.reference(inferencer, batches)
-    return self._expected[several]
-
-  def _check_entry(self, file, comparisons):
-    return {
-      'images': list(self._options.check_images) or 'drawn scenes',
-      'sizes': self._expected_of(file).sizes,
-      'max_different_pixels': self._limit(file),
-      'runs': [
-        {
-          'run': name.rstrip(': '),
-          'pixels': comparison.num_pixels,
-          'different_pixels': comparison.num_different,
-          'largest_probability_difference': comparison.probability_difference,
-        }
-        for name, comparison in comparisons.items()
-      ],
-    }
-
-
-def _advice(trained, options):
-  """Lines on a size or padding that does not suit the network."""
+def advice(trained: TrainedNetwork, options: ModelExportOptions) -> list[str]:
+  """Lines of warning on a size or padding that does not suit the network."""
   pad, size = pad_size(options.pad, trained.options), options.fixed_size
   if pad is None and size is not None:
     suits = all((side - 1) % trained.options.output_stride == 0 for side in size)

@@ -43,10 +43,16 @@ class PortableOperations(Operations):
     return plain.conv2d(inputs, weights, stride=stride, rate=rate, padding=padding)
 
   def depthwise_conv2d(
-    self, inputs: tf.Tensor, weights: tf.Tensor, *, stride: int = 1, rate: int = 1
+    self,
+    inputs: tf.Tensor,
+    weights: tf.Tensor,
+    *,
+    stride: int = 1,
+    rate: int = 1,
+    padding: str = 'SAME',
   ) -> tf.Tensor:
     if rate == 1 or not self._for_converter:
-      return plain.depthwise_conv2d(inputs, weights, stride=stride, rate=rate)
+      return plain.depthwise_conv2d(inputs, weights, stride=stride, rate=rate, padding=padding)
     explicit = sum(_around(weights, rate), []) if self._explicit_padding else []
     return tf.raw_ops.DepthwiseConv2dNative(
       input=inputs,

@@ -4,7 +4,7 @@
 
 For each DIRECTORY/images_N.npy, uint8 [B, H, W, 3], it writes there labels_N.npy, [B, H, W];
 only_labels_N.npy, the same by the signature that gives nothing else; and probabilities_N.npy,
-float32, of every eighth row and column. For each records_N.npy it writes only_labels_N.npy alone.
+float32, of every eighth row and column.
 """
 
 import glob
@@ -61,16 +61,15 @@ def onnx(path):
 def main(name, model, directory):
   sys.meta_path.insert(0, NoToolkit())
   both, only_labels = {'saved_model': saved_model, 'tflite': tflite, 'onnx': onnx}[name](model)
-  for path in sorted(glob.glob(os.path.join(glob.escape(directory), '*_*.npy'))):
-    kind, number = os.path.basename(path).split('_')
+  for path in sorted(glob.glob(os.path.join(glob.escape(directory), 'images_*.npy'))):
     images = np.load(path)
-    arrays = {'only_labels': only_labels(images)[LABELS]}
-    if kind == 'images':
-      found = both(images)
-      arrays['labels'] = found[LABELS]
-      arrays['probabilities'] = found[PROBABILITIES][:, ::STEP, ::STEP]
-    for output, array in arrays.items():
-      np.save(os.path.join(directory, f'{output}_{number}'), array)
+    found = both(images)
+    for kind, array in (
+      ('labels', found[LABELS]),
+      ('only_labels', only_labels(images)[LABELS]),
+      ('probabilities', found[PROBABILITIES][:, ::STEP, ::STEP]),
+    ):
+      np.save(os.path.join(directory, os.path.basename(path).replace('images', kind)), array)
 
 
 if __name__ == '__main__':

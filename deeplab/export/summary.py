@@ -41,11 +41,11 @@ def read(output_path: str) -> dict[str, dict]:
 def update(output_path: str, name: str, entry: dict[str, Any] | None) -> None:
   """Says of the model `name` what `entry` has, or nothing any more where that is None."""
   models = read(output_path)
+  if entry is None and name not in models:
+    return
   models.pop(name, None)
   if entry is not None:
     models[name] = entry
-  elif not models:
-    return
   with (
     replacing(os.path.join(output_path, SUMMARY)) as temporary,
     open(temporary, 'w', encoding='utf-8') as file,

@@ -13,10 +13,10 @@ _MAX_SIZE = 16384
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelExportOptions(CheckedOptions):
-  """Which checkpoint becomes which files, and how they are checked."""
+class ExportSourceOptions(CheckedOptions):
+  """Which network is exported, and what its classes are called."""
 
-  group = 'Export'
+  group = 'Checkpoint'
 
   ckpt_path: str | None = option(
     None, 'Checkpoint: its prefix, or a directory that holds one.', required=True
@@ -26,6 +26,24 @@ class ModelExportOptions(CheckedOptions):
     'Of the directory --ckpt_path take best.ckpt, the best network of the validations while '
     'training.',
   )
+  class_names: str | None = option(
+    None,
+    'Names of the classes: voc, cityscapes, ade20k, camvid, or a file with one name a line. '
+    'Default: those saved beside the checkpoint, else their numbers.',
+  )
+  colormap: str | None = option(
+    None,
+    'Colours of the classes: voc, cityscapes, ade20k, camvid, or a file of `index r g b [name]` '
+    'lines. Default: those saved beside the checkpoint, else voc.',
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelExportOptions(CheckedOptions):
+  """Which files a network becomes, and how they are checked."""
+
+  group = 'Export'
+
   output_path: str | None = option(
     None,
     'Directory for saved_model/, model_float32.tflite, model_float16.tflite, model_int8.tflite, '
@@ -56,26 +74,16 @@ class ModelExportOptions(CheckedOptions):
     'Padding that the model adds to its images at the bottom and right, cropped off its '
     'predictions: as --eval_pad of the evaluator.',
   )
-  class_names: str | None = option(
-    None,
-    'Names of the classes: voc, cityscapes, ade20k, camvid, or a file with one name a line. '
-    'Default: those saved beside the checkpoint, else their numbers.',
-  )
-  colormap: str | None = option(
-    None,
-    'Colours of the classes: voc, cityscapes, ade20k, camvid, or a file of `index r g b [name]` '
-    'lines. Default: those saved beside the checkpoint, else voc.',
-  )
   representative_filenames: tuple[str, ...] = option(
     (),
     'What int8 is calibrated on: TFRecord files (*.tfrecord*) or images, as paths, globs or '
-    'directories, repeated; about 100 examples of what will be predicted, of which at most 200 are '
-    'used. Without --check_filenames every third one only checks.',
+    'directories, repeated; of what will be predicted, and at most 100 are used. Without '
+    '--check_filenames every third one does not calibrate but checks.',
   )
   check_filenames: tuple[str, ...] = option(
     (),
     'TFRecord files on which the mIOU of int8 is compared with that of the checkpoint, other ones '
-    'than int8 is calibrated on; at most 200 examples are used.',
+    'than int8 is calibrated on; at most 100 examples are used.',
   )
   check_images: tuple[str, ...] = option(
     (),

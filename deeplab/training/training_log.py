@@ -2,7 +2,7 @@
 TensorBoard.
 """
 
-import json
+import contextlib
 import math
 import os
 import shutil
@@ -13,10 +13,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab import color_map, messages, metrics, pictures, undecodable_names
-from deeplab.atomic_files import replacing
-from deeplab.errors import InputError
+from deeplab import color_map, json_files, messages, metrics, pictures, undecodable_names
+from deeplab.errors import InputError, shown
 from deeplab.evaluator import EvaluationResult
+from deeplab.failure_reasons import reason_of
+from deeplab.training import metrics_file
 from deeplab.training.step_result import StepResult
 
 _PANEL_CELL = 192
@@ -52,7 +53,7 @@ class TrainingLog:
     self._directory, self._log_per_steps = directory, log_per_steps
     self._metrics_path = os.path.join(directory, metrics_name)
     self.validations = [
-      line for line in _rewind(self._metrics_path, start_step) if 'mean_iou' in line
+      line for line in metrics_file.rewind(self._metrics_path, start_step) if 'mean_iou' in line
     ]
     self._metrics = open(self._metrics_path, 'a', encoding='utf-8')
     self._summaries = tf.summary.create_file_writer(directory)
@@ -81,12 +82,12 @@ class TrainingLog:
     self._summaries.close()
 
   def line(self, text: str) -> None:
-    """Prints a line on stdout, beside the progress bar if there is one."""
+    """Prints lines on stdout, beside the progress bar if there is one."""
+    beside = contextlib.nullcontext()
     if self._bar is not None:
-      self._bar.write(text, file=sys.stdout)
-      sys.stdout.flush()
-    else:
-      messages.say(text)
+      beside = self._bar.external_write_mode(file=sys.stdout)
+    with beside:
+      messages.say(*text.split('\n'))
 
   def update(
     self, result: StepResult, *, step: int, learning_rate: float, num_images: int, waited: float
@@ -152,12 +153,13 @@ class TrainingLog:
   ) -> None:
     """Reports a validation, and the best score so far, a dict with mean_iou and step."""
     summary = result.summary
+    shown_names = class_names and tuple(map(shown, class_names))
     self.line(
       f'validation at step {step}: mIOU {summary.mean_iou:.4f}'
-      f'{metrics.one_class_remark(summary, class_names)}, loss {result.loss:.4f}, '
+      f'{metrics.one_class_remark(summary, shown_names)}, loss {result.loss:.4f}, '
       f'{result.num_images} images; best {best["mean_iou"]:.4f} at step {best["step"]}'
     )
-    names = class_names or tuple(str(index) for index in range(len(summary.iou)))
+    names = shown_names or tuple(str(index) for index in range(len(summary.iou)))
     scores = [f'{name} {_number(value)}' for name, value in zip(names, summary.iou)]
     self.line('  IoU: ' + self._broken(scores, indent=7))
     line = {
@@ -224,7 +226,8 @@ class TrainingLog:
       self._summaries.flush()
     except (OSError, tf.errors.OpError) as error:
       raise InputError(
-        f'{self._directory}: the log cannot be written ({error}); free space or choose another '
+        f'{shown(self._directory)}: the log cannot be written ({reason_of(error)}); free space or '
+        'choose another '
         '--output_path; the checkpoints are whole'
       ) from error
 
@@ -234,7 +237,7 @@ class TrainingLog:
 
   def _write(self, line):
     try:
-      self._metrics.write(json.dumps(line) + '\n')
+      self._metrics.write(json_files.one_line(line))
       self._metrics.flush()
     except OSError as error:
       raise InputError(
@@ -247,26 +250,6 @@ class TrainingLog:
       for name, value in numbers.items():
         tf.summary.scalar(name, value, step=step)
     self.flush()
-
-
-def _rewind(path, step):
-  """Drops the lines after `step` from a JSON lines file, and a last line that a kill cut; returns
-  the rest as dicts.
-  """
-  if not os.path.exists(path):
-    return []
-  kept = []
-  with open(path, encoding='utf-8') as file:
-    for text in file:
-      try:
-        line = json.loads(text)
-      except ValueError:
-        continue
-      if line['step'] <= step:
-        kept.append(line)
-  with replacing(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
-    file.writelines(json.dumps(line) + '\n' for line in kept)
-  return kept
 
 
 def _colored(label, colors, ignore_label):
