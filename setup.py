@@ -59,6 +59,8 @@ setuptools.setup(
       'tf2onnx',
       'onnx',
       'onnxruntime',
+      'tensorflow-serving-api',  # The messages of TensorFlow Serving, for examples/serving.
+      'dockerfile-parse',
       'nbclient',  # Runs examples/*.ipynb.
       'ipykernel',
     ],

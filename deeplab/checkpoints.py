@@ -4,28 +4,24 @@ The format is that of TensorFlow 1's Saver (V2: PREFIX.index and PREFIX.data-000
 file, is read only), so TensorFlow 1 tools read ours and we read theirs.
 """
 
-import contextlib
-import glob
 import json
 import os
-import re
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from deeplab.atomic_files import replacing
+from deeplab.atomic_files import replacing, unfinished_directory
 from deeplab.checkpoint_files import (
   FINAL_NAME,  # noqa: F401
-  PREVIOUS,
   STATE_NAME,
   find,  # noqa: F401
   list_prefixes,  # noqa: F401
   step_of,  # noqa: F401
 )
-from deeplab.errors import InputError
+from deeplab.checkpoint_replacement import remove, take_place  # noqa: F401
+from deeplab.errors import InputError, shown
+from deeplab.failure_reasons import reason_of
 
 GLOBAL_STEP = 'global_step'
 # What TensorFlow's reader raises on damaged files depends on where it notices.
@@ -49,7 +45,7 @@ class Reader:
     except _READ_ERRORS as error:
       raise InputError(
         f'checkpoint {prefix}: cannot be read, it is damaged or no TensorFlow checkpoint '
-        f'({_first_line(error)})'
+        f'({reason_of(error)})'
       ) from error
 
   def get(self, name: str) -> np.ndarray:
@@ -60,13 +56,54 @@ class Reader:
       raise InputError(
         f'checkpoint {self.prefix}: variable {name} cannot be read, the data file is damaged or '
         'truncated '
-        f'({_first_line(error)})'
+        f'({reason_of(error)})'
       ) from error
 
   @property
   def global_step(self) -> int | None:
-    """The step the checkpoint was written at, or None."""
-    return int(self.get(GLOBAL_STEP)) if GLOBAL_STEP in self.shapes else None
+    """The step the checkpoint was written at, or None. Raises InputError where it is no step."""
+    if GLOBAL_STEP not in self.shapes:
+      return None
+    value = np.asarray(self.get(GLOBAL_STEP))
+    if value.size != 1 or value.dtype.kind not in 'iu' or value.item() < 0:
+      raise InputError(
+        f'checkpoint {self.prefix}: its {GLOBAL_STEP} is {value.dtype} {list(value.shape)} '
+        f'{str(value)[:40]}, not the number of a step'
+      )
+    return value.item()
+
+  def check(self) -> None:
+    """Reads all variables, whose check sums TensorFlow compares. Raises InputError for the first
+    that is damaged.
+    """
+    for name in self.shapes:
+      self.get(name)
+
+
+def newest_whole(prefixes: Sequence[str]) -> tuple[tuple[str, int] | None, list[str]]:
+  """The checkpoint of the highest step of which every tensor can be read.
+
+  Args:
+    prefixes: to choose from; those without a step do not count.
+
+  Returns:
+    ((prefix, step) or None, a line for each that is damaged and was looked at).
+  """
+  readers, damaged = [], []
+  for prefix in prefixes:
+    try:
+      reader = Reader(find(prefix))
+      if reader.global_step is not None:
+        readers.append((reader.global_step, prefix, reader))
+    except InputError as error:
+      damaged.append(str(error))
+  for step, prefix, reader in sorted(readers, key=lambda item: item[:2], reverse=True):
+    try:
+      reader.check()
+      return (prefix, step), damaged
+    except InputError as error:
+      damaged.append(str(error))
+  return None, damaged
 
 
 def write(prefix: str, tensors: Mapping[str, tf.Variable | tf.Tensor | np.ndarray]) -> None:
@@ -82,54 +119,24 @@ def write(prefix: str, tensors: Mapping[str, tf.Variable | tf.Tensor | np.ndarra
       they were.
   """
   directory, name = os.path.split(os.path.abspath(prefix))
+  names = sorted(tensors)
+  values = [tf.convert_to_tensor(tensors[each]) for each in names]
   try:
     os.makedirs(directory, exist_ok=True)
-    aside = tempfile.mkdtemp(dir=directory, prefix='.unfinished-')
-  except OSError as error:
-    raise InputError(
-      f'checkpoint {prefix}: cannot be written ({error.strerror}); older checkpoints are whole'
-    ) from error
-  try:
-    temporary = os.path.join(aside, name)
-    names = sorted(tensors)
-    values = [tf.convert_to_tensor(tensors[each]) for each in names]
-    with tf.device('CPU'):
-      tf.raw_ops.SaveV2(
-        prefix=temporary, tensor_names=names, shape_and_slices=[''] * len(names), tensors=values
-      )
-    _move_into_place(temporary, prefix)
+    with unfinished_directory(directory, name) as aside:
+      with tf.device('CPU'):
+        tf.raw_ops.SaveV2(
+          prefix=os.path.join(aside, name),
+          tensor_names=names,
+          shape_and_slices=[''] * len(names),
+          tensors=values,
+        )
+      take_place(aside, os.path.join(directory, name))
   except (tf.errors.OpError, OSError) as error:
     raise InputError(
-      f'checkpoint {prefix}: cannot be written ({_first_line(error)}); older checkpoints are '
-      'whole; free '
-      'space or choose another --output_path'
+      f'checkpoint {shown(prefix)}: cannot be written ({reason_of(error)}); older checkpoints are '
+      'whole; free space or choose another --output_path'
     ) from error
-  finally:
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _move_into_place(temporary, prefix):
-  """Renames data and index; the index comes last and goes first, so an index always has its own
-  data beside it.
-
-  Two files cannot be replaced in one stroke, so the old pair keeps a second name until the new one
-    is whole: after a kill
-  in between, `find` takes that.
-  """
-  suffixes = ('.data-00000-of-00001', '.index')
-  for suffix in suffixes:
-    with open(temporary + suffix, 'rb') as written:
-      os.fsync(written.fileno())
-  if os.path.exists(prefix + '.index'):
-    remove(prefix + PREVIOUS)
-    # Some file systems have no second names; the moment without one is short.
-    with contextlib.suppress(OSError):
-      for suffix in suffixes:
-        os.link(prefix + suffix, prefix + PREVIOUS + suffix)
-    os.remove(prefix + '.index')
-  for suffix in suffixes:
-    os.replace(temporary + suffix, prefix + suffix)
-  remove(prefix + PREVIOUS)
 
 
 def update_state(directory: str, prefixes: Sequence[str]) -> None:
@@ -148,16 +155,3 @@ def update_state(directory: str, prefixes: Sequence[str]) -> None:
     open(temporary, 'w', encoding='utf-8') as file,
   ):
     file.write('\n'.join(lines) + '\n')
-
-
-def remove(prefix: str) -> None:
-  """Deletes a checkpoint, the index first."""
-  for name in [prefix + '.index', *glob.glob(glob.escape(prefix) + '.data-*')]:
-    if os.path.exists(name):
-      os.remove(name)
-
-
-def _first_line(error):
-  line = (str(error).splitlines() or [type(error).__name__])[0]
-  # TensorFlow puts the reason last, after the name of an operation and a path that may be long.
-  return re.sub(r'\{\{.*?\}\} | \[Op:\w+\]$', '', line)[-200:]

@@ -4,8 +4,9 @@ way of an old one, before TensorFlow is imported: a wrong path is told at once.
 
 import os
 
-from deeplab import checkpoint_files, named_checkpoints
+from deeplab import checkpoint_files, named_checkpoints, private_places
 from deeplab.data import record_files
+from deeplab.engines import model_files
 from deeplab.errors import InputError
 from deeplab.export import exported_files
 from deeplab.options import (
@@ -44,6 +45,7 @@ def _validation(options):
 
 
 def _run(options):
+  private_places.check(os.path.expanduser(options.output_path), flag='output_path')
   if not (options.resume or options.overwrite):
     checkpoint_files.refuse_run(os.path.expanduser(options.output_path))
   # A run that goes on does not need the checkpoint it began with.
@@ -53,16 +55,29 @@ def _run(options):
 
 def _evaluation(options):
   _records(options)
-  if not (options.all_checkpoints or options.watch):
-    _checkpoint(options)
+  if options.all_checkpoints or options.watch:
+    flag = 'all_checkpoints' if options.all_checkpoints else 'watch'
+    model_files.refuse(options.ckpt_path, flag=flag, why='and there is one of it')
+  else:
+    _network(options)
 
 
 def _checkpoint(options):
   named_checkpoints.check(options.ckpt_path, best=getattr(options, 'best', False))
 
 
-def _inference(options):
+def _network(options):
+  """A checkpoint or an exported model."""
+  if options.best:
+    model_files.refuse(options.ckpt_path, flag='best', why='and there is one of it')
+  elif model_files.find(options.ckpt_path) is not None:
+    return
   _checkpoint(options)
+
+
+def _inference(options):
+  private_places.check(options.output_path, flag='output_path')
+  _network(options)
   if options.input_file_list:
     image_files.listed_images(options.input_file_list, problems=[])
   else:

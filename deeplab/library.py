@@ -13,8 +13,8 @@ from deeplab.errors import InputError
 from deeplab.options import (
   OPTIONS_OF_EVALUATION,
   OPTIONS_OF_TRAINING,
-  ComputeOptions,
   ConversionOptions,
+  EngineOptions,
   ModelOptions,
   PredictionOptions,
   keywords,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
   from deeplab.network import Network
   from deeplab.training_run import TrainingResult
 
-_LOADING = (ModelOptions, ComputeOptions, PredictionOptions)
+_LOADING = (ModelOptions, EngineOptions, PredictionOptions)
 
 
 @keywords.takes(*_LOADING, saved_with_checkpoint=ModelOptions)

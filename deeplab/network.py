@@ -12,7 +12,7 @@ from deeplab import guest
 from deeplab.errors import InputError
 from deeplab.messages import warn
 from deeplab.options import (
-  ComputeOptions,
+  EngineOptions,
   ExportSourceOptions,
   ModelExportOptions,
   ModelOptions,
@@ -54,7 +54,7 @@ class Network:
     trained: 'TrainedNetwork',
     classes: Classes,
     *,
-    compute_options: ComputeOptions,
+    compute_options: EngineOptions,
     defaults: dict[str, Any],
   ):
     """Prepares it.
@@ -109,13 +109,18 @@ class Network:
         'predict',
         [PredictionOptions],
         {**self._defaults, **options},
-        elsewhere={'deeplab.load': [ModelOptions, ComputeOptions]},
+        elsewhere={'deeplab.load': [ModelOptions, EngineOptions]},
         own=['with_probabilities'],
       )
       with guest.tensorflow_at_work():
-        images = given_images.read(image if several else [image], several=several)
+        images = given_images.read(
+          image if several else [image],
+          several=several,
+          max_pixels=prediction_options.max_image_pixels,
+        )
         if 'batch_size' not in given:
           prediction_options = prediction_options.replace(batch_size=_usual_batch_size())
+        prediction_options = self._trained.settle(prediction_options)
         predictions = self._predict(images, prediction_options, with_probabilities)
     return predictions if several else predictions[0]
 
@@ -163,7 +168,7 @@ class Network:
     )
     predictions = {}
     for batch in batches:
-      with _explaining_memory(batch[0][1]):
+      with self._trained.explaining_failures(), _explaining_memory(batch[0][1]):
         predicted = inferencer.predict([image.pixels for _, image in batch])
       for (position, image), (labels, probabilities) in zip(batch, predicted):
         predictions[position] = self._prediction(image, labels, probabilities, options)
@@ -171,7 +176,11 @@ class Network:
 
   def _prediction(self, image, labels, probabilities, options):
     def again(**settings):
-      with guest.tensorflow_at_work(), _explaining_memory(image):
+      with (
+        guest.tensorflow_at_work(),
+        self._trained.explaining_failures(),
+        _explaining_memory(image),
+      ):
         inferencer = self._inferencer(options, **settings)
         return inferencer.predict_with_foreground([image.pixels])[0]
 
@@ -210,7 +219,7 @@ def load(
   class_names: str | Sequence[str] | None,
   colormap: 'str | np.ndarray | None',
   model_options: ModelOptions,
-  compute_options: ComputeOptions,
+  compute_options: EngineOptions,
   given: Collection[str],
   defaults: dict[str, Any],
 ) -> Network:
@@ -230,20 +239,19 @@ def load(
     InputError: see `trained_network.load`; or names or colours that do not fit the network.
   """
   from deeplab import devices
-  from deeplab.prediction import trained_network
+  from deeplab.prediction import given_network
 
   devices.prepare(compute_options, own_process=False)
   listed = class_names is not None and not isinstance(class_names, str)
-  trained = trained_network.load(
+  trained = given_network.load(
     ckpt_path,
     model_options,
     given=given,
-    compute_dtype=compute_options.compute_dtype,
-    operations=compute_options.operations,
+    options=compute_options,
     class_names=None if listed else class_names,
     best=best,
   )
-  trained.announce(PredictionOptions(**defaults))
+  trained.announce(trained.settle(PredictionOptions(**defaults)))
   names = tuple(map(str, class_names)) if listed else trained.class_names
   if colormap is None or isinstance(colormap, str):
     colors = trained.color_map(colormap)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import tensorflow as tf
 
 from deeplab import checkpoints, devices, losses, output_places, quiet_start, saved_options
-from deeplab.messages import phase, say, warn
+from deeplab.messages import phase, say, say_in_any_case, warn
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
   ComputeOptions,
@@ -28,7 +28,13 @@ from deeplab.training import (
   starting_report,
   training_data,
 )
-from deeplab.training.run_directory import BEST_NAME, FLAGS_NAME, METRICS_NAME, RunDirectory
+from deeplab.training.run_directory import (
+  BAD_RECORDS_NAME,
+  BEST_NAME,
+  FLAGS_NAME,
+  METRICS_NAME,
+  RunDirectory,
+)
 from deeplab.training.run_start import AllOptions, RunStart
 from deeplab.training.stop_signals import StopSignals
 from deeplab.training.training_data import TrainingData
@@ -109,6 +115,9 @@ def run(
   say(*output_places.notes_on_default(run_options.output_path, RunOptions))
   directory.create()
   with directory.locked():
+    if not (run_options.resume or run_options.overwrite):
+      directory.refuse_if_in_use()  # Another one may have begun and ended meanwhile.
+    directory.put_right()
     return _train(directory, start, data, own_process=own_process)
 
 
@@ -121,10 +130,11 @@ def _train(directory, start, data, *, own_process):
   # The first batch comes before the old run goes: most of what can be wrong with the data shows by
   # then.
   with phase('reading the first batch'):
-    batches = batches_of_run.first_drawn(batches_of_run.draw(start, data.facts))
+    batches = batches_of_run.first_drawn(
+      batches_of_run.draw(start, data.facts, bad_records_path=directory.file(BAD_RECORDS_NAME))
+    )
   with phase('restoring the checkpoint'):
     run_start.restore(start, trainer, model, directory)
-  directory.remove_unfinished()
   directory.write_flags(*options.groups())
   directory.write_data_files(data.facts)
   # What is saved beside the weights.
@@ -166,7 +176,7 @@ def _train(directory, start, data, *, own_process):
     )
   best = validation.best if validation is not None else None
   result = _result(outcome, trainer.global_step, directory, best=best)
-  say(_last_line(result, directory, best=best, signal=stop.requested))
+  say_in_any_case(_last_line(result, directory, best=best, signal=stop.requested))
   return result
 
 
@@ -202,6 +212,7 @@ def _build(options, *, strategy):
       options.input.filenames,
       num_classes=options.model.num_classes,
       ignore_label=ignore_label,
+      max_image_pixels=options.input.max_image_pixels,
     )
   loss = losses.SegmentationLoss(options.loss, ignore_label, class_weights)
   with phase('making the network'), strategy.scope():

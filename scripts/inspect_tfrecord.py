@@ -15,6 +15,7 @@ from deeplab import (  # noqa: E402
   output_places,
 )
 from deeplab.errors import InputError, shown  # noqa: E402
+from deeplab.messages import say  # noqa: E402
 from deeplab.options import InspectionOptions  # noqa: E402
 
 DESCRIPTION = """
@@ -32,7 +33,7 @@ _MOST_LISTED = 20
 def main(options, *, given=frozenset()):
   """Prints what is found and writes the contact sheet; returns the exit status."""
   from deeplab import pictures
-  from deeplab.data import inspection, record_files
+  from deeplab.data import bad_records, inspection, record_files
   from deeplab.prediction import foreground
 
   described = data_set_files.of_records(record_files.expand_filenames(options.filenames))
@@ -42,6 +43,8 @@ def main(options, *, given=frozenset()):
   colors = _colors(options, described)
   if options.contact_sheet:
     output_places.check_file(options.contact_sheet, flag='contact_sheet')
+  if options.bad_records_path:
+    output_places.check_file(options.bad_records_path, flag='bad_records_path')
   found = inspection.inspect(
     options,
     color_map=colors,
@@ -50,7 +53,7 @@ def main(options, *, given=frozenset()):
   )
   lines = _lines_on_data_set(described, found)
   lines += describe(found, names=names, ignore_label=options.ignore_label)
-  print('\n'.join(lines), flush=True)
+  say(*lines)
   if options.contact_sheet and found.samples:
     legend = [
       (_label_text(value, names), tuple(colors[value].tolist()))
@@ -66,14 +69,17 @@ def main(options, *, given=frozenset()):
     )
     with output_places.replacing_file(options.contact_sheet, flag='contact_sheet') as temporary:
       sheet.save(temporary, format='PNG')
-    print(f'Contact sheet written to {options.contact_sheet}', flush=True)
+    say(f'Contact sheet written to {shown(options.contact_sheet)}')
+  if options.bad_records_path:
+    bad_records.write(found.bad, options.bad_records_path)
+    say(f'Bad records written to {shown(options.bad_records_path)}')
   if found.bad:
     return 1
   following = next_command.after_inspection(
     options, num_records=sum(file.num_records for file in found.files)
   )
   if following:
-    print(following, flush=True)
+    say(following)
   return 0
 
 
@@ -104,7 +110,9 @@ def describe(found, *, names, ignore_label):
     )
   lines += [f'bad: {problem}' for problem in found.bad[:_MOST_LISTED]]
   if len(found.bad) > _MOST_LISTED:
-    lines.append(f'bad: ... and {len(found.bad) - _MOST_LISTED} more')
+    lines.append(
+      f'bad: ... and {len(found.bad) - _MOST_LISTED} more; --bad_records_path=FILE lists all'
+    )
   lines.append(f'{sum(found.layouts.values())} good records, {len(found.bad)} problems')
   return lines
 

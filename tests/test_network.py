@@ -20,6 +20,7 @@ VARIANTS = {
   'resnet_v1_50': dict(output_stride=16, atrous_rates=(2, 6)),
   'resnet_v2_50': dict(output_stride=8, atrous_rates=(2, 6, 12), decoder_with_separable_conv=False),
   'mobilenet_v2': dict(output_stride=8, atrous_rates=(2, 6), aspp_with_separable_conv=True),
+  'xception_65': dict(output_stride=8, atrous_rates=(2, 6), aspp_with_separable_conv=True),
 }
 
 
@@ -59,7 +60,12 @@ def prediction(model, *, known_size=True, constant_weights=False):
   return function(images_of(65, 81)).numpy()
 
 
-@pytest.fixture(scope='module', params=VARIANTS)
+@pytest.fixture(
+  scope='module',
+  params=[
+    pytest.param(name, marks=pytest.mark.slow if name == 'xception_65' else []) for name in VARIANTS
+  ],
+)
 def variant_and_logits(request):
   """(variant, logits by plain operations)."""
   return request.param, prediction(make(request.param, operations='plain'))
@@ -183,14 +189,14 @@ def result_of_step():
   return result
 
 
-# ResNet v1 is made of the layers of v2 in another order.
-_V1_BY_HAND = [
-  pytest.param(name, marks=pytest.mark.slow) if name == 'resnet_v1_50' else name
+# ResNet v1 is made of the layers of v2 in another order, Xception of those of MobileNetV2.
+_SOME_BY_HAND = [
+  pytest.param(name, marks=pytest.mark.slow) if name in ('resnet_v1_50', 'xception_65') else name
   for name in VARIANTS
 ]
 
 
-@pytest.mark.parametrize('variant', _V1_BY_HAND)
+@pytest.mark.parametrize('variant', _SOME_BY_HAND)
 def test_training_step_with_stored_statistics(variant, result_of_step):
   """Every variable has a gradient, whatever computes; in bfloat16 both are as near to float32."""
   results = {
@@ -219,7 +225,7 @@ def test_training_step_with_stored_statistics(variant, result_of_step):
 LIVE = dict(batch_norm_decay=0.5)
 
 
-@pytest.mark.parametrize('variant', _V1_BY_HAND)
+@pytest.mark.parametrize('variant', _SOME_BY_HAND)
 def test_training_step_with_live_statistics(variant, result_of_step):
   plain, auto = (
     result_of_step(variant, operations=operations, **LIVE) for operations in ('plain', 'auto')

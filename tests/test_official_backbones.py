@@ -17,6 +17,8 @@ from deeplab.official import official_names
 from deeplab.operations.dispatch import Operations
 from deeplab.options import ModelOptions
 
+SLOW = pytest.mark.slow
+
 # === Names and shapes, from the tables of research/deeplab's xception.py and resnet_v1_beta.py ===
 
 # Blocks of one unit with a shortcut convolution: (scope, depth of the inputs, depths).
@@ -97,7 +99,13 @@ def beta_resnet_variables(variant):
   return {f'{scope}/{name}': shape for name, shape in variables.items()}
 
 
-@pytest.mark.parametrize('variant', [*XCEPTIONS, *BETA_RESNETS])
+@pytest.mark.parametrize(
+  'variant',
+  [
+    pytest.param(variant, marks=[] if variant in ('xception_65', 'resnet_v1_50_beta') else SLOW)
+    for variant in (*XCEPTIONS, *BETA_RESNETS)
+  ],
+)
 def test_variables_are_the_official_ones(variant, monkeypatch):
   if variant in XCEPTIONS:
     expected, count = xception_variables(variant), XCEPTIONS[variant][-1]
@@ -138,7 +146,10 @@ def short_backbones():
     yield
 
 
-@pytest.fixture(scope='module', params=OFFICIALS)
+@pytest.fixture(
+  scope='module',
+  params=['xception_71', 'resnet_v1_50_beta', pytest.param('xception_41', marks=SLOW)],
+)
 def pair(request, short_backbones):
   """(Official, its weights, our network with the same)."""
   official = dataclasses.replace(OFFICIALS[request.param], **HEAD)

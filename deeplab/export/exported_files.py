@@ -8,10 +8,10 @@ import hashlib
 import importlib.util
 import os
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from deeplab import atomic_files, directory_lock, output_places
 from deeplab.errors import InputError, shown
 from deeplab.options import ModelExportOptions
 
@@ -90,21 +90,38 @@ def refuse_without_extras(formats: Collection[str]) -> None:
       )
 
 
-@contextlib.contextmanager
-def unfinished_directory(output_path: str) -> Iterator[str]:
+def unfinished_directory(output_path: str) -> contextlib.AbstractContextManager[str]:
   """A directory below `output_path`, hence on the same file system, that goes with all that is left
   in it.
   """
-  aside = tempfile.mkdtemp(dir=output_path, prefix='.unfinished-')
-  try:
-    yield aside
-  finally:
-    shutil.rmtree(aside, ignore_errors=True)
+  return atomic_files.unfinished_directory(output_path, 'export')
+
+
+@contextlib.contextmanager
+def output(output_path: str) -> Iterator[None]:
+  """Makes the directory. While open, no other process can export to it; what killed ones left is
+  removed.
+
+  Raises InputError where one does.
+  """
+  refusal = (
+    f'--output_path={shown(output_path)}: another process is writing there; wait for it, stop it, '
+    'or choose another'
+  )
+  with (
+    output_places.new_directory(output_path, flag='output_path'),
+    directory_lock.held(output_path, refusal=refusal),
+  ):
+    atomic_files.remove_unfinished(output_path)
+    yield
 
 
 def place(written: str, path: str) -> None:
   """Gives a whole file or directory its name, in place of an older one."""
-  if os.path.isdir(path):  # A directory cannot be replaced in one stroke.
+  if os.path.isdir(path):  # Not every system replaces a directory in one stroke.
+    if atomic_files.exchange(written, path):
+      shutil.rmtree(written, ignore_errors=True)
+      return
     older = f'{written}-older'
     os.rename(path, older)
     try:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from deeplab import __version__, checkpoints, output_places
+from deeplab import __version__, checkpoints
 from deeplab.errors import InputError, shown
 from deeplab.export import (
   conversions,
@@ -70,7 +70,7 @@ def export(
   if any(file.weights == 'int8' for file in files):
     with phase('reading what int8 is calibrated on'):
       data = int8_data.load(options, trained)
-  with output_places.new_directory(options.output_path, flag='output_path'), _explaining(options):
+  with exported_files.output(options.output_path), _explaining(options):
     with exported_files.unfinished_directory(options.output_path) as aside:
       written = _written(files, _Export(trained, options, description, int8_data=data, aside=aside))
     if len(written) < len(files):

@@ -2,14 +2,19 @@
 without this one.
 """
 
+import ctypes
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 
 _QUIET = {'TF_CPP_MIN_LOG_LEVEL': '2', 'PYTHONWARNINGS': 'ignore'}
 _MOST_CHARACTERS = 300
+_PR_SET_PDEATHSIG = 1  # Of Linux.
+# Before the fork, after which little may be done.
+_LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
 
 
 class ProcessError(Exception):
@@ -24,7 +29,7 @@ def run(
   Args:
     script: path of the file.
     *arguments: its arguments; paths must be absolute.
-    directory: where it runs.
+    directory: where it runs, and what its temporary files are in.
     environment: more environment variables.
 
   Raises:
@@ -33,15 +38,21 @@ def run(
   finished = subprocess.run(
     [sys.executable, '-I', os.path.abspath(script), *arguments],
     cwd=directory,
-    env={**os.environ, **_QUIET, **(environment or {})},
+    env={**os.environ, **_QUIET, 'TMPDIR': directory, **(environment or {})},
     stdin=subprocess.DEVNULL,
     stdout=subprocess.DEVNULL,
     stderr=subprocess.PIPE,
+    preexec_fn=_end_with_parent if sys.platform == 'linux' else None,
   )
   if finished.returncode < 0:
     raise ProcessError(f'its process was ended by signal {-finished.returncode}')
   if finished.returncode:
     raise ProcessError(_reason(finished.stderr.decode('utf-8', 'replace')))
+
+
+def _end_with_parent():
+  """Lets a kill of this process end the other one too."""
+  _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _reason(text):

@@ -21,7 +21,9 @@ def write(directory: str, network: ExportedNetwork, description: Description) ->
   Raises:
     OSError, tf.errors.OpError: it cannot be written.
   """
-  with tempfile.TemporaryDirectory() as aside:
+  # Beside it, so that what a kill leaves is found there.
+  beside = os.path.dirname(os.path.abspath(directory))
+  with tempfile.TemporaryDirectory(dir=beside) as aside:
     path = os.path.join(aside, NAME)
     with open(path, 'w', encoding='utf-8') as file:
       file.write(description.to_json())

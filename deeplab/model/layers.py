@@ -25,6 +25,7 @@ def conv2d(
   padding: str = 'SAME',
   activation_fn: Activation | None = tf.nn.relu,
   normalizer_fn: Callable | None = None,
+  addend: tf.Tensor | None = None,
   weights_initializer: Callable | None = None,
   operations: Operations,
   scope: str,
@@ -40,6 +41,8 @@ def conv2d(
     padding: 'SAME' or 'VALID'.
     activation_fn: applied last, or None.
     normalizer_fn: `normalization`, or None for biases.
+    addend: [B, H', W', num_outputs], added after batch norm and before the activation, or None;
+      only with a normalizer.
     weights_initializer: initializer of the weights.
     operations: what to compute with.
     scope: name of the variable scope.
@@ -54,10 +57,11 @@ def conv2d(
     if normalizer_fn is not None:
       norm, update_statistics = normalizer_fn(num_outputs)
       outputs, mean, variance = operations.conv2d_batch_norm(
-        inputs, weights, norm, activation_fn=activation_fn, **settings
+        inputs, weights, norm, activation_fn=activation_fn, addend=addend, **settings
       )
       update_statistics(mean, variance)
       return outputs
+    assert addend is None
     biases = get_variable('biases', [num_outputs], initializer=tf.compat.v1.zeros_initializer())
     outputs = operations.bias_add(operations.conv2d(inputs, weights, **settings), biases)
     return outputs if activation_fn is None else activation_fn(outputs)

@@ -150,28 +150,31 @@ def xception_module(
   net, separable_outputs = inputs, []
   with variable_scope(scope), variable_scope('xception_module'):
     for index, (depth, rate) in enumerate(zip(block.depths, rates), start=1):
+      is_last = index == 3
       net = _separable_conv2d(
         net,
         depth,
-        stride=stride if index == 3 else 1,
+        stride=stride if is_last else 1,
         rate=rate,
         activates_inside=block.activates_inside,
+        addend=_shortcut(inputs, block, stride) if is_last else None,
         scope=f'separable_conv{index}',
       )
       separable_outputs.append(net)
-    if block.shortcut == 'convolution':
-      net += conv2d(
-        inputs, block.depths[-1], 1, stride=stride, activation_fn=None, scope='shortcut'
-      )
-    elif block.shortcut == 'identity':
-      net += inputs
   return net, separable_outputs[1]
 
 
-def _separable_conv2d(inputs, depth, *, stride, rate, activates_inside, scope):
+def _shortcut(inputs, block, stride):
+  if block.shortcut == 'convolution':
+    depth = block.depths[-1]
+    return conv2d(inputs, depth, 1, stride=stride, activation_fn=None, scope='shortcut')
+  return inputs if block.shortcut == 'identity' else None
+
+
+def _separable_conv2d(inputs, depth, *, stride, rate, activates_inside, addend, scope):
   """3x3 depthwise and 1x1 convolution, batch norm after each; ReLU after each or before both."""
   activation_fn = tf.nn.relu if activates_inside else None
   net = inputs if activates_inside else tf.nn.relu(inputs)
   with slim.arg_scope([conv2d, depthwise_conv2d], activation_fn=activation_fn):
     net = depthwise_conv2d_same(net, 3, stride=stride, rate=rate, scope=f'{scope}_depthwise')
-    return conv2d(net, depth, 1, scope=f'{scope}_pointwise')
+    return conv2d(net, depth, 1, addend=addend, scope=f'{scope}_pointwise')

@@ -165,6 +165,7 @@ class Operations:
     norm: plain.BatchNorm,
     *,
     activation_fn: plain.Activation | None = None,
+    addend: tf.Tensor | None = None,
     **settings: int | str,
   ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Convolution, batch norm and activation.
@@ -172,16 +173,19 @@ class Operations:
     Args:
       inputs, weights: as for `conv2d`.
       activation_fn: applied last, or None.
+      addend: float [B, H', W', D'], added before it, or None.
       **settings: stride, rate and padding, as for `conv2d`.
 
     Returns:
       outputs [B, H', W', D'], mean and variance, as `plain.batch_norm`.
     """
     case = self._case(inputs, weights, norm=norm, **settings)
-    if self.why_not('expansions', case) is None:
+    if addend is None and self.why_not('expansions', case) is None:
       return expansions.conv2d_batch_norm(inputs, weights, norm, activation_fn=activation_fn)
     convolve = functools.partial(self.conv2d, inputs, **settings)
-    return self._with_batch_norm(convolve, weights, norm, activation_fn, inputs.dtype)
+    return self._with_batch_norm(
+      convolve, weights, norm, activation_fn, inputs.dtype, addend=addend
+    )
 
   def depthwise_conv2d_batch_norm(
     self,
@@ -208,14 +212,18 @@ class Operations:
     convolve = functools.partial(self.concat_conv2d, maps)
     return self._with_batch_norm(convolve, weights, norm, activation_fn, maps[0].dtype)
 
-  def _with_batch_norm(self, convolve, weights, norm, activation_fn, dtype):
+  def _with_batch_norm(self, convolve, weights, norm, activation_fn, dtype, *, addend=None):
     mean, variance = norm.mean, norm.variance
     if self.why_not('folding', (norm, dtype, self._constant_weights)) is None:
       folded = functools.partial(_folded, epsilon=norm.epsilon)
       weights, biases = self._prepared(folded, weights, norm.gamma, norm.beta, mean, variance)
-      outputs = self.bias_add(convolve(weights), biases)
+      outputs = convolve(weights)
+      # Before the biases: TensorFlow's remapper gives up the whole graph, with all that it would
+      # fuse, where it meets sums of sums behind biases.
+      outputs = self.bias_add(outputs if addend is None else outputs + addend, biases)
     else:
       outputs, mean, variance = self.batch_norm(convolve(weights), norm)
+      outputs = outputs if addend is None else outputs + addend
     return outputs if activation_fn is None else activation_fn(outputs), mean, variance
 
   def bias_add(self, inputs: tf.Tensor, biases: tf.Tensor) -> tf.Tensor:

@@ -13,6 +13,7 @@ from deeplab.options.data import (
   PreviewOptions,
   TrainingInputOptions,
 )
+from deeplab.options.engine import ENGINES, EngineOptions
 from deeplab.options.export import (
   FORMATS,
   TFLITE_TYPES,
@@ -49,4 +50,5 @@ OPTIONS_OF_TRAINING = (
   ValidationOptions,
   RunOptions,
 )
-OPTIONS_OF_EVALUATION = (ModelOptions, PredictionOptions, EvaluationOptions, ComputeOptions)
+OPTIONS_OF_EVALUATION = (ModelOptions, PredictionOptions, EvaluationOptions, EngineOptions)
+OPTIONS_OF_INFERENCE = (ModelOptions, PredictionOptions, InferenceOptions, EngineOptions)

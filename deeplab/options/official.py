@@ -4,7 +4,15 @@ import dataclasses
 
 from deeplab.errors import InputError
 from deeplab.options.checks import CheckedOptions, option
-from deeplab.options.model import MODEL_VARIANTS, OUTPUT_STRIDES, PREPROCESS_IMAGES_OPTIONS
+from deeplab.options.model import (
+  LARGEST_ATROUS_RATE,
+  LARGEST_MULTI_GRID,
+  LARGEST_WEIGHT_DECAY,
+  MODEL_VARIANTS,
+  MOST_ATROUS_RATES,
+  OUTPUT_STRIDES,
+  PREPROCESS_IMAGES_OPTIONS,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +42,15 @@ class ImportOptions(CheckedOptions):
     'Rates of the atrous branches at that stride. Default: those of the graph, or the official '
     '6,12,18 at stride 16, 12,24,36 at 8.',
     minimum=1,
+    maximum=LARGEST_ATROUS_RATE,
+    most=MOST_ATROUS_RATES,
   )
   multi_grid: tuple[int, ...] = option(
     (),
     'Extra rates of the last ResNet or Xception block that the weights were trained with. Default: '
     'those of the graph, or none.',
     minimum=1,
+    maximum=LARGEST_MULTI_GRID,
   )
   preprocess_images_option: str | None = option(
     None,
@@ -56,6 +67,7 @@ class ImportOptions(CheckedOptions):
     4e-5,
     'L2 weight decay to save, the official default; part of the Loss that the evaluator reports.',
     minimum=0.0,
+    maximum=LARGEST_WEIGHT_DECAY,
   )
   model_variant: str | None = option(
     None, 'Refuse other backbones than this. Not needed: the names tell.', choices=MODEL_VARIANTS
@@ -70,6 +82,12 @@ class ImportOptions(CheckedOptions):
     None,
     'Names of the classes to save: voc, cityscapes, ade20k, camvid, or a file with one name a '
     'line.',
+  )
+  max_archive_mb: int = option(
+    4096, 'MB (10^6 bytes) that an archive may unpack to, all of it.', minimum=1
+  )
+  max_archive_members: int = option(
+    10000, 'Files and directories that an archive may have.', minimum=1
   )
 
 

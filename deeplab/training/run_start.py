@@ -23,7 +23,7 @@ from deeplab.options import (
   ValidationOptions,
 )
 from deeplab.saved_options import SavedOptions
-from deeplab.training import starting_report, training_data
+from deeplab.training import size_checks, starting_report, training_data
 from deeplab.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def find(directory: RunDirectory, options: AllOptions, *, given: Collection[str]
       options.run.load_ckpt_path, model_options, decided
     )
   options = options.replace(model=model_options)
+  size_checks.check(options.model, options.input, options.training, options.validation)
   newest = _newest_checkpoint(directory, options, given=given)
   if options.run.resume and newest is None:
     loaded = find_loaded(options.run)
@@ -146,7 +147,8 @@ def restore(
     if trainer.average is not None:
       trainer.average.restart()
   if run_options.overwrite:
-    directory.remove_run()
+    # The list of the bad records is this run's already.
+    directory.remove_run(keep_bad_records=start.options.input.skip_bad_records)
   reason = f' ({directory.path} holds no checkpoint to resume yet)' if run_options.resume else ''
   say(f'starting from {start.loaded or "scratch"} at step 0{reason}')
 

@@ -2,7 +2,7 @@
 TensorBoard.
 """
 
-import json
+import contextlib
 import math
 import os
 import shutil
@@ -13,10 +13,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab import color_map, messages, metrics, pictures, undecodable_names
-from deeplab.atomic_files import replacing
-from deeplab.errors import InputError
+from deeplab import color_map, json_files, messages, metrics, pictures, undecodable_names
+from deeplab.errors import InputError, shown
 from deeplab.evaluator import EvaluationResult
+from deeplab.failure_reasons import reason_of
+from deeplab.training import metrics_file
 from deeplab.training.step_result import StepResult
 
 _PANEL_CELL = 192
@@ -52,10 +53,11 @@ class TrainingLog:
     self._directory, self._log_per_steps = directory, log_per_steps
     self._metrics_path = os.path.join(directory, metrics_name)
     self.validations = [
-      line for line in _rewind(self._metrics_path, start_step) if 'mean_iou' in line
+      line for line in metrics_file.rewind(self._metrics_path, start_step) if 'mean_iou' in line
     ]
     self._metrics = open(self._metrics_path, 'a', encoding='utf-8')
-    self._summaries = tf.summary.create_file_writer(directory)
+    with self._explaining():
+      self._summaries = tf.summary.create_file_writer(directory)
     self._bar, self._drawn = None, 0.0
     if messages.shows_bars():
       from tqdm import tqdm
@@ -77,16 +79,17 @@ class TrainingLog:
     if self._bar is not None:
       self.at('training')
       self._bar.close()
-    self._metrics.close()
-    self._summaries.close()
+    with self._explaining():
+      self._metrics.close()
+      self._summaries.close()
 
   def line(self, text: str) -> None:
-    """Prints a line on stdout, beside the progress bar if there is one."""
+    """Prints lines on stdout, beside the progress bar if there is one."""
+    beside = contextlib.nullcontext()
     if self._bar is not None:
-      self._bar.write(text, file=sys.stdout)
-      sys.stdout.flush()
-    else:
-      messages.say(text)
+      beside = self._bar.external_write_mode(file=sys.stdout)
+    with beside:
+      messages.say(*text.split('\n'))
 
   def update(
     self, result: StepResult, *, step: int, learning_rate: float, num_images: int, waited: float
@@ -152,12 +155,13 @@ class TrainingLog:
   ) -> None:
     """Reports a validation, and the best score so far, a dict with mean_iou and step."""
     summary = result.summary
+    shown_names = class_names and tuple(map(shown, class_names))
     self.line(
       f'validation at step {step}: mIOU {summary.mean_iou:.4f}'
-      f'{metrics.one_class_remark(summary, class_names)}, loss {result.loss:.4f}, '
+      f'{metrics.one_class_remark(summary, shown_names)}, loss {result.loss:.4f}, '
       f'{result.num_images} images; best {best["mean_iou"]:.4f} at step {best["step"]}'
     )
-    names = class_names or tuple(str(index) for index in range(len(summary.iou)))
+    names = shown_names or tuple(str(index) for index in range(len(summary.iou)))
     scores = [f'{name} {_number(value)}' for name, value in zip(names, summary.iou)]
     self.line('  IoU: ' + self._broken(scores, indent=7))
     line = {
@@ -214,18 +218,23 @@ class TrainingLog:
       row_titles=[undecodable_names.to_text(title) for title in titles[: len(cells)]],
       cell_size=_PANEL_CELL,
     )
-    with self._summaries.as_default():
+    with self._explaining(), self._summaries.as_default():
       tf.summary.image(name, np.asarray(sheet)[np.newaxis], step=step)
 
   def flush(self) -> None:
     """Brings what was reported to the disk. Raises InputError where that fails."""
-    try:
+    with self._explaining():
       self._metrics.flush()
       self._summaries.flush()
+
+  @contextlib.contextmanager
+  def _explaining(self):
+    try:
+      yield
     except (OSError, tf.errors.OpError) as error:
       raise InputError(
-        f'{self._directory}: the log cannot be written ({error}); free space or choose another '
-        '--output_path; the checkpoints are whole'
+        f'{shown(self._directory)}: the log cannot be written ({reason_of(error)}); free space or '
+        'choose another --output_path; the checkpoints are whole'
       ) from error
 
   def _start_interval(self):
@@ -234,7 +243,7 @@ class TrainingLog:
 
   def _write(self, line):
     try:
-      self._metrics.write(json.dumps(line) + '\n')
+      self._metrics.write(json_files.one_line(line))
       self._metrics.flush()
     except OSError as error:
       raise InputError(
@@ -243,30 +252,10 @@ class TrainingLog:
       ) from error
 
   def _write_scalars(self, step, numbers):
-    with self._summaries.as_default():
+    with self._explaining(), self._summaries.as_default():
       for name, value in numbers.items():
         tf.summary.scalar(name, value, step=step)
     self.flush()
-
-
-def _rewind(path, step):
-  """Drops the lines after `step` from a JSON lines file, and a last line that a kill cut; returns
-  the rest as dicts.
-  """
-  if not os.path.exists(path):
-    return []
-  kept = []
-  with open(path, encoding='utf-8') as file:
-    for text in file:
-      try:
-        line = json.loads(text)
-      except ValueError:
-        continue
-      if line['step'] <= step:
-        kept.append(line)
-  with replacing(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
-    file.writelines(json.dumps(line) + '\n' for line in kept)
-  return kept
 
 
 def _colored(label, colors, ignore_label):

@@ -2,6 +2,7 @@
 lands anywhere else.
 """
 
+import functools
 import gzip
 import io
 import lzma
@@ -9,6 +10,7 @@ import os
 import tarfile
 
 from deeplab.official import archives
+from deeplab.options import ImportOptions
 
 from . import damages
 from .cases import Case, Silent, Target
@@ -18,6 +20,11 @@ _TRUTH = {
   'model/model.ckpt-30000.data-00000-of-00001': bytes(range(256)) * 40,
   'model/frozen_inference_graph.pb': b'graph' * 100,
   'model/README': b'read me',
+}
+_LIMITS = {
+  name: getattr(ImportOptions, f'max_archive_{name.removeprefix("max_")}')
+  for name in ('max_mb', 'max_members')
+  if hasattr(ImportOptions, f'max_archive_{name.removeprefix("max_")}')
 }
 _MODES = ('w', 'w:gz', 'w:bz2', 'w:xz')
 
@@ -34,7 +41,7 @@ def run(case: Case) -> None:
   else:
     data, has_check_sum = _hostile(case, mode), False
   path = case.write(name, data)
-  with archives.extracted_model(path) as (model, _):
+  with archives.extracted_model(path, **_LIMITS) as (model, _):
     directory = os.path.dirname(model)
     there = {each: _content(os.path.join(directory, each)) for each in os.listdir(directory)}
   if os.path.exists(directory):
@@ -120,9 +127,14 @@ def _sparse(case, name, mode):
   return pack.get(mode, gzip.compress)(data)
 
 
+@functools.cache
+def _zeros():
+  return gzip.compress(bytes(64 << 20), 6)
+
+
 def _bomb(case):
   """A member of gigabytes of zeros in a few megabytes: gzip's members follow each other."""
-  block = gzip.compress(bytes(64 << 20), 6)
+  block = _zeros()
   count = case.choose([4, 300])
   case.note(f'bomb of {count} * 64 MiB')
   name = 'model/model.ckpt-30000.data-00000-of-00001'

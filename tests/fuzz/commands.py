@@ -11,8 +11,9 @@ import trained_work
 from PIL import Image
 
 from deeplab.model import mobilenet_v2
+from deeplab.options.checks import field_type
 
-from . import damages, picture_damages
+from . import damages, flag_values, picture_damages
 from .cases import REFUSED, Case, Ended, Target, judged
 
 _CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -36,6 +37,18 @@ _ABSURD_FLAGS = {
   ),
 }  # fmt: skip
 
+# What nobody would wait for, or has the memory for, and may ask for all the same.
+_COSTLY = {
+  'batch_size',
+  'crop_size_height',
+  'crop_size_width',
+  'num_classes',
+  'num_steps',
+  'num_epochs',
+  'accumulate_steps',
+  'watch_timeout',
+}
+
 
 def prepare(directory: str) -> None:
   """A directory as of trained_work, of a network with few layers."""
@@ -58,13 +71,16 @@ def run(case: Case) -> None:
     'run_inferencer.py': ['--ckpt_path=model', '--input=photos', '--output_path=out'],
     'run_evaluator.py': ['--ckpt_path=model', '--filenames=val.tfrecord'],
     'run_trainer.py': [
-      '--load_ckpt_path=model', '--filenames=val.tfrecord', '--output_path=run', '--num_steps=2',
-      '--batch_size=2', '--crop_size_height=33', '--crop_size_width=33', '--shuffle_buffer_size=2',
+      '--load_ckpt_path=model', '--exclude_scopes=logits', '--filenames=val.tfrecord',
+      '--output_path=run', '--num_steps=2', '--batch_size=2', '--crop_size_height=33',
+      '--crop_size_width=33', '--shuffle_buffer_size=2',
     ],
   }[command]  # fmt: skip
-  kind = int(case.random.integers(3))
+  kind = int(case.random.integers(4))
   if kind == 0:
     arguments.append(case.choose(_ABSURD_FLAGS[command]))
+  elif kind == 3:
+    arguments.append(_flag_at_its_limit(case, command))
   elif kind == 1:
     _damage(case, os.path.join(work, 'model', case.choose(_MODEL)))
   elif command == 'run_inferencer.py':
@@ -86,6 +102,20 @@ def run(case: Case) -> None:
   if outcome == REFUSED and any('Detected at node' in line for line in printed.splitlines()):
     outcome, detail = 'inner', printed[-1500:]
   raise Ended(outcome, detail)
+
+
+def _flag_at_its_limit(case, command):
+  """A flag with the smallest or largest number that it may have."""
+  limits = []
+  for kind, field in flag_values.options_of(command):
+    value_type, _ = field_type(kind, field)
+    if value_type in (int, float) and field.name not in _COSTLY:
+      limits += [
+        f'--{field.name}={value_type(field.metadata[name])}'
+        for name in ('minimum', 'maximum')
+        if field.metadata[name] is not None
+      ]
+  return case.choose(sorted(set(limits)))
 
 
 def _damage(case, path):

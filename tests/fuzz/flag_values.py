@@ -89,7 +89,7 @@ def run(case: Case) -> None:
   """A command with some strange flags."""
   command = case.choose([each for each in _COMMANDS if (_CHECKOUT / each).exists()])
   options, arguments = [], []
-  asked = _options_of(command)
+  asked = options_of(command)
   for name in _required(command):
     arguments.append(f'--{name}={_usual(name, case)}')
   for _ in range(case.choose([1, 1, 2, 3])):
@@ -120,7 +120,7 @@ def run(case: Case) -> None:
 
 
 def _required(command):
-  names = [field.name for _, field in _options_of(command) if field.metadata['required']]
+  names = [field.name for _, field in options_of(command) if field.metadata['required']]
   return names + list(_NEEDED.get(command, ()))
 
 
@@ -164,8 +164,8 @@ def _by_flagfile(case, arguments):
   return [f'--flagfile={path}', *(arguments[:1] if case.chance(0.3) else [])]
 
 
-def _options_of(command):
-  """(class, field) of all flags of a command, which is read without its main part."""
+def options_of(command: str) -> list:
+  """(class, field) of all flags of a command, whose file is run up to where it asks for them."""
   if command not in _known:
     defined = []
 
