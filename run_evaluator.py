@@ -6,10 +6,10 @@ what went wrong where.
   run_evaluator.py --filenames=val --ckpt_path=model --best
 """
 
-from deeplab import flags, next_command
+from deeplab import flags, messages, next_command
 from deeplab.options import (
   OPTIONS_OF_EVALUATION,
-  ComputeOptions,
+  EngineOptions,
   EvaluationOptions,
   ModelOptions,
   PredictionOptions,
@@ -22,8 +22,12 @@ def main(*options):
 
   given = flags.given(*OPTIONS_OF_EVALUATION)
   evaluation_run.run(*options, given=given)
-  _, prediction_options, evaluation_options, _ = options
-  print(next_command.after_evaluation(evaluation_options, prediction_options, given=given))
+  _, prediction_options, evaluation_options, engine_options = options
+  messages.say(
+    next_command.after_evaluation(
+      evaluation_options, prediction_options, engine_options, given=given
+    )
+  )
 
 
 if __name__ == '__main__':
@@ -31,6 +35,6 @@ if __name__ == '__main__':
     main,
     *OPTIONS_OF_EVALUATION,
     description=__doc__,
-    help_order=(EvaluationOptions, PredictionOptions, ComputeOptions, ModelOptions),
+    help_order=(EvaluationOptions, PredictionOptions, EngineOptions, ModelOptions),
     saved_with_checkpoint=ModelOptions,
   )

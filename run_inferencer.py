@@ -9,9 +9,14 @@ import time
 
 from deeplab import flags
 from deeplab.errors import InputError
-from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
+from deeplab.options import (
+  OPTIONS_OF_INFERENCE,
+  EngineOptions,
+  InferenceOptions,
+  ModelOptions,
+  PredictionOptions,
+)
 
-_OPTIONS = (ModelOptions, PredictionOptions, InferenceOptions, ComputeOptions)
 # The time to the first prediction counts from here: importing TensorFlow takes seconds of it.
 _COMMAND_STARTED = time.monotonic()
 
@@ -20,7 +25,9 @@ def main(*options):
   # Here and not above: it imports TensorFlow, which --help and flag errors need not wait for.
   from deeplab import inference_run
 
-  summary = inference_run.run(*options, given=flags.given(*_OPTIONS), started=_COMMAND_STARTED)
+  summary = inference_run.run(
+    *options, given=flags.given(*OPTIONS_OF_INFERENCE), started=_COMMAND_STARTED
+  )
   problem = summary.problem()
   if problem:
     raise InputError(problem)
@@ -29,9 +36,9 @@ def main(*options):
 if __name__ == '__main__':
   flags.run(
     main,
-    *_OPTIONS,
+    *OPTIONS_OF_INFERENCE,
     description=__doc__,
-    help_order=(InferenceOptions, PredictionOptions, ComputeOptions, ModelOptions),
+    help_order=(InferenceOptions, PredictionOptions, EngineOptions, ModelOptions),
     saved_with_checkpoint=ModelOptions,
     more_values_of='input',
   )

@@ -6,7 +6,7 @@ run_trainer.py --filenames=train --model_variant=mobilenet_v2 --output_path=mode
 run_trainer.py --flagfile=model/flags.txt --resume
 """
 
-from deeplab import flags, next_command
+from deeplab import flags, messages, next_command
 from deeplab.options import (
   OPTIONS_OF_TRAINING,
   ComputeOptions,
@@ -36,7 +36,7 @@ def main(*options):
   result = training_run.run(*options, given=flags.given(*OPTIONS_OF_TRAINING))
   if result.outcome != 'stopped':
     _, _, input_options, _, _, validation_options, run_options = options
-    print(next_command.after_training(input_options, validation_options, run_options))
+    messages.say(next_command.after_training(input_options, validation_options, run_options))
 
 
 if __name__ == '__main__':

@@ -33,6 +33,7 @@ setuptools.setup(
     'run_trainer.py',
     'run_evaluator.py',
     'run_inferencer.py',
+    'export_model.py',
     *sorted(glob.glob('scripts/*.py')),
   ],
   python_requires='>=3.10',

@@ -13,6 +13,13 @@ import machine
 RESNET_50 = dict(model_variant='resnet_v2_50', atrous_rates=[6, 12, 18], use_decoder=True)
 RESNET_101 = dict(RESNET_50, model_variant='resnet_v2_101')
 MOBILENET = dict(model_variant='mobilenet_v2')
+# As the published weights have it.
+XCEPTION = dict(
+  model_variant='xception_65',
+  atrous_rates=[6, 12, 18],
+  aspp_with_separable_conv=True,
+  use_decoder=True,
+)
 
 
 def at_stride_8(model):
@@ -28,6 +35,8 @@ CELLS = {
   'mobilenet_v2': (MOBILENET, dict(library='transformers')),
   'resnet_v2_50_stride_8': (at_stride_8(RESNET_50), None),
   'mobilenet_v2_stride_8': (at_stride_8(MOBILENET), None),
+  'xception_65': (XCEPTION, None),
+  'xception_65_stride_8': (at_stride_8(XCEPTION), None),
   # As segmentation_models_pytorch has them: separable convolutions in ASPP and decoder; sizes a
   # multiple of the stride.
   'resnet_50_separable': (

@@ -1,5 +1,5 @@
-"""Benchmark worker: the 2019 reference's way, built anew with slim's own layers in a TensorFlow 1
-graph.
+"""Benchmark worker: the way of the 2019 reference, and for Xception of the official DeepLab, built
+anew with slim's own layers in a TensorFlow 1 graph.
 
 Atrous convolutions by space to batch, float32, a Session, one image a run, all logits at full size,
 then their argmax. It runs
@@ -85,7 +85,6 @@ def network(images, model, is_training):
   batch_norm = dict(
     decay=0.9997, epsilon=1e-5, scale=True, updates_collections=None, is_training=is_training
   )
-  is_mobilenet = model['model_variant'] == 'mobilenet_v2'
   with (
     slim.arg_scope(
       [slim.conv2d, slim.separable_conv2d],
@@ -95,7 +94,7 @@ def network(images, model, is_training):
     slim.arg_scope([slim.batch_norm], **batch_norm),
     slim.arg_scope([slim.max_pool2d], padding='SAME'),
   ):
-    backbone = mobilenet_v2 if is_mobilenet else resnet
+    backbone = BACKBONES[model['model_variant'].split('_')[0]]
     net, low_level = backbone(images, model, is_training)
     net = aspp(net, model)
     if is_training:
@@ -147,6 +146,63 @@ def mobilenet_v2(images, model, is_training):
       if stride == 1 and inputs.shape[-1] == depth:
         net += inputs
   return net, low_level
+
+
+def xception(images, model, is_training):
+  del is_training
+  name = model['model_variant']
+  # (scope, depths, stride, shortcut) of the units.
+  units = [
+    ('entry_flow/block1', (128, 128, 128), 2, 'conv'),
+    ('entry_flow/block2', (256, 256, 256), 2, 'conv'),
+    ('entry_flow/block3', (728, 728, 728), 2, 'conv'),
+    *[(f'middle_flow/unit_{unit}', (728, 728, 728), 1, 'sum') for unit in range(1, 17)],
+    ('exit_flow/block1', (728, 1024, 1024), 2, 'conv'),
+    ('exit_flow/block2', (1536, 1536, 2048), 1, 'none'),
+  ]
+  if name != 'xception_65':
+    raise ValueError(f'{name} is not built here')
+  output_stride, current_stride, rate = model.get('output_stride', 16), 2, 1
+  with tf1.variable_scope(name):
+    net = slim.conv2d(padded(images), 32, 3, stride=2, padding='VALID')
+    net = slim.conv2d(net, 64, 3)
+    for scope, depths, stride, shortcut in units:
+      inputs, unit_rate = net, rate
+      if current_stride == output_stride:
+        rate, stride = rate * stride, 1
+      current_stride *= stride
+      with tf1.variable_scope(scope):
+        for index, depth in enumerate(depths):
+          net = net if shortcut == 'none' else tf.nn.relu(net)
+          own_stride = stride if index == 2 else 1
+          net = slim_separable(
+            net, depth, own_stride, unit_rate, tf.nn.relu if shortcut == 'none' else None
+          )
+          if scope == 'entry_flow/block2' and index == 1:
+            low_level = net
+        if shortcut == 'conv':
+          net += slim.conv2d(inputs, depths[-1], 1, stride=stride, activation_fn=None)
+        elif shortcut == 'sum':
+          net += inputs
+  return net, low_level
+
+
+def slim_separable(net, depth, stride, rate, activation_fn):
+  padding = 'SAME'
+  if stride > 1:
+    net, padding = padded(net), 'VALID'
+  with slim.arg_scope([slim.conv2d, slim.separable_conv2d], activation_fn=activation_fn):
+    net = slim.separable_conv2d(
+      net, None, 3, depth_multiplier=1, stride=stride, rate=rate, padding=padding
+    )
+    return slim.conv2d(net, depth, 1)
+
+
+def padded(net):
+  return tf.pad(net, [[0, 0], [1, 1], [1, 1], [0, 0]])
+
+
+BACKBONES = {'resnet': resnet, 'mobilenet': mobilenet_v2, 'xception': xception}
 
 
 def aspp(net, model):

@@ -43,7 +43,7 @@ def chosen_notes(ckpt_path: str, prefix: str) -> list[str]:
     return []
   line = f'checkpoint: {shown(prefix)}'
   best = os.path.join(os.path.dirname(prefix), BEST_NAME)
-  if prefix != best and os.path.isfile(best + '.index'):
+  if prefix != best and best in list_prefixes(os.path.dirname(prefix)):
     line += f' ({BEST_NAME}, the best in validation, is there too: --best takes it)'
   return [line]
 
@@ -53,7 +53,7 @@ def _best_in(ckpt_path, *, flag):
   if not os.path.isdir(directory):
     raise InputError(f'--{flag}={ckpt_path}: --best needs the directory of a training')
   best = os.path.join(directory, BEST_NAME)
-  if not os.path.isfile(best + '.index'):
+  if best not in list_prefixes(directory):
     there = ', '.join(map(os.path.basename, list_prefixes(directory))) or 'none'
     raise InputError(
       f'--{flag}={ckpt_path}: holds no {BEST_NAME}, which a training with --eval_filenames keeps; '
@@ -104,10 +104,11 @@ def find(path: str) -> str:
 
 def list_prefixes(directory: str) -> list[str]:
   """The prefixes of all whole V2 checkpoints in `directory`, by step, those without one last."""
-  prefixes = [
-    name[: -len('.index')] for name in glob.glob(os.path.join(glob.escape(directory), '*.index'))
-  ]
-  prefixes = [prefix for prefix in prefixes if not prefix.endswith(PREVIOUS)]
+  prefixes = {
+    # One that is being replaced may have its second name alone.
+    name.removesuffix('.index').removesuffix(PREVIOUS)
+    for name in glob.glob(os.path.join(glob.escape(directory), '*.index'))
+  }
   return sorted(
     prefixes, key=lambda prefix: (step_of(prefix) is None, step_of(prefix) or 0, prefix)
   )
@@ -133,6 +134,14 @@ def refuse_run(directory: str) -> None:
       f'--output_path={directory}: holds a run already ({os.path.basename(found[-1])}); give '
       '--resume to continue it, --overwrite to replace it, or another path'
     )
+
+
+def previous_of(file_name: str) -> str:
+  """The second name of a file beside a checkpoint, such as its model_options.json, while another
+  checkpoint takes its place.
+  """
+  stem, extension = os.path.splitext(file_name)
+  return stem + PREVIOUS + extension
 
 
 def step_of(prefix: str) -> int | None:

@@ -1,5 +1,6 @@
 """Whose a checkpoint is that has no `model_options.json` beside it: what its variables tell."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from deeplab.saved_options import FILE_NAME
@@ -8,6 +9,8 @@ _LAST_WEIGHTS = 'logits/semantic/weights'
 _POOLED_BRANCH = 'image_pooling/weights'
 _FIRST_WEIGHTS_OF_MOBILENET = 'MobilenetV2/Conv/weights'
 _FULL_WIDTH = 32
+# What the program of 2019 did not have: Xception, and a root of three convolutions.
+_NOT_OF_2019 = re.compile(r'xception_\d+/|resnet_v1_\d+/conv1_1/')
 # Neither backbone nor names of a decoder that the official program has.
 _NOT_OFFICIAL = ('resnet_v2_', 'decoder/Conv/', 'decoder/Conv_1/')
 
@@ -31,11 +34,14 @@ def doubts(prefix: str, shapes: Mapping[str, Sequence[int]]) -> list[str]:
     return []
   remedy = 'make a checkpoint of it with import_official_checkpoint.py and give that'
   first = shapes.get(_FIRST_WEIGHTS_OF_MOBILENET)
-  if first and first[-1] != _FULL_WIDTH:
+  absent = 'MobileNetV2 of this width' if first and first[-1] != _FULL_WIDTH else None
+  if any(map(_NOT_OF_2019.match, shapes)):
+    absent = 'such backbone'
+  if absent:
     return [
-      f'{prefix} has no {FILE_NAME} beside it, and the program of 2019 had no MobileNetV2 of this '
-      f'width: it is probably of the official DeepLab, whose ASPP has another order, and would '
-      f'predict rubbish; {remedy}. If this toolkit trained it, put its {FILE_NAME} beside it'
+      f'{prefix} has no {FILE_NAME} beside it, and the program of 2019 had no {absent}: it is '
+      'probably of the official DeepLab, whose ASPP has another order, and would predict rubbish; '
+      f'{remedy}. If this toolkit trained it, put its {FILE_NAME} beside it'
     ]
   return [
     f'{prefix} has no {FILE_NAME} beside it; it is read as a checkpoint of this toolkit or of the '

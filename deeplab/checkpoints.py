@@ -4,29 +4,24 @@ The format is that of TensorFlow 1's Saver (V2: PREFIX.index and PREFIX.data-000
 file, is read only), so TensorFlow 1 tools read ours and we read theirs.
 """
 
-import contextlib
-import glob
 import json
 import os
-import re
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from deeplab import tensorflow_errors
-from deeplab.atomic_files import replacing
+from deeplab.atomic_files import replacing, unfinished_directory
 from deeplab.checkpoint_files import (
   FINAL_NAME,  # noqa: F401
-  PREVIOUS,
   STATE_NAME,
   find,  # noqa: F401
   list_prefixes,  # noqa: F401
   step_of,  # noqa: F401
 )
-from deeplab.errors import InputError
+from deeplab.checkpoint_replacement import remove, take_place  # noqa: F401
+from deeplab.errors import InputError, shown
+from deeplab.failure_reasons import reason_of
 
 GLOBAL_STEP = 'global_step'
 # What TensorFlow's reader raises on damaged files depends on where it notices.
@@ -50,7 +45,7 @@ class Reader:
     except _READ_ERRORS as error:
       raise InputError(
         f'checkpoint {prefix}: cannot be read, it is damaged or no TensorFlow checkpoint '
-        f'({_reason(error)})'
+        f'({reason_of(error)})'
       ) from error
 
   def get(self, name: str) -> np.ndarray:
@@ -61,7 +56,7 @@ class Reader:
       raise InputError(
         f'checkpoint {self.prefix}: variable {name} cannot be read, the data file is damaged or '
         'truncated '
-        f'({_reason(error)})'
+        f'({reason_of(error)})'
       ) from error
 
   @property
@@ -124,54 +119,24 @@ def write(prefix: str, tensors: Mapping[str, tf.Variable | tf.Tensor | np.ndarra
       they were.
   """
   directory, name = os.path.split(os.path.abspath(prefix))
+  names = sorted(tensors)
+  values = [tf.convert_to_tensor(tensors[each]) for each in names]
   try:
     os.makedirs(directory, exist_ok=True)
-    aside = tempfile.mkdtemp(dir=directory, prefix='.unfinished-')
-  except OSError as error:
-    raise InputError(
-      f'checkpoint {prefix}: cannot be written ({error.strerror}); older checkpoints are whole'
-    ) from error
-  try:
-    temporary = os.path.join(aside, name)
-    names = sorted(tensors)
-    values = [tf.convert_to_tensor(tensors[each]) for each in names]
-    with tf.device('CPU'):
-      tf.raw_ops.SaveV2(
-        prefix=temporary, tensor_names=names, shape_and_slices=[''] * len(names), tensors=values
-      )
-    _move_into_place(temporary, prefix)
+    with unfinished_directory(directory, name) as aside:
+      with tf.device('CPU'):
+        tf.raw_ops.SaveV2(
+          prefix=os.path.join(aside, name),
+          tensor_names=names,
+          shape_and_slices=[''] * len(names),
+          tensors=values,
+        )
+      take_place(aside, os.path.join(directory, name))
   except (tf.errors.OpError, OSError) as error:
     raise InputError(
-      f'checkpoint {prefix}: cannot be written ({_reason(error)}); older checkpoints are '
-      'whole; free '
-      'space or choose another --output_path'
+      f'checkpoint {shown(prefix)}: cannot be written ({reason_of(error)}); older checkpoints are '
+      'whole; free space or choose another --output_path'
     ) from error
-  finally:
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _move_into_place(temporary, prefix):
-  """Renames data and index; the index comes last and goes first, so an index always has its own
-  data beside it.
-
-  Two files cannot be replaced in one stroke, so the old pair keeps a second name until the new one
-    is whole: after a kill
-  in between, `find` takes that.
-  """
-  suffixes = ('.data-00000-of-00001', '.index')
-  for suffix in suffixes:
-    with open(temporary + suffix, 'rb') as written:
-      os.fsync(written.fileno())
-  if os.path.exists(prefix + '.index'):
-    remove(prefix + PREVIOUS)
-    # Some file systems have no second names; the moment without one is short.
-    with contextlib.suppress(OSError):
-      for suffix in suffixes:
-        os.link(prefix + suffix, prefix + PREVIOUS + suffix)
-    os.remove(prefix + '.index')
-  for suffix in suffixes:
-    os.replace(temporary + suffix, prefix + suffix)
-  remove(prefix + PREVIOUS)
 
 
 def update_state(directory: str, prefixes: Sequence[str]) -> None:
@@ -190,15 +155,3 @@ def update_state(directory: str, prefixes: Sequence[str]) -> None:
     open(temporary, 'w', encoding='utf-8') as file,
   ):
     file.write('\n'.join(lines) + '\n')
-
-
-def remove(prefix: str) -> None:
-  """Deletes a checkpoint, the index first."""
-  for name in [prefix + '.index', *glob.glob(glob.escape(prefix) + '.data-*')]:
-    if os.path.exists(name):
-      os.remove(name)
-
-
-def _reason(error):
-  # It begins with where in a file, which is named already.
-  return re.sub(r'^.*Bundle at .*?bytes\): ', '', tensorflow_errors.reason(error))[-200:]

@@ -14,15 +14,15 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from deeplab import (
   __version__,
+  atomic_files,
   data_set_files,
   messages,
   output_places,
   quiet_start,
-  tensorflow_errors,
 )
 from deeplab.atomic_files import replacing
 from deeplab.conversion import (
@@ -37,7 +37,8 @@ from deeplab.conversion.conversion_summary import ConversionSummary
 from deeplab.conversion.pairing import list_pairs
 from deeplab.conversion.problems import Problems
 from deeplab.data_set import Split
-from deeplab.errors import InputError
+from deeplab.errors import InputError, shown
+from deeplab.failure_reasons import reason_of
 from deeplab.messages import warn
 from deeplab.options import ConversionOptions
 from deeplab.undecodable_names import for_json
@@ -90,13 +91,15 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
   if not pairs:
     problems.raise_error(num_items=pairing.num_items)
   summary, palettes = ConversionSummary(options), label_checks.PaletteComparison()
-  # Leaving the stack without an error renames all shards; leaving it with an error removes them.
-  with contextlib.ExitStack() as shards:
+  with contextlib.ExitStack() as place:
+    aside = None
     if not problems:
       _refuse_other_shards(paths)
       data_set_files.refuse_another(directory, described, split_name=options.split)
-      shards.enter_context(output_places.new_directory(directory, flag='output_dir'))
-    writer = _ShardWriter(paths, options, shards)
+      place.enter_context(output_places.new_directory(directory, flag='output_dir'))
+      aside = place.enter_context(_owned(directory, options))
+      _refuse_other_shards(paths)  # Of a conversion that has ended meanwhile.
+    writer = _ShardWriter(aside, paths, options)
     results = trial_decoding.try_decoding(_converted(pairs, options, colors), options)
     results = _progress(results, total=len(pairs))
     for converted, pair in zip(results, pairs):  # The results first, so that they end.
@@ -115,9 +118,32 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
     described = described.replace(splits={options.split: _split_of(result, options, layout=layout)})
     # Before the records get their names: without it their labels would mean something else.
     data_set_files.write(directory, described, split_name=options.split)
+    for path in paths:
+      os.replace(os.path.join(aside, os.path.basename(path)), path)
+    _write_summary(summary_path(paths[0]), result)
   warn([*warnings, *summary.warnings()])
-  _write_summary(summary_path(paths[0]), result)
   return result
+
+
+@contextlib.contextmanager
+def _owned(directory: str, options: ConversionOptions) -> Iterator[str]:
+  """Yields a directory for the shards while they are being written. While open, no other process
+  can convert the split; what killed conversions left is removed.
+
+  Raises InputError where one does.
+  """
+  with contextlib.ExitStack() as claim:
+    try:
+      aside = claim.enter_context(
+        atomic_files.claimed_directory(directory, f'split-{options.split}')
+      )
+    except BlockingIOError as error:
+      raise InputError(
+        f'--split={options.split}: another process is writing these records in {shown(directory)}; '
+        'wait for it, stop it, or choose another --split or --output_dir'
+      ) from error
+    atomic_files.remove_unfinished(directory)
+    yield aside
 
 
 def _write_summary(path, summary):
@@ -158,12 +184,10 @@ def summary_path(shard: str) -> str:
 
 
 class _ShardWriter:
-  """Writes records to the shards one after the other, aside; `shards` (an ExitStack) puts them in
-  place.
-  """
+  """Writes records to the shards one after the other, in the directory `aside`."""
 
-  def __init__(self, paths, options, shards):
-    self._paths, self._options, self._shards = paths, options, shards
+  def __init__(self, aside, paths, options):
+    self._aside, self._paths, self._options = aside, paths, options
     self._writer, self._num_written = None, 0
 
   def write(self, converted):
@@ -179,7 +203,7 @@ class _ShardWriter:
       if position == 0:
         self.close()
         self._writer = tf.io.TFRecordWriter(
-          self._shards.enter_context(replacing(self._paths[shard]))
+          os.path.join(self._aside, os.path.basename(self._paths[shard]))
         )
       self._writer.write(
         tfrecord.serialize(
@@ -193,7 +217,8 @@ class _ShardWriter:
       )
     except tf.errors.OpError as error:
       raise InputError(
-        f'{self._paths[shard]}: cannot be written ({tensorflow_errors.reason(error)})'
+        f'{shown(self._paths[shard])}: cannot be written ({reason_of(error)}); free space there or '
+        'choose another --output_dir'
       ) from error
     self._num_written += 1
 
@@ -204,8 +229,10 @@ class _ShardWriter:
       try:
         writer.close()
       except Exception as error:  # pylint: disable=broad-except  # tf.errors.OpError, which is not imported here.
-        reason, where = tensorflow_errors.reason(error), self._options.output_dir
-        raise InputError(f'{where}: records cannot be written ({reason})') from error
+        raise InputError(
+          f'{shown(self._options.output_dir)}: records cannot be written ({reason_of(error)}); '
+          'free space there or choose another --output_dir'
+        ) from error
 
 
 def _shard_paths(options, *, num_records):

@@ -1,7 +1,14 @@
 """The one exception that stands for a mistake of the user, and how its message shows names."""
 
 import codecs
+import re
 import sys
+
+# C0, DEL, C1, as characters and as bytes that are no text; marks of direction, and line ends of
+# Unicode.
+_UNSEEN = re.compile(
+  '[\x00-\x1f\x7f-\x9f\udc80-\udc9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]'
+)
 
 
 class InputError(ValueError):
@@ -19,7 +26,8 @@ def let_streams_take_any_name() -> None:
   """
   codecs.register_error('deeplab.any_name', _encode_any_name)
   for stream in (sys.stdout, sys.stderr):
-    stream.reconfigure(errors='deeplab.any_name')
+    if stream is not None:
+      stream.reconfigure(errors='deeplab.any_name')
 
 
 def _encode_any_name(error):
@@ -34,10 +42,15 @@ def _encode_any_name(error):
 
 
 def shown(path: str) -> str:
-  """`path` on one line: control characters such as newlines are escaped, undecodable bytes stay as
-  they are.
+  """`path` on one line that looks as it is: control characters, such as newlines and what moves the
+  cursor, and what turns the direction of the text are escaped; other undecodable bytes stay as they
+  are.
   """
-  return ''.join(
-    character if character >= ' ' and character != '\x7f' else repr(character)[1:-1]
-    for character in path
-  )
+  return _UNSEEN.sub(_escape_unseen, path)
+
+
+def _escape_unseen(match):
+  character = match.group()
+  if character >= '\udc80':  # A byte that is no text.
+    return f'\\x{ord(character) - 0xDC00:02x}'
+  return repr(character)[1:-1]

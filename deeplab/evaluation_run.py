@@ -11,14 +11,16 @@ from tqdm import tqdm
 
 from deeplab import (
   checkpoint_files,
-  checkpoints,
   color_map,
   data_set_files,
   devices,
+  machine_memory,
   messages,
+  named_checkpoints,
   output_places,
 )
 from deeplab.data import input_pipeline, record_files
+from deeplab.engines import model_files
 from deeplab.errors import InputError
 from deeplab.evaluation import evaluation_data, evaluation_report, measures, report_files
 from deeplab.evaluation.checkpoint_sequence import checkpoint_sequence
@@ -26,8 +28,8 @@ from deeplab.evaluation.evaluation_report import Report
 from deeplab.evaluation.worst_images import WorstImages
 from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.messages import warn
-from deeplab.options import ComputeOptions, EvaluationOptions, ModelOptions, PredictionOptions
-from deeplab.prediction import trained_network
+from deeplab.options import EngineOptions, EvaluationOptions, ModelOptions, PredictionOptions
+from deeplab.prediction import given_network, trained_network
 from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.trained_network import TrainedNetwork
 
@@ -36,7 +38,7 @@ def run(
   model_options: ModelOptions,
   prediction_options: PredictionOptions,
   evaluation_options: EvaluationOptions,
-  compute_options: ComputeOptions,
+  compute_options: EngineOptions,
   *,
   given: Collection[str] = (),
   own_process: bool = True,
@@ -64,7 +66,7 @@ def run(
   several = _several(evaluation_options)
   path = evaluation_options.ckpt_path
   if evaluation_options.best:
-    path = checkpoint_files.find_given(path, best=True)
+    path = named_checkpoints.find_given(path, best=True)
   network, reports = None, []
   for prefix in checkpoint_sequence(
     path,
@@ -74,18 +76,18 @@ def run(
     say=messages.say,
   ):
     if network is None:
-      if not several:
+      if not several and model_files.find(path) is None:
         messages.say(*checkpoint_files.chosen_notes(evaluation_options.ckpt_path, prefix))
       with messages.phase('loading the network'), strategy.scope():
-        network = trained_network.load(
+        network = given_network.load(
           prefix,
           model_options,
           given=given,
-          compute_dtype=compute_options.compute_dtype,
-          operations=compute_options.operations,
+          options=compute_options,
           class_names=evaluation_options.class_names,
           records=records,
         )
+      prediction_options = network.settle(prediction_options)
       network.announce(prediction_options)
       evaluation_options = evaluation_data.settle(evaluation_options, network, records, given=given)
       colors = network.color_map(evaluation_options.colormap, records=records)
@@ -95,7 +97,7 @@ def run(
     else:
       trained_network.restore(network.model, prefix)
     if several:
-      messages.say(f'\n{prefix}')
+      messages.say('', prefix)
     reports.append(evaluation.run(prefix, directory=_report_directory(evaluation_options, prefix)))
   if not reports:
     raise InputError(f'--ckpt_path={evaluation_options.ckpt_path}: no checkpoint appeared')
@@ -107,13 +109,6 @@ def run(
 def _several(options):
   """Whether more than one checkpoint may be evaluated."""
   return options.all_checkpoints or options.watch
-
-
-def _shown_padding(options, network):
-  """What --eval_pad says, and what that means for this network."""
-  if options.eval_pad != 'auto':
-    return options.eval_pad
-  return f'auto: {options.pad_size(network.options) or "none"}'
 
 
 def _report_directory(options, prefix):
@@ -134,10 +129,15 @@ class _Evaluation:
     strategy: tf.distribute.Strategy,
     prediction_options: PredictionOptions,
     evaluation_options: EvaluationOptions,
-    compute_options: ComputeOptions,
+    compute_options: EngineOptions,
     colors: np.ndarray,
   ):
     num_classes = network.options.num_classes
+    machine_memory.refuse_what_cannot_fit(
+      8 * num_classes**2,
+      what=f'the confusion matrix of {num_classes} classes',
+      remedy='evaluate on a machine with more',
+    )
     if evaluation_options.report_path:
       color_map.refuse_too_few(colors, num_classes, chosen=str(evaluation_options.colormap))
       output_places.make_directory(evaluation_options.report_path, flag='report_path')
@@ -148,7 +148,7 @@ class _Evaluation:
       'filenames': list(evaluation_options.filenames),
       'ignore_label': evaluation_options.ignore_label,
       **vars(prediction_options),
-      'eval_pad': _shown_padding(prediction_options, network),
+      'eval_pad': network.shown_padding(prediction_options),
       **vars(compute_options),
       **vars(network.options),
     }
@@ -171,7 +171,7 @@ class _Evaluation:
     """
     ignore_label = self._options.ignore_label
     # Now: a training may remove the checkpoint while it is evaluated.
-    global_step = checkpoints.Reader(prefix).global_step
+    global_step = self._network.global_step(prefix)
     worst = WorstImages(self._options.num_worst_images) if directory else None
     measured = measures.chosen(self._options, **self._labels)
     start = time.monotonic()
@@ -225,7 +225,7 @@ class _Evaluation:
       progress.update()
 
     try:
-      with progress:
+      with progress, self._network.explaining_failures():
         return self._evaluator.evaluate(self._dataset, on_image=on_image)
     except tf.errors.OpError as error:
       raise input_pipeline.explain_failure(

@@ -7,22 +7,31 @@ and flag errors are quick.
 import contextlib
 import dataclasses
 import os
-import re
 import sys
-import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from absl import flags as absl_flags
 
-from deeplab import __version__, messages, phase_line, quiet_start, unread_output
-from deeplab.errors import InputError, let_streams_take_any_name
+from deeplab import (
+  __version__,
+  failure_reasons,
+  flag_files,
+  help_page,
+  messages,
+  phase_line,
+  quiet_start,
+  standard_streams,
+)
+from deeplab.errors import InputError, let_streams_take_any_name, shown
 from deeplab.options import CheckedOptions
 from deeplab.options.checks import field_type
+from deeplab.standard_streams import OutputLost
 
 FLAGS = absl_flags.FLAGS
 # The exit status where the reader of the output, such as `head`, went: that of a shell for SIGPIPE.
 _UNREAD = 141
+_LONGEST_LINE = 8000  # Characters of an error; a value that is too long to be read is not repeated.
 
 
 class _CommaOrRepeated(absl_flags.MultiFlag):
@@ -53,6 +62,7 @@ def run(
   help_order: Sequence[type[CheckedOptions]] | None = None,
   saved_with_checkpoint: type[CheckedOptions] | None = None,
   more_values_of: str | None = None,
+  words_are: str | None = None,
 ) -> NoReturn:
   """Parses the flags, runs `main` with one options object per class, and turns a user's mistake
   into one line.
@@ -67,6 +77,7 @@ def run(
     saved_with_checkpoint: the one of them that the checkpoint decides, for `--help`.
     more_values_of: a repeated flag that also takes what follows it directly without a flag, as a
       shell makes it of `--input *.jpg`.
+    words_are: a repeated flag that takes all words without a flag.
 
   Exits with 0, with the status that `main` returns, with 1 after an InputError or an
   operating-system error, with 2 after a wrong flag, with 130 after an interrupt, and with 141,
@@ -76,19 +87,55 @@ def run(
     define(option_class)
   command = os.path.basename(sys.argv[0])
   asked = {argument.lstrip('-') for argument in sys.argv[1:] if argument.startswith('-')}
+  standard_streams.prepare()
   let_streams_take_any_name()
   quiet_start.hide_warnings_of_pillow()
   if asked & {'help', 'helpfull', 'helpshort', 'h'}:
     classes = help_order or option_classes
-    _show(help_text(command, description, classes, saved_with_checkpoint=saved_with_checkpoint))
-    sys.exit(0)
+    _show(
+      command,
+      help_page.text(command, description, classes, saved_with_checkpoint=saved_with_checkpoint),
+    )
   if 'version' in asked:
-    print(f'deeplab-tf {__version__}')
-    sys.exit(0)
-  if more_values_of:
+    _show(command, f'deeplab-tf {__version__}')
+  _parse(command, more_values_of, words_are)
+  try:
+    options = [read(option_class) for option_class in option_classes]
+    if uses_tensorflow:
+      # Not above: --help and flag errors need not wait for it.
+      from deeplab import given_paths
+
+      given_paths.check(*options)
+      with messages.phase('starting TensorFlow', ticks=False):
+        quiet_start.import_tensorflow()
+    status = main(*options)
+    standard_streams.flush()
+    sys.exit(status)
+  except OutputLost as error:
+    _end_without_output(command, error)
+  except InputError as error:
+    _fail(command, _one_line(error), status=1)
+  except MemoryError:
+    _fail(command, 'out of memory; give less at once, or use a machine with more', status=1)
+  except OSError as error:
+    _fail(command, _one_line(error), status=1)
+  except KeyboardInterrupt:
+    _fail(command, 'interrupted', status=130)
+  except Exception as error:
+    if not failure_reasons.is_one(error) or 'TF_CPP_MIN_LOG_LEVEL' in os.environ:
+      raise
+    _fail(command, failure_reasons.explain(error), status=1)
+
+
+def _parse(command, more_values_of, words_are):
+  """Gives FLAGS the values of the command line; exits where it is wrong."""
+  if more_values_of or words_are:
     FLAGS.set_gnu_getopt(True)
   try:
+    flag_files.check(sys.argv[1:])
     rest = FLAGS(sys.argv)[1:]
+  except InputError as error:
+    _fail(command, _one_line(error), status=2)
   except absl_flags.Error as error:
     _fail(command, f'{_one_line(error)} (--help lists the flags)', status=2)
   except UnicodeDecodeError as error:
@@ -102,34 +149,14 @@ def run(
     if problem:
       _fail(command, f'{problem} (--help lists the flags)', status=2)
     FLAGS[more_values_of].value = [*FLAGS[more_values_of].value, *rest]
+  elif rest and words_are:
+    FLAGS[words_are].value = [*FLAGS[words_are].value, *rest]
   elif rest:
     _fail(
       command,
       f'unexpected argument {rest[0]!r}: flags are written --name=value (--help lists them)',
       status=2,
     )
-  try:
-    options = [read(option_class) for option_class in option_classes]
-    if uses_tensorflow:
-      # Not above: --help and flag errors need not wait for it.
-      from deeplab import given_paths
-
-      given_paths.check(*options)
-      with messages.phase('starting TensorFlow', ticks=False):
-        quiet_start.import_tensorflow()
-    status = main(*options)
-    sys.stdout.flush()
-    sys.exit(status)
-  except InputError as error:
-    _fail(command, _one_line(error), status=1)
-  except BrokenPipeError as error:
-    if not unread_output.drop():
-      _fail(command, _one_line(error), status=1)
-    sys.exit(_UNREAD)
-  except OSError as error:
-    _fail(command, _one_line(error), status=1)
-  except KeyboardInterrupt:
-    _fail(command, 'interrupted', status=130)
 
 
 def define(option_class: type[CheckedOptions]) -> None:
@@ -188,52 +215,6 @@ def given(*option_classes: type[CheckedOptions]) -> frozenset[str]:
   )
 
 
-def help_text(
-  command: str,
-  description: str,
-  option_classes: Iterable[type[CheckedOptions]],
-  *,
-  saved_with_checkpoint: type[CheckedOptions] | None = None,
-) -> str:
-  """The text of `--help`: flags under the headings of their groups."""
-  lines = [f'usage: {command} --flag=value ...', '', description.strip(), '']
-  for option_class in option_classes:
-    saved = option_class is saved_with_checkpoint
-    lines += [f'{option_class.group}{", where the checkpoint does not say" if saved else ""}:']
-    for field in dataclasses.fields(option_class):
-      lines += [
-        f'  --{_signature(option_class, field, saved=saved)}',
-        *textwrap.wrap(
-          field.metadata['help'], 100, initial_indent='      ', subsequent_indent='      '
-        ),
-      ]
-    lines += ['']
-  lines += [
-    'Boolean flags: --name or --name=True, --noname or --name=False. --flagfile=FILE reads flags '
-    'from a file.',
-    '--help shows this text, --version the version of the toolkit.',
-  ]
-  return '\n'.join(lines)
-
-
-def _signature(option_class, field, *, saved):
-  value_type, repeated = field_type(option_class, field)
-  choices = field.metadata['choices']
-  shown = (
-    '|'.join(map(str, choices))
-    if choices
-    else {int: 'INT', float: 'FLOAT', str: 'TEXT', bool: 'True|False'}[value_type]
-  )
-  if saved or re.search(r'\b(Default|Left out): ', field.metadata['help']):
-    return f'{field.name}={shown}{" (repeatable)" if repeated else ""}'
-  if field.metadata['required']:
-    state = 'required'
-  else:
-    default = ','.join(map(str, field.default)) if repeated and field.default else field.default
-    state = 'default: none' if default in (None, ()) else f'default: {default}'
-  return f'{field.name}={shown}{" (repeatable)" if repeated else ""}  [{state}]'
-
-
 def _stray_word(arguments, more_values_of):
   """What is wrong with the first word that follows neither its flag nor the values of
   `more_values_of`; None without one. After `--` all words are such values.
@@ -256,20 +237,33 @@ def _stray_word(arguments, more_values_of):
   return None
 
 
-def _show(text):
-  """Prints a text of which the reader, such as `head`, may not want all."""
-  with contextlib.suppress(BrokenPipeError):
+def _show(command, text):
+  """Prints a text, of which the reader, such as `head`, may not want all, and exits."""
+  try:
     print(text)
-  unread_output.drop()
+    standard_streams.flush()
+  except OutputLost as error:
+    if not error.is_unread:
+      _end_without_output(command, error)
+  sys.exit(0)
 
 
 def _one_line(error):
   # absl begins some messages with its own mark.
-  return ' '.join(str(error).split()).removeprefix('ERROR:: ')
+  text = shown(str(error).strip().removeprefix('ERROR:: '))
+  return text if len(text) <= _LONGEST_LINE else f'{text[:_LONGEST_LINE]} ...'
+
+
+def _end_without_output(command, error):
+  if error.is_unread:
+    sys.exit(_UNREAD)
+  _fail(command, str(error), status=1)
 
 
 def _fail(command, message, *, status):
-  unread_output.drop()
-  phase_line.clear()
-  print(f'{command}: error: {message}', file=sys.stderr)
+  with contextlib.suppress(OutputLost):
+    standard_streams.flush()
+  with contextlib.suppress(OutputLost):
+    phase_line.clear()
+    print(f'{command}: error: {message}', file=sys.stderr, flush=True)
   sys.exit(status)

@@ -60,6 +60,8 @@ def _explain_directory(path):
   names = set(os.listdir(path))
   if 'frozen_inference_graph.pb' in names:
     return f'holds no checkpoint, but a frozen graph; {_import_first(path)}'
+  if 'export.json' in names:
+    return 'holds no checkpoint, but exported models; give the checkpoint that they were made from'
   if 'saved_model.pb' in names:
     return 'holds no checkpoint, but a SavedModel; give the checkpoint that it was made from'
   return None

@@ -5,18 +5,18 @@ import time
 from collections.abc import Collection
 from typing import NamedTuple
 
-from deeplab import devices, output_places
+from deeplab import atomic_files, devices, output_places
 from deeplab.errors import InputError, shown
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.messages import phase, say, warn
-from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
+from deeplab.options import EngineOptions, InferenceOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import (
   foreground,
+  given_network,
   image_files,
   output_types,
   prediction_files,
   prediction_paths,
-  trained_network,
   video_paths,
   video_reader,
 )
@@ -32,7 +32,7 @@ def run(
   model_options: ModelOptions,
   prediction_options: PredictionOptions,
   inference_options: InferenceOptions,
-  compute_options: ComputeOptions,
+  compute_options: EngineOptions,
   *,
   given: Collection[str] = (),
   started: float | None = None,
@@ -58,15 +58,15 @@ def run(
     return PredictionSummary(num_bad=planned.num_bad)
   devices.prepare(compute_options)
   with phase('loading the network'):
-    network = trained_network.load(
+    network = given_network.load(
       inference_options.ckpt_path,
       model_options,
       given=given,
-      compute_dtype=compute_options.compute_dtype,
-      operations=compute_options.operations,
+      options=compute_options,
       class_names=inference_options.class_names,
       best=inference_options.best,
     )
+  prediction_options = network.settle(prediction_options)
   network.announce(prediction_options)
   colors = network.color_map(inference_options.colormap)
   overlay_settings = {
@@ -79,6 +79,8 @@ def run(
   )
   inferencer = _inferencer(network, prediction_options, inference_options, compute_options)
   output_places.make_directory(inference_options.output_path, flag='output_path')
+  for directory in {inference_options.output_path, *map(os.path.dirname, planned.outputs)}:
+    atomic_files.remove_unfinished(directory)
   say(*output_places.notes_on_default(inference_options.output_path, InferenceOptions))
   say(f'predicting {planned.counted} with {network.prefix}')
   settings = {
@@ -102,7 +104,8 @@ def run(
       max_image_pixels=prediction_options.max_image_pixels,
       **settings,
     )
-    summary = pipeline.run(planned.images)
+    with network.explaining_failures():
+      summary = pipeline.run(planned.images)
     if not pipeline.names_files and summary.num_predicted:
       say(f'predictions written to {shown(inference_options.output_path)}')
     _say_totals(summary, seconds_to_load=seconds_to_load, num_traces=inferencer.num_traces)
@@ -114,7 +117,8 @@ def run(
       max_image_pixels=prediction_options.max_image_pixels,
       **settings,
     )
-    _predict_videos(videos, planned.videos, summary)
+    with network.explaining_failures():
+      _predict_videos(videos, planned.videos, summary)
   summary.num_bad += planned.num_bad
   num_replaced = earlier.num_replaced()
   if num_replaced:
@@ -174,6 +178,16 @@ class _Planned(NamedTuple):
     """Of files that are written or replaced; of videos those that are there."""
     of_images = [path for one in self.images for path in one.paths.values()]
     return of_images + [path for one in self.videos for path in one.existing_files()]
+
+  @property
+  def outputs(self):
+    """Paths of all that is written, of videos' directories of frames too."""
+    of_videos = [
+      path
+      for one in self.videos
+      for path in (*one.videos.values(), *(directory for directory, _ in one.frames.values()))
+    ]
+    return [*(path for one in self.images for path in one.paths.values()), *of_videos]
 
   @property
   def counted(self):

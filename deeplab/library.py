@@ -13,8 +13,8 @@ from deeplab.errors import InputError
 from deeplab.options import (
   OPTIONS_OF_EVALUATION,
   OPTIONS_OF_TRAINING,
-  ComputeOptions,
   ConversionOptions,
+  EngineOptions,
   ModelOptions,
   PredictionOptions,
   keywords,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
   from deeplab.network import Network
   from deeplab.training_run import TrainingResult
 
-_LOADING = (ModelOptions, ComputeOptions, PredictionOptions)
+_LOADING = (ModelOptions, EngineOptions, PredictionOptions)
 
 
 @keywords.takes(*_LOADING, saved_with_checkpoint=ModelOptions)
@@ -43,8 +43,9 @@ def load(
   """Loads a trained network.
 
   Args:
-    ckpt_path: a checkpoint's prefix, or a directory that holds one, such as the output_path of a
-      training.
+    ckpt_path: a checkpoint's prefix, a directory that holds one, such as the output_path of a
+      training, or the name of published weights, such as 'official/xception65_voc_trainaug', which
+      are downloaded once (`download_checkpoint.py --list` shows all).
     best: of a directory take best.ckpt, the best network of the validations while training.
     class_names: voc, cityscapes, ade20k, a file with one name a line, or a list of the names. None:
       those saved beside the checkpoint.
@@ -60,8 +61,8 @@ def load(
     a Network, whose `predict` takes images.
 
   Raises:
-    TypeError: no such option. InputError: no path, no such checkpoint, or options that do not
-      fit it.
+    TypeError: no such option. InputError: no path, no such checkpoint, a download that failed, or
+      options that do not fit it.
   """
   with guest.as_guest(verbose=verbose):
     (model_options, compute_options, prediction_options), given = keywords.read(

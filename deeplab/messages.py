@@ -10,26 +10,29 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
-from deeplab import phase_line
+from deeplab import phase_line, standard_streams
+from deeplab.errors import shown
 
 
 class Terminal:
-  """Hears for a command: lines go to stdout, all else to stderr."""
+  """Hears for a command: lines go to stdout, all else to stderr; control characters of names are
+  shown escaped.
+  """
 
   def say(self, line: str) -> None:
     """Takes a line on how the run goes, which scripts may read."""
     phase_line.clear()
-    print(line, flush=True)
+    print(shown(line), flush=True)
 
   def warn(self, line: str) -> None:
     """Takes a line on what may not be meant; the run goes on."""
     phase_line.clear()
-    print(f'warning: {line}', file=sys.stderr, flush=True)
+    print(f'warning: {shown(line)}', file=sys.stderr, flush=True)
 
   def problem(self, line: str) -> None:
     """Takes one of several faults, before the InputError that counts them."""
     phase_line.clear()
-    print(f'problem: {line}', file=sys.stderr, flush=True)
+    print(f'problem: {shown(line)}', file=sys.stderr, flush=True)
 
   def shows_bars(self) -> bool:
     """Whether progress bars may be drawn on stderr."""
@@ -56,6 +59,16 @@ def say(*lines: str) -> None:
     _hearer.get().say(line)
 
 
+def say_in_any_case(line: str) -> None:
+  """Says it on stdout or, where that cannot be written any more, on stderr; what was saved is not
+  to be taken for a failure because nobody reads of it.
+  """
+  with standard_streams.when_lost(lambda _: None):
+    say(line)
+    if standard_streams.is_lost('stdout'):
+      warn([line])
+
+
 def warn(lines: Iterable[str]) -> None:
   """Warns, once for each line; the run goes on."""
   for line in lines:
@@ -73,7 +86,7 @@ def phase(name: str, *, ticks: bool = True) -> Iterator[None]:
   if not shows_bars():
     yield
     return
-  with phase_line.shown(name, ticks=ticks):
+  with phase_line.shown(shown(name), ticks=ticks):
     yield
 
 

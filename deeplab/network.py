@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,14 @@ import numpy as np
 from deeplab import guest
 from deeplab.errors import InputError
 from deeplab.messages import warn
-from deeplab.options import ComputeOptions, ModelOptions, PredictionOptions, keywords
+from deeplab.options import (
+  EngineOptions,
+  ExportSourceOptions,
+  ModelExportOptions,
+  ModelOptions,
+  PredictionOptions,
+  keywords,
+)
 from deeplab.prediction import given_images
 from deeplab.prediction.python_prediction import Classes, Prediction
 from deeplab.prediction.same_size_batches import same_size_batches
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
 
   from PIL import Image
 
+  from deeplab.export.exporter import Exported
   from deeplab.prediction.trained_network import TrainedNetwork
 
   ImageLike = np.ndarray | Image.Image | str | os.PathLike
@@ -45,7 +54,7 @@ class Network:
     trained: 'TrainedNetwork',
     classes: Classes,
     *,
-    compute_options: ComputeOptions,
+    compute_options: EngineOptions,
     defaults: dict[str, Any],
   ):
     """Prepares it.
@@ -100,7 +109,7 @@ class Network:
         'predict',
         [PredictionOptions],
         {**self._defaults, **options},
-        elsewhere={'deeplab.load': [ModelOptions, ComputeOptions]},
+        elsewhere={'deeplab.load': [ModelOptions, EngineOptions]},
         own=['with_probabilities'],
       )
       with guest.tensorflow_at_work():
@@ -111,8 +120,36 @@ class Network:
         )
         if 'batch_size' not in given:
           prediction_options = prediction_options.replace(batch_size=_usual_batch_size())
+        prediction_options = self._trained.settle(prediction_options)
         predictions = self._predict(images, prediction_options, with_probabilities)
     return predictions if several else predictions[0]
+
+  @keywords.takes(ModelExportOptions)
+  def export(
+    self, output_path: 'str | os.PathLike', *, verbose: bool = False, **options: Any
+  ) -> 'list[Exported]':
+    """Writes the network to files that run without this toolkit: export_model.py from Python.
+
+    Args:
+      output_path: directory for the files.
+      verbose: print what the command prints.
+      **options: its flags under "Export", such as format, tflite_type and size.
+
+    Returns, and raises InputError: as `exporter.export`. Raises TypeError: no such option.
+    """
+    with guest.as_guest(verbose=verbose):
+      (export_options,), _ = keywords.read(
+        'export',
+        [ModelExportOptions],
+        {**options, 'output_path': output_path},
+        elsewhere={'deeplab.load': [ExportSourceOptions, ModelOptions]},
+        own=['verbose'],
+      )
+      with guest.tensorflow_at_work():
+        from deeplab.export import exporter
+
+        trained = dataclasses.replace(self._trained, class_names=self.class_names)
+        return exporter.export(trained, export_options, self.colors)
 
   def _predict(self, images, options, with_probabilities):
     """A list of Prediction for a list of GivenImage."""
@@ -131,7 +168,7 @@ class Network:
     )
     predictions = {}
     for batch in batches:
-      with _explaining_memory(batch[0][1]):
+      with self._trained.explaining_failures(), _explaining_memory(batch[0][1]):
         predicted = inferencer.predict([image.pixels for _, image in batch])
       for (position, image), (labels, probabilities) in zip(batch, predicted):
         predictions[position] = self._prediction(image, labels, probabilities, options)
@@ -139,7 +176,11 @@ class Network:
 
   def _prediction(self, image, labels, probabilities, options):
     def again(**settings):
-      with guest.tensorflow_at_work(), _explaining_memory(image):
+      with (
+        guest.tensorflow_at_work(),
+        self._trained.explaining_failures(),
+        _explaining_memory(image),
+      ):
         inferencer = self._inferencer(options, **settings)
         return inferencer.predict_with_foreground([image.pixels])[0]
 
@@ -178,14 +219,14 @@ def load(
   class_names: str | Sequence[str] | None,
   colormap: 'str | np.ndarray | None',
   model_options: ModelOptions,
-  compute_options: ComputeOptions,
+  compute_options: EngineOptions,
   given: Collection[str],
   defaults: dict[str, Any],
 ) -> Network:
   """Makes a Network; see `deeplab.load`.
 
   Args:
-    ckpt_path: checkpoint prefix or directory.
+    ckpt_path: checkpoint prefix, directory, or name of published weights.
     best: of the directory `ckpt_path` the best network of its validations.
     class_names: a data set's name, a file, or the names themselves; None for those saved.
     colormap: a data set's name, a file, or uint8 [n, 3]; None for the colours saved.
@@ -198,20 +239,19 @@ def load(
     InputError: see `trained_network.load`; or names or colours that do not fit the network.
   """
   from deeplab import devices
-  from deeplab.prediction import trained_network
+  from deeplab.prediction import given_network
 
   devices.prepare(compute_options, own_process=False)
   listed = class_names is not None and not isinstance(class_names, str)
-  trained = trained_network.load(
+  trained = given_network.load(
     ckpt_path,
     model_options,
     given=given,
-    compute_dtype=compute_options.compute_dtype,
-    operations=compute_options.operations,
+    options=compute_options,
     class_names=None if listed else class_names,
     best=best,
   )
-  trained.announce(PredictionOptions(**defaults))
+  trained.announce(trained.settle(PredictionOptions(**defaults)))
   names = tuple(map(str, class_names)) if listed else trained.class_names
   if colormap is None or isinstance(colormap, str):
     colors = trained.color_map(colormap)

@@ -14,6 +14,7 @@ from deeplab.data import record_files
 from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
 from deeplab.options import (
+  EngineOptions,
   EvaluationOptions,
   InspectionOptions,
   PredictionOptions,
@@ -107,6 +108,7 @@ def after_training(
 def after_evaluation(
   options: EvaluationOptions,
   prediction_options: PredictionOptions,
+  engine_options: EngineOptions | None = None,
   *,
   given: Collection[str] = (),
 ) -> str:
@@ -118,6 +120,8 @@ def after_evaluation(
     value = getattr(prediction_options, name)
     if name in given and value not in (None, False):
       same[name] = ','.join(map(str, value)) if isinstance(value, tuple) else value
+  if engine_options is not None and engine_options.engine == 'openvino':
+    same['engine'] = engine_options.engine
   return line(
     'run_inferencer.py',
     ckpt_path=options.ckpt_path,

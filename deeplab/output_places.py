@@ -8,12 +8,14 @@ import os
 import tempfile
 from collections.abc import Iterator
 
-from deeplab.atomic_files import replacing
+from deeplab import private_places
+from deeplab.atomic_files import remove_unfinished, replacing
 from deeplab.errors import InputError, shown
 
 
 def make_directory(path: str, *, flag: str) -> None:
-  """Makes a directory and those above it, and tries to write there.
+  """Makes a directory and those above it, and tries to write there; the default place is made for
+  the user alone.
 
   Args:
     path: the directory; it may be there already.
@@ -22,10 +24,12 @@ def make_directory(path: str, *, flag: str) -> None:
   Raises:
     InputError: it is a file, or cannot be made or written to.
   """
+  private_places.check(path, flag=flag)
   if os.path.exists(path) and not os.path.isdir(path):
     raise InputError(f'--{flag}: {shown(path)} is a file; give a directory')
   what = 'written to' if os.path.isdir(path) else 'made'
   try:
+    private_places.make(path, flag=flag)
     os.makedirs(path, exist_ok=True)
     tempfile.TemporaryFile(dir=path).close()
   except OSError as error:
@@ -42,8 +46,8 @@ def notes_on_default(path: str, option_class: type) -> list[str]:
   if path != default:
     return []
   return [
-    f'--output_path is not given: the files go to {path}; what is in /tmp may be removed at any '
-    'time'
+    f'--output_path is not given: the files go to {path}, for you alone; what is in /tmp may be '
+    'removed at any time'
   ]
 
 
@@ -63,7 +67,7 @@ def new_directory(path: str, *, flag: str) -> Iterator[None]:
 
 def check_file(path: str, *, flag: str) -> None:
   """Raises InputError where a file that `flag` names cannot be written: no such directory, itself a
-  directory, no permission.
+  directory, no permission. Removes what killed commands left in its directory.
   """
   where = os.path.dirname(path) or os.curdir
   if os.path.isdir(path) or not os.path.basename(path):
@@ -75,6 +79,7 @@ def check_file(path: str, *, flag: str) -> None:
       else f'the directory {where} does not exist'
     )
     raise InputError(f'--{flag}={path}: {what}; make it, or choose another')
+  remove_unfinished(where)
   try:
     tempfile.TemporaryFile(dir=where).close()
   except OSError as error:

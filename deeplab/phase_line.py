@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Iterator
 
+from deeplab.standard_streams import OutputLost
+
 _ERASE = '\r\x1b[K'
 _lock = threading.RLock()
 _is_shown = False
@@ -34,8 +36,9 @@ def shown(name: str, *, ticks: bool = True) -> Iterator[None]:
       _is_shown = True
 
   def tick():
-    while not over.wait(1.0):
-      draw()
+    with contextlib.suppress(OutputLost):  # Of a terminal that has gone; the next line tells.
+      while not over.wait(1.0):
+        draw()
 
   draw()
   if ticks:

@@ -2,11 +2,15 @@
 silences.
 """
 
+import contextlib
 import functools
 import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
+
+from deeplab.errors import InputError
 
 
 @functools.cache  # Later calls have nothing to hide.
@@ -21,22 +25,35 @@ def import_tensorflow() -> None:
 
     return
   os.environ['TF_CPP_MIN_LOG_LEVEL'] = '2'  # Read once, for what TensorFlow writes later.
+  try:
+    with hidden_stderr():
+      import tensorflow as tf
+
+      tf.config.list_physical_devices()
+  finally:
+    # A child process is not to take it for the user's setting.
+    del os.environ['TF_CPP_MIN_LOG_LEVEL']
+
+
+@contextlib.contextmanager
+def hidden_stderr() -> Iterator[None]:
+  """Meanwhile what anything writes to stderr is shown only if an exception ends it that is no
+  InputError, which says itself what is wrong.
+  """
   sys.stderr.flush()
   stderr = os.dup(2)
   with tempfile.TemporaryFile() as hidden:
     # The messages come from C++, so the file descriptor is redirected, not sys.stderr.
     os.dup2(hidden.fileno(), 2)
     try:
-      import tensorflow as tf
-
-      tf.config.list_physical_devices()
+      yield
+    except InputError:
+      raise
     except Exception:
       hidden.seek(0)
       os.write(stderr, hidden.read())
       raise
     finally:
-      # A child process is not to take it for the user's setting.
-      del os.environ['TF_CPP_MIN_LOG_LEVEL']
       os.dup2(stderr, 2)
       os.close(stderr)
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from deeplab import checkpoints
 from deeplab.errors import InputError
-from deeplab.model.backbones import variant_of_scope
+from deeplab.model.backbones import BACKBONES, variant_of_scope, variant_of_variables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _sorted_out(
   restored, new, differing = [], [], {}
   for name, variable in named_variables.items():
     shape = variable.shape.as_list()
-    if any(name == scope or name.startswith(scope.rstrip('/') + '/') for scope in exclude_scopes):
+    if any(_is_below(name, scope) for scope in exclude_scopes):
       new.append((name, 'excluded'))
     elif name not in reader.shapes:
       new.append((name, 'not in the checkpoint'))
@@ -127,6 +127,7 @@ def _check_backbone(named_variables, reader, scope, exclude_scopes):
   ours = [name for name in named_variables if name.startswith(scope + '/')]
   found = sum(name in reader.shapes for name in ours)
   if 2 * found >= len(ours):
+    _check_root(named_variables, reader, exclude_scopes)
     return
   scopes = sorted({name.split('/')[0] for name in reader.shapes if '/' in name})
   raise InputError(
@@ -134,3 +135,20 @@ def _check_backbone(named_variables, reader, scope, exclude_scopes):
     f'{scope}; its own scopes are {", ".join(scopes[:8]) or "none"}; check --model_variant, or, '
     'if it is an official DeepLab checkpoint, import it with import_official_checkpoint.py'
   )
+
+
+def _check_root(named_variables, reader, exclude_scopes):
+  """A ResNet and its beta variant share a scope and all but the first convolutions."""
+  ours, theirs = variant_of_variables(named_variables), variant_of_variables(reader.shapes)
+  if ours is None or theirs in (None, ours):
+    return
+  root = f'{BACKBONES[ours].scope}/{BACKBONES[ours].root}'
+  if not any(_is_below(root, excluded) for excluded in exclude_scopes):
+    raise InputError(
+      f'checkpoint {reader.prefix}: its backbone is {theirs}, not {ours}: the first convolutions '
+      f'differ; give --model_variant={theirs}'
+    )
+
+
+def _is_below(name, scope):
+  return name == scope or name.startswith(scope.rstrip('/') + '/')

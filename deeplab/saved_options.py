@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 
 from deeplab import data_set_files, json_files
 from deeplab.atomic_files import replacing
+from deeplab.checkpoint_files import PREVIOUS, previous_of
 from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
 from deeplab.options import ModelOptions
@@ -46,7 +47,10 @@ class SavedOptions:
 
 def path_beside(prefix: str) -> str:
   """Where the options of checkpoint `prefix` are saved, whether or not they are."""
-  return os.path.join(os.path.dirname(prefix) or '.', FILE_NAME)
+  path = os.path.join(os.path.dirname(prefix) or '.', FILE_NAME)
+  if prefix.endswith(PREVIOUS) and os.path.exists(previous_of(path)):
+    return previous_of(path)
+  return path
 
 
 def write(

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import tensorflow as tf
 
 from deeplab import checkpoints, devices, losses, output_places, quiet_start, saved_options
-from deeplab.messages import phase, say, warn
+from deeplab.messages import phase, say, say_in_any_case, warn
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
   ComputeOptions,
@@ -115,6 +115,9 @@ def run(
   say(*output_places.notes_on_default(run_options.output_path, RunOptions))
   directory.create()
   with directory.locked():
+    if not (run_options.resume or run_options.overwrite):
+      directory.refuse_if_in_use()  # Another one may have begun and ended meanwhile.
+    directory.put_right()
     return _train(directory, start, data, own_process=own_process)
 
 
@@ -132,7 +135,6 @@ def _train(directory, start, data, *, own_process):
     )
   with phase('restoring the checkpoint'):
     run_start.restore(start, trainer, model, directory)
-  directory.remove_unfinished()
   directory.write_flags(*options.groups())
   directory.write_data_files(data.facts)
   # What is saved beside the weights.
@@ -174,7 +176,7 @@ def _train(directory, start, data, *, own_process):
     )
   best = validation.best if validation is not None else None
   result = _result(outcome, trainer.global_step, directory, best=best)
-  say(_last_line(result, directory, best=best, signal=stop.requested))
+  say_in_any_case(_last_line(result, directory, best=best, signal=stop.requested))
   return result
 
 

@@ -9,8 +9,9 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from deeplab import class_names, flags
 from deeplab import color_map as color_maps
-from deeplab.atomic_files import replacing
+from deeplab.atomic_files import remove_unfinished, replacing
 from deeplab.errors import InputError
+from deeplab.messages import say
 from deeplab.options import CheckedOptions, option
 
 # (file, title, names, colour map, columns). The rule of PASCAL VOC colours any number of classes.
@@ -53,6 +54,7 @@ def main(options):
       'matplotlib is not installed, which draws the PDFs: pip install matplotlib'
     ) from None
   os.makedirs(options.output_path, exist_ok=True)
+  remove_unfinished(options.output_path)
   for file_name, title, names, color_map, columns in SHEETS:
     path = os.path.join(options.output_path, file_name)
     with replacing(path) as temporary_path:
@@ -60,7 +62,7 @@ def main(options):
       draw(title, names, color_maps.load_color_map(color_map), columns=columns).savefig(
         temporary_path, format='pdf', metadata={'CreationDate': None, 'Title': title}
       )
-    print(f'Colour map written to {path}')
+    say(f'Colour map written to {path}')
 
 
 def draw(title, names, colors, *, columns):

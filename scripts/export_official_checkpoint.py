@@ -10,15 +10,15 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import flags, output_places, quiet_start
+from deeplab import flags, quiet_start
 from deeplab.errors import InputError
-from deeplab.messages import warn
+from deeplab.messages import say, warn
 from deeplab.options import ExportOptions
 
 
 def main(options):
   from deeplab import checkpoints, saved_options
-  from deeplab.checkpoint_files import find_given
+  from deeplab.named_checkpoints import find_given
   from deeplab.official import official_checkpoints
 
   quiet_start.hide_advice()
@@ -35,13 +35,15 @@ def main(options):
   network = saved.model_options
   tensors, left_out = official_checkpoints.to_official(checkpoints.Reader(prefix), network)
   warn(official_checkpoints.differences(network))
-  with output_places.new_directory(options.output_path, flag='output_path'):
+  with official_checkpoints.output(
+    options.output_path, options.ckpt_path, overwrite=options.overwrite
+  ):
     written = official_checkpoints.write_directory(options.output_path, tensors)
-  print(f'Variables: {len(tensors)} written, {len(left_out)} others left out')
+  say(f'Variables: {len(tensors)} written, {len(left_out)} others left out')
   for name in left_out:
-    print(f'  left out: {name}')
-  print(f'Official checkpoint written to {written}')
-  print(f'Flags of the official program: {official_checkpoints.official_flags(network)}')
+    say(f'  left out: {name}')
+  say(f'Official checkpoint written to {written}')
+  say(f'Flags of the official program: {official_checkpoints.official_flags(network)}')
 
 
 if __name__ == '__main__':

@@ -12,9 +12,9 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from deeplab import flags, next_command, output_places, quiet_start
+from deeplab import flags, next_command, quiet_start
 from deeplab.class_names import load_class_names
-from deeplab.messages import warn
+from deeplab.messages import say, warn
 from deeplab.model.backbones import BACKBONES
 from deeplab.options import ImportOptions
 
@@ -35,13 +35,12 @@ def main(options):
   from deeplab.official import official_checkpoints
 
   quiet_start.hide_advice()
-  official_checkpoints.check_output(
+  with official_checkpoints.output(
     options.output_path, options.ckpt_path, overwrite=options.overwrite
-  )
-  with output_places.new_directory(options.output_path, flag='output_path'):
+  ):
     prefix = convert(options)
-  print(f'Checkpoint written to {prefix}')
-  print('\n'.join(next_command.after_import(options.output_path)))
+  say(f'Checkpoint written to {prefix}')
+  say(*next_command.after_import(options.output_path))
 
 
 def convert(options: ImportOptions) -> str:
@@ -62,7 +61,7 @@ def convert(options: ImportOptions) -> str:
     )
     tensors = official_checkpoints.to_ours(source, recognized)
     step = source.global_step
-  print(f'Official weights: {name}' + ('' if step is None else f', step {step}'), flush=True)
+  say(f'Official weights: {name}' + ('' if step is None else f', step {step}'))
   report(recognized)
   return official_checkpoints.write_directory(
     options.output_path,
@@ -92,18 +91,18 @@ def report(recognized):
       if network.decoder_with_separable_conv
       else 'plain decoder'
     )
-  print('Architecture: ' + ', '.join(parts))
+  say('Architecture: ' + ', '.join(parts))
   if recognized.assumed:
-    print('Not told by names and shapes, official defaults: ' + ', '.join(recognized.assumed))
+    say('Not told by names and shapes, official defaults: ' + ', '.join(recognized.assumed))
   for note in recognized.notes:
-    print('Note: ' + note)
-  print(f'ASPP branches: {", ".join(recognized.order)} there; image_pooling goes last here')
-  print(
+    say('Note: ' + note)
+  say(f'ASPP branches: {", ".join(recognized.order)} there; image_pooling goes last here')
+  say(
     f'Variables: {len(recognized.used)} used, {len(recognized.optimizer_state)} of the optimizer '
     f'left out, {len(recognized.unknown)} others left out'
   )
   for unknown in recognized.unknown:
-    print(f'  left out: {unknown}')
+    say(f'  left out: {unknown}')
   if any('_quant/' in unknown for unknown in recognized.unknown):
     warn(['the weights were trained with simulated quantization, which this network does not do'])
 

@@ -15,6 +15,7 @@ from deeplab import (  # noqa: E402
   output_places,
 )
 from deeplab.errors import InputError, shown  # noqa: E402
+from deeplab.messages import say  # noqa: E402
 from deeplab.options import InspectionOptions  # noqa: E402
 
 DESCRIPTION = """
@@ -52,7 +53,7 @@ def main(options, *, given=frozenset()):
   )
   lines = _lines_on_data_set(described, found)
   lines += describe(found, names=names, ignore_label=options.ignore_label)
-  print('\n'.join(lines), flush=True)
+  say(*lines)
   if options.contact_sheet and found.samples:
     legend = [
       (_label_text(value, names), tuple(colors[value].tolist()))
@@ -68,17 +69,17 @@ def main(options, *, given=frozenset()):
     )
     with output_places.replacing_file(options.contact_sheet, flag='contact_sheet') as temporary:
       sheet.save(temporary, format='PNG')
-    print(f'Contact sheet written to {options.contact_sheet}', flush=True)
+    say(f'Contact sheet written to {options.contact_sheet}')
   if options.bad_records_path:
     bad_records.write(found.bad, options.bad_records_path)
-    print(f'Bad records written to {shown(options.bad_records_path)}', flush=True)
+    say(f'Bad records written to {shown(options.bad_records_path)}')
   if found.bad:
     return 1
   following = next_command.after_inspection(
     options, num_records=sum(file.num_records for file in found.files)
   )
   if following:
-    print(following, flush=True)
+    say(following)
   return 0
 
 

@@ -8,6 +8,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from deeplab import class_names, color_map, data_set_files, flags, output_places  # noqa: E402
 from deeplab.data_set import DataSet  # noqa: E402
+from deeplab.messages import say  # noqa: E402
 from deeplab.options import PreviewOptions, TrainingInputOptions  # noqa: E402
 
 DESCRIPTION = """
@@ -62,7 +63,7 @@ def main(options, input_options, *, given=frozenset()):
   ]
   with output_places.replacing_file(options.output_path, flag='output_path') as temporary:
     pictures.contact_sheet(rows, row_titles=titles, legend=legend).save(temporary, format='PNG')
-  print(f'Contact sheet written to {options.output_path}', flush=True)
+  say(f'Contact sheet written to {options.output_path}')
 
 
 def _as_described(options, input_options, given):

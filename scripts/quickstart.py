@@ -20,13 +20,16 @@ from deeplab import color_map as color_maps
 from deeplab import flags, pictures, synthetic_scenes
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError
+from deeplab.messages import say
 from deeplab.options import COMPUTE_DTYPES, CheckedOptions, option
+from deeplab.options.checks import MOST_IMAGES_AT_ONCE, MOST_STEPS
 
 DESCRIPTION = """\
 Draws a small data set of shapes, writes it to records, trains on them from scratch, evaluates and
 predicts held-out scenes, and shows them side by side. Every command is printed as you would type
 it."""
 
+_MOST_SCENES = 100_000
 _NUM_SHOWN, _NUM_SHOWN_PER_ROW = 8, 2  # Scenes on the contact sheet.
 
 
@@ -41,13 +44,15 @@ class QuickstartOptions(CheckedOptions):
     'Directory for everything, new or empty. Default: quickstart in the current directory, or '
     'quickstart-2 and so on.',
   )
-  num_training_scenes: int = option(400, 'Number of scenes to train on.', minimum=1)
-  num_held_out_scenes: int = option(
-    40, 'Number of scenes that only the evaluation sees.', minimum=1
+  num_training_scenes: int = option(
+    400, 'Number of scenes to train on.', minimum=1, maximum=_MOST_SCENES
   )
-  num_steps: int = option(600, 'Number of training steps.', minimum=1)
-  batch_size: int = option(8, 'Scenes in a training batch.', minimum=1)
-  crop_size: int = option(129, 'Height and width of the training crop.', minimum=1)
+  num_held_out_scenes: int = option(
+    40, 'Number of scenes that only the evaluation sees.', minimum=1, maximum=_MOST_SCENES
+  )
+  num_steps: int = option(600, 'Number of training steps.', minimum=1, maximum=MOST_STEPS)
+  batch_size: int = option(8, 'Scenes in a training batch.', minimum=1, maximum=MOST_IMAGES_AT_ONCE)
+  crop_size: int = option(129, 'Height and width of the training crop.', minimum=16, maximum=16385)
   seed: int = option(0, 'Of the drawing and of the training.', minimum=0, maximum=2**31 - 1)
   compute_dtype: str = option(
     'float32', '--compute_dtype of training, evaluation and inference.', choices=COMPUTE_DTYPES
@@ -57,10 +62,9 @@ class QuickstartOptions(CheckedOptions):
 def main(options):
   start = time.monotonic()
   directory = _new_directory(options.output_path)
-  print(
+  say(
     f'Drawing {options.num_training_scenes} + {options.num_held_out_scenes} scenes of '
-    f'{", ".join(synthetic_scenes.CLASS_NAMES[1:])} in {directory}',
-    flush=True,
+    f'{", ".join(synthetic_scenes.CLASS_NAMES[1:])} in {directory}'
   )
   _, held_out = synthetic_scenes.write_data_set(
     directory,
@@ -72,7 +76,7 @@ def main(options):
   _write_lines(os.path.join(directory, 'images.txt'), [f'JPEGImages/{name}.jpg' for name in shown])
   _write_lines(os.path.join(directory, 'class_names.txt'), synthetic_scenes.CLASS_NAMES)
 
-  print(f'\ncd {shlex.quote(directory)}', flush=True)
+  say('', f'cd {shlex.quote(directory)}')
   output = {}
   for command, arguments in command_lines(options):
     output[command] = _run(command, arguments, directory)
@@ -84,9 +88,9 @@ def main(options):
   sheet_path = os.path.join(directory, 'contact_sheet.png')
   with replacing(sheet_path) as path:
     contact_sheet(directory, shown, predictions).save(path)
-  print(f'\nmIOU on {len(held_out)} held-out scenes: {float(mean_iou):.4f}')
-  print(f'Images, truth and predictions side by side: {sheet_path}')
-  print(f'This took {time.monotonic() - start:.0f} seconds.')
+  say('', f'mIOU on {len(held_out)} held-out scenes: {float(mean_iou):.4f}')
+  say(f'Images, truth and predictions side by side: {sheet_path}')
+  say(f'This took {time.monotonic() - start:.0f} seconds.')
 
 
 def command_lines(options: QuickstartOptions) -> Iterator[tuple[str, list[str]]]:
@@ -229,10 +233,8 @@ def _run(step, arguments, directory):
   Raises InputError when it fails.
   """
   arguments = [sys.executable, _find(arguments[0]), *arguments[1:]]
-  print(
-    '\n' + ' \\\n    '.join([shlex.join(arguments[:2]), *map(shlex.quote, arguments[2:])]),
-    flush=True,
-  )
+  words = [shlex.join(arguments[:2]), *(f'    {shlex.quote(word)}' for word in arguments[2:])]
+  say('', *(f'{word} \\' for word in words[:-1]), words[-1])
   start = time.monotonic()
   lines = []
   with subprocess.Popen(
@@ -246,13 +248,13 @@ def _run(step, arguments, directory):
     try:
       for line in process.stdout:
         lines.append(line)
-        print(line, end='', flush=True)
+        say(line.removesuffix('\n'))
     except BaseException:
       process.terminate()
       raise
   if process.returncode:
     raise InputError(f'{step} ended with status {process.returncode}; what it said is above')
-  print(f'({time.monotonic() - start:.0f} seconds)', flush=True)
+  say(f'({time.monotonic() - start:.0f} seconds)')
   return ''.join(lines)
 
 

@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from deeplab import data_set_files, flags, next_command  # noqa: E402
 from deeplab.errors import shown  # noqa: E402
-from deeplab.messages import warn  # noqa: E402
+from deeplab.messages import say, warn  # noqa: E402
 from deeplab.options import ConversionOptions  # noqa: E402
 
 DESCRIPTION = """
@@ -27,13 +27,21 @@ def main(options, *, given=frozenset()):
   """Converts, and prints what went into the records."""
   from deeplab import conversion_run
 
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that unfinished files are removed.
+  _end_tidily_by_signals()
   summary = conversion_run.convert(options, given=given)
-  print(describe(summary), flush=True)
+  say(*describe(summary).split('\n'))
   warning = suspicious_values(summary) if summary['num_classes'] is None else None
   if warning:
     warn([warning])
-  print(next_command.after_conversion(summary['directory'], summary['split']), flush=True)
+  say(next_command.after_conversion(summary['directory'], summary['split']))
+
+
+def _end_tidily_by_signals():
+  """Lets what asks the process to end, or a terminal that goes, remove unfinished files first."""
+  for name in ('SIGTERM', 'SIGHUP'):
+    number = getattr(signal, name, None)  # Windows has no SIGHUP, and nohup ignores it.
+    if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+      signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 def describe(summary: dict) -> str:
@@ -68,10 +76,10 @@ def describe(summary: dict) -> str:
     )
   files = summary['files']
   lines.append(
-    f'{num_records} records written to {os.path.join(summary["directory"], files[0])}'
+    f'{num_records} records written to {shown(os.path.join(summary["directory"], files[0]))}'
     + (f' and {len(files) - 1} more files' if len(files) > 1 else '')
   )
-  where = os.path.join(summary['directory'], data_set_files.FILE_NAME)
+  where = shown(os.path.join(summary['directory'], data_set_files.FILE_NAME))
   if num_classes is None:
     lines.append(
       f'{where} does not say how many classes there are; with --num_classes, or --class_names or '

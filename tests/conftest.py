@@ -5,7 +5,7 @@ import os
 import command_processes as processes
 import pytest
 
-from deeplab.model import mobilenet_v2, resnet
+from deeplab.model import mobilenet_v2, resnet, xception
 
 # Set by who runs the tests, it would make the commands show TensorFlow's own lines beside the ones
 # that tests compare.
@@ -21,11 +21,12 @@ def command_processes():
 
 @pytest.fixture(scope='module')
 def short_networks():
-  """Fewer units in MobileNetV2 and in the ResNets with 50 layers, but all kinds of them: for what
-  holds unit by unit, or whatever the network. Tracing, most of the time, is that much shorter.
+  """Fewer units in MobileNetV2, Xception and the ResNets with 50 layers, but all kinds of them: for
+  what holds unit by unit, or whatever the network. Tracing, most of the time, is that much shorter.
   """
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(resnet, 'UNITS', {50: (2, 1, 2, 2)})
     blocks = ((16, 1), (24, 2), (24, 1), (32, 2), (64, 2), (160, 2), (160, 1), (320, 1))
     patch.setattr(mobilenet_v2, 'BLOCKS', blocks)
+    patch.setattr(xception, 'MIDDLE_UNITS', {41: 1, 65: 2, 71: 1})
     yield

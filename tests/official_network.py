@@ -9,34 +9,17 @@ import dataclasses
 import functools
 
 import numpy as np
+import official_backbones
 import tensorflow as tf
-
-MOBILENET_BLOCKS = (
-  (16, 1),
-  (24, 2),
-  (24, 1),
-  (32, 2),
-  (32, 1),
-  (32, 1),
-  (64, 2),
-  (64, 1),
-  (64, 1),
-  (64, 1),
-  (96, 1),
-  (96, 1),
-  (96, 1),
-  (160, 2),
-  (160, 1),
-  (160, 1),
-  (320, 1),
-)
 
 
 @dataclasses.dataclass(unsafe_hash=True)
 class Official:
   """An official network, and the ways to get it wrong."""
 
-  backbone: str = 'mobilenet_v2'  # or resnet_v1_50
+  backbone: str = 'mobilenet_v2'  # a --model_variant
+  middle_units: int | None = None  # Fewer than an Xception has.
+  resnet_units: tuple | None = None  # Likewise, of the four blocks of a ResNet.
   multiplier: float = 1.0
   num_classes: int = 5
   rates: tuple = ()
@@ -121,14 +104,14 @@ class Official:
 
   def _run(self, images, get, weights=None):
     self._get, self._weights = get, weights
-    normalization = self.normalization or ('unit' if self.backbone == 'mobilenet_v2' else 'mean')
+    mean = self.backbone in ('resnet_v1_50', 'resnet_v1_101')
+    normalization = self.normalization or ('mean' if mean else 'unit')
     if normalization == 'unit':
       images = (2.0 / 255.0) * images - 1.0
     else:
       images = images - np.array([123.15, 115.90, 103.06], np.float32)
-    features, low_level = getattr(
-      self, '_mobilenet' if self.backbone == 'mobilenet_v2' else '_resnet'
-    )(images)
+    backbone = getattr(official_backbones, self.backbone.split('_')[0])
+    features, low_level = backbone(self, images)
     return self._head(features, low_level, images.shape[1:3])
 
   def _head(self, features, low_level, image_size):
@@ -137,104 +120,32 @@ class Official:
     if self.pooled:
       pooled = [
         self._resize(
-          self._conv(tf.reduce_mean(features, [1, 2], keepdims=True), 256, 1, 'image_pooling'), size
+          self.conv(tf.reduce_mean(features, [1, 2], keepdims=True), 256, 1, 'image_pooling'), size
         )
       ]
-    branches = [self._conv(features, 256, 1, 'aspp0')]
+    branches = [self.conv(features, 256, 1, 'aspp0')]
     for index, rate in enumerate(self.rates, 1):
       if self.separable:
         branches.append(self._separable(features, f'aspp{index}', rate=rate))
       else:
-        branches.append(self._conv(features, 256, 3, f'aspp{index}', rate=rate))
+        branches.append(self.conv(features, 256, 3, f'aspp{index}', rate=rate))
     branches = pooled + branches if self.pooling_first else branches + pooled
-    net = self._conv(
+    net = self.conv(
       tf.concat(branches, 3) if len(branches) > 1 else branches[0], 256, 1, 'concat_projection'
     )
     if self.decoder:
-      low_level = self._conv(low_level, 48, 1, 'decoder/feature_projection0')
+      low_level = self.conv(low_level, 48, 1, 'decoder/feature_projection0')
       net = tf.concat([self._resize(net, low_level.shape[1:3]), low_level], 3)
       for index in range(2):
         if self.decoder == 'separable':
           net = self._separable(net, f'decoder/decoder_conv{index}')
         else:
-          net = self._conv(net, 256, 3, f'decoder/decoder_conv0/decoder_conv0_{index + 1}')
+          net = self.conv(net, 256, 3, f'decoder/decoder_conv0/decoder_conv0_{index + 1}')
     kernel = self._get('logits/semantic/weights', [1, 1, net.shape[-1], self.num_classes])
     net = tf.nn.bias_add(
       tf.nn.conv2d(net, kernel, 1, 'SAME'), self._get('logits/semantic/biases', [self.num_classes])
     )
     return self._resize(net, image_size)
-
-  def _mobilenet(self, net):
-    scale = lambda depth: depth if self.multiplier == 1.0 else int(depth * self.multiplier + 0.5)
-    net = self._conv(net, scale(32), 3, 'MobilenetV2/Conv', stride=2, activation=tf.nn.relu6)
-    stride_so_far, rate = 2, 1
-    for index, (depth, stride) in enumerate(MOBILENET_BLOCKS):
-      scope = 'MobilenetV2/expanded_conv' + (f'_{index}' if index else '')
-      own_rate = rate
-      if stride_so_far == self.output_stride:
-        rate, stride = rate * stride, 1
-      stride_so_far *= stride
-      block = net
-      if index:
-        block = self._conv(
-          block,
-          max(8, (net.shape[-1] * 6 + 4) // 8 * 8),
-          1,
-          scope + '/expand',
-          activation=tf.nn.relu6,
-        )
-      block = self._depthwise(
-        block, scope + '/depthwise', stride=stride, rate=own_rate, activation=tf.nn.relu6
-      )
-      if index == 2:
-        low_level = block
-      block = self._conv(block, scale(depth), 1, scope + '/project', activation=None)
-      net = net + block if stride == 1 and net.shape[-1] == block.shape[-1] else block
-    return net, low_level
-
-  def _resnet(self, net):
-    net = self._conv(
-      tf.pad(net, [[0, 0], [3, 3], [3, 3], [0, 0]]),
-      64,
-      7,
-      self.backbone + '/conv1',
-      stride=2,
-      padding='VALID',
-    )
-    with tf.name_scope('pool1'):
-      net = tf.nn.max_pool2d(net, 3, 2, 'SAME', name=self.backbone + '/pool1/MaxPool')
-    stride_so_far, rate = 4, 1
-    for block, (units, depth) in enumerate(((3, 64), (4, 128), (6, 256), (3, 512)), 1):
-      for unit in range(1, units + 1):
-        stride = 2 if unit == units and block < 4 else 1
-        own_rate = rate * (self.multi_grid[unit - 1] if block == 4 else 1)
-        if stride_so_far == self.output_stride:
-          rate, stride = rate * stride, 1
-        stride_so_far *= stride
-        scope = f'{self.backbone}/block{block}/unit_{unit}/bottleneck_v1'
-        if net.shape[-1] == 4 * depth:
-          shortcut = net[:, ::stride, ::stride]
-        else:
-          shortcut = self._conv(
-            net, 4 * depth, 1, scope + '/shortcut', stride=stride, activation=None
-          )
-        inner = self._conv(net, depth, 1, scope + '/conv1')
-        if stride > 1:
-          inner = self._conv(
-            tf.pad(inner, [[0, 0], [1, 1], [1, 1], [0, 0]]),
-            depth,
-            3,
-            scope + '/conv2',
-            stride=stride,
-            padding='VALID',
-          )
-        else:
-          inner = self._conv(inner, depth, 3, scope + '/conv2', rate=own_rate)
-        inner = self._conv(inner, 4 * depth, 1, scope + '/conv3', activation=None)
-        if (block, unit) == (1, 2):
-          low_level = inner
-        net = tf.nn.relu(shortcut + inner)
-    return net, low_level
 
   # -- the layers
 
@@ -244,11 +155,11 @@ class Official:
     )
 
   def _separable(self, net, scope, rate=1):
-    return self._conv(
-      self._depthwise(net, scope + '_depthwise', rate=rate), 256, 1, scope + '_pointwise'
+    return self.conv(
+      self.depthwise(net, scope + '_depthwise', rate=rate), 256, 1, scope + '_pointwise'
     )
 
-  def _conv(
+  def conv(
     self, net, depth, size, scope, *, stride=1, rate=1, padding='SAME', activation=tf.nn.relu
   ):
     kernel, finish = self._kernel(scope, 'weights', [size, size, net.shape[-1], depth], axis=3)
@@ -265,7 +176,7 @@ class Official:
     net = finish(net)
     return net if activation is None else activation(net)
 
-  def _depthwise(self, net, scope, *, stride=1, rate=1, activation=tf.nn.relu):
+  def depthwise(self, net, scope, *, stride=1, rate=1, padding='SAME', activation=tf.nn.relu):
     kernel, finish = self._kernel(scope, 'depthwise_weights', [3, 3, net.shape[-1], 1], axis=2)
     if rate > 1:
       op = lambda net, *_: tf.nn.depthwise_conv2d(net, kernel, [1, 1, 1, 1], 'VALID')
@@ -276,14 +187,15 @@ class Official:
           net, kernel, [1, 1, 1, 1], 'SAME', dilations=[1, rate, rate, 1]
         )
     else:
-      net = tf.compat.v1.nn.depthwise_conv2d_native(net, kernel, [1, stride, stride, 1], 'SAME')
-    return activation(finish(net))
+      net = tf.compat.v1.nn.depthwise_conv2d_native(net, kernel, [1, stride, stride, 1], padding)
+    net = finish(net)
+    return net if activation is None else activation(net)
 
   def _kernel(self, scope, kind, shape, *, axis):
     """The kernel of a convolution, and the function that normalizes what it gives."""
     epsilon = self.head_epsilon
-    if scope.startswith(('MobilenetV2/', 'resnet_')):
-      epsilon = self.backbone_epsilon or (1e-3 if scope.startswith('M') else 1e-5)
+    if scope.startswith(('MobilenetV2/', 'resnet_', 'xception_')):
+      epsilon = self.backbone_epsilon or (1e-5 if scope.startswith('resnet_') else 1e-3)
     name, depth = f'{scope}/{kind}', [shape[axis]]
     statistics = [
       f'{scope}/BatchNorm/{each}' for each in ('gamma', 'beta', 'moving_mean', 'moving_variance')

@@ -21,8 +21,16 @@ def test_it_may_be_official(backbone):
   assert 'if it is one, all is well' in line and 'import_official_checkpoint.py' in line
 
 
-def test_it_is_probably_official():
-  (line,) = checkpoint_origin.doubts('run/model.ckpt', {**HEAD, **NARROW})
+@pytest.mark.parametrize(
+  'backbone',
+  [
+    NARROW,
+    {'xception_65/entry_flow/conv1_1/weights': [3, 3, 3, 32]},
+    {'resnet_v1_50/conv1_1/weights': [3, 3, 3, 64]},
+  ],
+)
+def test_it_is_probably_official(backbone):
+  (line,) = checkpoint_origin.doubts('run/model.ckpt', {**HEAD, **backbone})
   assert 'probably of the official DeepLab' in line and 'import_official_checkpoint.py' in line
 
 

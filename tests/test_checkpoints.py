@@ -120,6 +120,25 @@ def test_another_backbone_and_nothing_in_common_are_refused(tmp_path):
     restoring.restore(make_variables(), prefix, backbone_scope='net')
 
 
+def test_a_resnet_and_its_beta_variant_are_told_apart(tmp_path):
+  """They share the scope and all names but those of the first convolutions."""
+  shared = {f'resnet_v1_50/block1/unit_{unit}/weights': np.ones(3, np.float32) for unit in (1, 2)}
+  usual = {'resnet_v1_50/conv1/weights': np.ones(3, np.float32), **shared}
+  beta = {'resnet_v1_50/conv1_1/weights': np.ones(3, np.float32), **shared}
+  prefix = str(tmp_path / 'model.ckpt')
+  checkpoints.write(prefix, usual)
+  variables = {name: tf.Variable(np.zeros(3, np.float32)) for name in beta}
+  settings = dict(backbone_scope='resnet_v1_50')
+  with pytest.raises(
+    InputError, match='its backbone is resnet_v1_50, not resnet_v1_50_beta.*variant=resnet_v1_50$'
+  ):
+    restoring.restore(variables, prefix, **settings)
+  # Unless that is what is wanted.
+  root = ['resnet_v1_50/conv1_1']
+  report = restoring.restore(variables, prefix, exclude_scopes=root, **settings)
+  assert report.restored == tuple(shared)
+
+
 def test_missing_variable_is_refused_where_all_are_required(tmp_path):
   prefix = str(tmp_path / 'model.ckpt')
   checkpoints.write(prefix, {'net/conv/biases': np.zeros(3, np.float32)})

@@ -395,12 +395,17 @@ def test_mistake_gives_one_line(job, results, case):
   assert not list((job[0] / 'bad').rglob('.unfinished-*'))
 
 
-_COMMANDS = sorted(
-  path.name for path in (*_CHECKOUT.glob('run_*.py'), *(_CHECKOUT / 'scripts').glob('*.py'))
-)
+_COMMANDS = {
+  path.name: path
+  for path in (
+    *_CHECKOUT.glob('run_*.py'),
+    _CHECKOUT / 'export_model.py',
+    *(_CHECKOUT / 'scripts').glob('*.py'),
+  )
+}
 
 
-@pytest.mark.parametrize('command', _COMMANDS)
+@pytest.mark.parametrize('command', sorted(_COMMANDS))
 def test_help_and_version(tmp_path, command):
   result = _run(tmp_path, command, '--help')
   assert result.returncode == 0 and not result.stderr
@@ -417,8 +422,7 @@ def test_commands_are_installable():
   """Installers replace the first line of a command by their own interpreter only where it is of
   this form.
   """
-  commands = [*_CHECKOUT.glob('run_*.py'), *(_CHECKOUT / 'scripts').glob('*.py')]
-  assert len(commands) == len(_COMMANDS) >= 6
-  for command in commands:
+  assert len(_COMMANDS) >= 6
+  for command in _COMMANDS.values():
     assert command.read_text(encoding='utf-8').startswith('#!/usr/bin/env python3\n')
     assert os.access(command, os.X_OK)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab import color_map, conversion_run
+from deeplab import atomic_files, color_map, conversion_run
 from deeplab.conversion import source_files, trial_decoding
 from deeplab.data import labels, tfrecord
 from deeplab.errors import InputError
@@ -277,6 +277,20 @@ def test_shards_of_another_conversion_are_not_mixed_with_ours(data):
     InputError, match='has 1 shards of another conversion .train-00001-of-00001.tfrecord'
   ):
     conversion_run.convert(make_options(data, num_per_shard=1))
+
+
+def test_a_split_is_converted_by_one_process_at_a_time(data):
+  conversion_run.convert(make_options(data))
+  directory = data / 'out' / 'train'
+  before = {path: path.read_bytes() for path in directory.iterdir()}
+  (directory / '.unfinished-abcdefgh-dataset.json').touch()
+  with atomic_files.claimed_directory(str(directory), 'split-train'):
+    with pytest.raises(
+      InputError, match='^--split=train: another process is writing these records in .*/train; wait'
+    ):
+      conversion_run.convert(make_options(data))
+  conversion_run.convert(make_options(data))
+  assert {path: path.read_bytes() for path in directory.iterdir()} == before
 
 
 def test_failure_while_writing_leaves_nothing(data, monkeypatch):

@@ -12,6 +12,7 @@ from deeplab.errors import InputError
 from deeplab.options import (
   ComputeOptions,
   ConversionOptions,
+  EngineOptions,
   EvaluationOptions,
   InferenceOptions,
   LossOptions,
@@ -123,7 +124,7 @@ def test_evaluator_and_inferencer_take_it_from_the_network(work, trained, tmp_pa
     EvaluationOptions(
       filenames=(str(work / 'out' / 'val'),), ckpt_path=str(trained), report_path=str(tmp_path)
     ),
-    ComputeOptions(),
+    EngineOptions(),
   )
   assert report.class_names == NAMES
   ignored = np.asarray(Image.open(work / 'labels' / 'c.png')) == 2
@@ -138,7 +139,7 @@ def test_evaluator_and_inferencer_take_it_from_the_network(work, trained, tmp_pa
       output_path=str(tmp_path / 'pictures'),
       output_type=('color',),
     ),
-    ComputeOptions(),
+    EngineOptions(),
   )
   picture = np.asarray(Image.open(tmp_path / 'pictures' / 'c.jpg.png').convert('RGB'))
   assert {tuple(color) for color in picture.reshape(-1, 3).tolist()} <= set(COLORS)
@@ -174,7 +175,7 @@ def test_network_without_a_class_of_the_records_is_refused(work, trained, tmp_pa
       ModelOptions(),
       PredictionOptions(),
       EvaluationOptions(filenames=(records,), ckpt_path=str(trained)),
-      ComputeOptions(),
+      EngineOptions(),
     )
 
 

@@ -25,7 +25,11 @@ PAGES = [
   *sorted((CHECKOUT / 'docs').glob('*.md')),
   CHECKOUT / 'benchmarks' / 'README.md',
 ]
-COMMANDS = [*sorted(CHECKOUT.glob('run_*.py')), *sorted((CHECKOUT / 'scripts').glob('*.py'))]
+COMMANDS = [
+  *sorted(CHECKOUT.glob('run_*.py')),
+  CHECKOUT / 'export_model.py',
+  *sorted((CHECKOUT / 'scripts').glob('*.py')),
+]
 BENCHMARKS = sorted((CHECKOUT / 'benchmarks').glob('*.py'))
 # Those that every command has, of absl.
 FLAGS_OF_ALL = {'version', 'help', 'flagfile'}
@@ -67,8 +71,11 @@ def test_readme_names_every_command():
 
 def test_readme_names_every_backbone():
   section = _text(CHECKOUT / 'README.md').split('\n## Backbones\n')[1].split('\n## ')[0]
-  rows = re.findall(r'^\| `(\w+)`[^|]*\| `(\w+)`', section, flags=re.MULTILINE)
-  assert rows == [(name, backbone.preprocess_images_option) for name, backbone in BACKBONES.items()]
+  rows = re.findall(r'^\| (`\w+`[^|]*)\| `(\w+)`', section, flags=re.MULTILINE)
+  named = [(name, option) for names, option in rows for name in re.findall(r'`(\w+)`', names)]
+  assert named == [
+    (name, backbone.preprocess_images_option) for name, backbone in BACKBONES.items()
+  ]
 
 
 @every_page

@@ -133,6 +133,55 @@ def written(tmp_path):
   return tmp_path / 'report'
 
 
+def test_a_kill_leaves_parts_of_one_report_only(written, monkeypatch):
+  (written / 'notes.txt').write_text('mine')
+  (written / 'pictures' / 'mine.png').write_text('mine')
+  old = _contents(written)
+  report = _report(global_step=8)
+  worst = WorstImages(1)
+  worst.add(_evaluated('two', [[0, 1], [1, 1]]))
+
+  def write():
+    report_files.write(str(written), report, worst, pascal_voc_color_map(), ignore_label=255)
+
+  found = []
+  for number in range(100):
+    calls = []
+
+    def killing(function, number=number, calls=calls):
+      def call(*paths):
+        if len(calls) == number:
+          raise KeyboardInterrupt
+        calls.append(paths)
+        return function(*paths)
+
+      return call
+
+    with monkeypatch.context() as patch:
+      patch.setattr(os, 'replace', killing(os.replace))
+      patch.setattr(report_files.os, 'remove', killing(os.remove))
+      try:
+        write()
+        break
+      except KeyboardInterrupt:
+        found.append(_contents(written))
+  new = _contents(written)
+  assert len(found) > 10 and not list(written.glob('.unfinished-*'))
+  for contents in found:
+    assert contents.items() <= old.items() or contents.items() <= new.items()
+    assert 'report.html' not in contents or contents in (old, new)
+    assert {'notes.txt', 'pictures/mine.png'} <= contents.keys()
+
+
+def _contents(directory):
+  """Path below it -> content of every file."""
+  return {
+    str(path.relative_to(directory)): path.read_bytes()
+    for path in directory.rglob('*')
+    if path.is_file()
+  }
+
+
 class _Sizes:
   """A measure: the mean number of pixels of the images of each class, and of all."""
 

@@ -11,7 +11,7 @@ import trained_work
 
 from deeplab import devices, evaluation_run
 from deeplab.errors import InputError
-from deeplab.options import ComputeOptions, EvaluationOptions, ModelOptions, PredictionOptions
+from deeplab.options import EngineOptions, EvaluationOptions, ModelOptions, PredictionOptions
 
 pytestmark = pytest.mark.usefixtures('short_networks')
 
@@ -35,7 +35,7 @@ def _run(evaluation=(), *, model=(), prediction=(), compute=()):
     ModelOptions(**dict(model)),
     PredictionOptions(**dict(prediction)),
     EvaluationOptions(**{'filenames': ['val.tfrecord'], 'ckpt_path': 'model', **dict(evaluation)}),
-    ComputeOptions(**dict(compute)),
+    EngineOptions(**dict(compute)),
     given={*dict(model), *dict(prediction), *dict(evaluation)},
   )
 

@@ -12,7 +12,7 @@ import trained_work
 
 from deeplab import inference_run
 from deeplab.errors import InputError
-from deeplab.options import ComputeOptions, InferenceOptions, ModelOptions, PredictionOptions
+from deeplab.options import EngineOptions, InferenceOptions, ModelOptions, PredictionOptions
 
 pytestmark = pytest.mark.usefixtures('short_networks')
 
@@ -38,7 +38,7 @@ def _run(inference=(), *, model=(), prediction=(), compute=(), started=None):
     InferenceOptions(
       **{'input': ['photos'], 'ckpt_path': 'model', 'output_path': 'never', **dict(inference)}
     ),
-    ComputeOptions(**dict(compute)),
+    EngineOptions(**dict(compute)),
     given={*dict(model), *dict(prediction), *dict(inference)},
     started=started,
   )

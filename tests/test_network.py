@@ -75,8 +75,9 @@ def test_logits(variant_and_logits, known_size, constant_weights):
   assert np.any(logits != expected)  # They were computed in another way.
 
 
-@pytest.mark.parametrize('constant_weights', [False, True])
-@pytest.mark.parametrize('operations', ['plain', 'auto'])
+@pytest.mark.parametrize(
+  'operations, constant_weights', [('plain', False), ('auto', False), ('auto', True)]
+)
 def test_bfloat16_is_near_and_returns_float32(variant_and_logits, operations, constant_weights):
   variant, expected = variant_and_logits
   model = make(variant, compute_dtype='bfloat16', operations=operations)
@@ -182,13 +183,14 @@ def result_of_step():
   return result
 
 
-@pytest.mark.parametrize(
-  'variant',
-  [
-    pytest.param(name, marks=pytest.mark.slow) if name == 'resnet_v1_50' else name
-    for name in VARIANTS
-  ],
-)
+# ResNet v1 is made of the layers of v2 in another order.
+_V1_BY_HAND = [
+  pytest.param(name, marks=pytest.mark.slow) if name == 'resnet_v1_50' else name
+  for name in VARIANTS
+]
+
+
+@pytest.mark.parametrize('variant', _V1_BY_HAND)
 def test_training_step_with_stored_statistics(variant, result_of_step):
   """Every variable has a gradient, whatever computes; in bfloat16 both are as near to float32."""
   results = {
@@ -217,7 +219,7 @@ def test_training_step_with_stored_statistics(variant, result_of_step):
 LIVE = dict(batch_norm_decay=0.5)
 
 
-@pytest.mark.parametrize('variant', VARIANTS)
+@pytest.mark.parametrize('variant', _V1_BY_HAND)
 def test_training_step_with_live_statistics(variant, result_of_step):
   plain, auto = (
     result_of_step(variant, operations=operations, **LIVE) for operations in ('plain', 'auto')

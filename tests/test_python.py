@@ -306,6 +306,7 @@ def test_evaluations_of_several_checkpoints_are_a_list(work, capfd):
   assert capfd.readouterr().out == ''
 
 
+@pytest.mark.slow  # A kernel of its own; its calls are those of the page above.
 def test_the_notebook_runs(tmp_path, monkeypatch):
   nbclient = pytest.importorskip('nbclient')
   pytest.importorskip('ipykernel')

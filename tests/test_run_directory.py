@@ -278,3 +278,21 @@ def test_a_flag_that_the_runs_version_did_not_have(tmp_path):
   run.check_flags(*options(), given={'resume'})
   with pytest.raises(InputError, match=r'--optimizer=adam \(the run has none\)'):
     run.check_flags(*options(optimizer='adam'), given={'resume', 'optimizer'})
+
+
+def test_what_kills_left_is_put_right(run):
+  save(run, 2)
+  save(run, 4)
+  whole = os.listdir(run.path)
+  users = ['.unfinished-notes', 'model.ckpt-2.data-mine', 'model.ckpt-old.data-00000-of-00001']
+  left = ['model.ckpt-6.data-00000-of-00001', 'best.ckpt.previous.data-00000-of-00001']
+  for name in (*users, *left):
+    open(run.file(name), 'w').close()
+  os.mkdir(run.file('.unfinished-abcdefgh-model.ckpt-6'))
+  # Killed while one took the place of an older one of its name.
+  for suffix in ('.index', '.data-00000-of-00001'):
+    os.rename(run.file('model.ckpt-4' + suffix), run.file('model.ckpt-4.previous' + suffix))
+  assert run.newest_checkpoint()[0] == (run.file('model.ckpt-4'), 4)
+  run.put_right()
+  assert sorted(os.listdir(run.path)) == sorted([*whole, *users])
+  assert run.newest_checkpoint()[0] == (run.file('model.ckpt-4'), 4)

@@ -94,3 +94,54 @@ def test_in_another_program_the_second_signal_is_the_programs():
   finally:
     signal.signal(signal.SIGTERM, before)
   assert handled == [signal.SIGTERM] * 2  # The first was handed on at the end.
+
+
+def test_a_terminal_that_goes_is_a_request_however_often_it_says_so(capsys):
+  before = signal.getsignal(signal.SIGHUP)
+  with StopSignals() as stop:
+    # As a shell and the system send them; none of them is meant to end the process at once.
+    for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM):
+      os.kill(os.getpid(), number)
+      assert wait_for(lambda: stop.requested == 'SIGHUP')
+    assert wait_for(lambda: 'SIGHUP: finishing this step' in capsys.readouterr().err)
+  assert signal.getsignal(signal.SIGHUP) is before
+
+
+def test_with_nohup_a_terminal_may_go():
+  before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+  try:
+    with StopSignals() as stop:
+      os.kill(os.getpid(), signal.SIGHUP)
+      time.sleep(0.05)
+      assert stop.requested is None
+  finally:
+    signal.signal(signal.SIGHUP, before)
+
+
+_LOST = """
+import sys
+from deeplab import messages, standard_streams
+from deeplab.training.stop_signals import StopSignals
+standard_streams.prepare()
+with StopSignals() as stop:
+  sys.stdin.read()
+  for number in range(3):
+    messages.say(str(number))
+  assert stop.requested == 'the loss of stdout', stop.requested
+messages.say_in_any_case('saved')
+"""
+
+
+def test_output_that_nobody_takes_is_a_request():
+  environment = {
+    **os.environ,
+    'PYTHONPATH': os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+  }
+  pipe = subprocess.PIPE
+  with subprocess.Popen(
+    [sys.executable, '-c', _LOST], stdin=pipe, stdout=pipe, stderr=pipe, env=environment
+  ) as process:
+    process.stdout.close()
+    process.stdin.close()
+    assert process.stderr.read() == b'warning: saved\n'
+    assert process.wait() == 0

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tiny_model
 
 from deeplab import checkpoints
+from deeplab import trainer as trainer_module
 from deeplab.errors import InputError
 from deeplab.losses import SegmentationLoss
 from deeplab.options import LossOptions, RunOptions, TrainingOptions
@@ -186,12 +187,13 @@ def test_a_loss_that_is_not_finite_stops_and_saves_nothing(tmp_path):
   assert all(np.isfinite(reader.get(name)).all() for name in reader.shapes)
 
 
-def test_variables_that_a_finite_loss_broke_are_not_saved(tmp_path):
+def test_variables_that_a_finite_loss_broke_are_not_saved(tmp_path, monkeypatch):
+  # No flag allows such a rate.
+  monkeypatch.setattr(trainer_module, 'learning_rate', lambda *_: 3e38)
   with pytest.raises(InputError, match='step 1: variable logits/semantic/.* is no longer finite'):
     train(
       tmp_path,
       tiny_model.batches(2),
-      init_learning_rate=3e38,
       last_layer_gradient_multiplier=1e4,
       num_steps=1,
     )

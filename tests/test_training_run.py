@@ -302,7 +302,7 @@ def test_a_run_and_its_continuation(tmp_path, records, capsys):
       (tmp_path / 'whole' / f'model.ckpt-2{suffix}').read_bytes()
     )
   (parts / 'flags.txt').write_bytes((tmp_path / 'whole' / 'flags.txt').read_bytes())
-  (parts / '.unfinished-abc').mkdir()
+  (parts / '.unfinished-abcdefgh').mkdir()
   capsys.readouterr()
   result = train(records, parts, run={'resume': True}, data={'seed': None}, **options)
   assert f'starting from {parts}/model.ckpt-2 at step 2\n' in capsys.readouterr().out
@@ -320,7 +320,7 @@ def test_a_run_and_its_continuation(tmp_path, records, capsys):
     [(line['step'], line['mean_iou']) for line in lines if 'mean_iou' in line] for lines in logged
   ]
   assert [step for step, _ in scores[0]] == [step for step, _ in scores[1]] == [2, 4]
-  assert not (parts / '.unfinished-abc').exists()
+  assert not (parts / '.unfinished-abcdefgh').exists()
   assert result == TrainingResult(
     outcome='finished',
     global_step=4,

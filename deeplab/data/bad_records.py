@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 import tensorflow as tf
 
-from deeplab import tensorflow_errors
 from deeplab.atomic_files import replacing
 from deeplab.data import decoding, record_files, tfrecord
 from deeplab.data.record_diagnosis import UNREADABLE, diagnose, undecodable_part
 from deeplab.data.record_files import RecordFile
 from deeplab.errors import InputError, shown
+from deeplab.failure_reasons import reason_of
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
 
@@ -86,7 +86,7 @@ def explain_failure(
       f'out of memory with the records of {where}; give a smaller --batch_size, or smaller '
       '--max_image_pixels to find the largest'
     )
-  return InputError(f'reading {where} failed: {tensorflow_errors.reason(error)}')
+  return InputError(f'reading {where} failed: {reason_of(error)}')
 
 
 def _remedy(reason):

@@ -1,5 +1,5 @@
 """Which checkpoints to evaluate: one, all of a directory, or those that a training run is still to
-write.
+write; or an exported model.
 """
 
 import os
@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from deeplab import checkpoints
-from deeplab.checkpoint_files import find_given
+from deeplab.engines import model_files
 from deeplab.errors import InputError
+from deeplab.named_checkpoints import find_given
 
 _SECONDS_BETWEEN_LOOKS = 5.0
 
@@ -22,10 +23,10 @@ def checkpoint_sequence(
   wait: Callable[[float], None] = time.sleep,
   say: Callable[[str], None] = print,
 ) -> Iterator[str]:
-  """Yields checkpoint prefixes.
+  """Yields checkpoint prefixes, or the path of an exported model.
 
   Args:
-    path: a prefix or a directory; a directory for the next two.
+    path: a prefix, a directory or an exported model; a directory of checkpoints for the next two.
     all_checkpoints: all that the directory holds, by step, instead of its final or newest one.
     watch: then each new one as it appears.
     timeout: seconds without a new one after which watching ends.
@@ -36,8 +37,12 @@ def checkpoint_sequence(
     InputError: there is no such checkpoint, or `path` is no directory where one is needed.
   """
   if not (all_checkpoints or watch):
-    yield find_given(path)
+    exported = model_files.find(path)
+    yield find_given(path) if exported is None else exported.path
     return
+  model_files.refuse(
+    path, flag='all_checkpoints' if all_checkpoints else 'watch', why='and there is one of it'
+  )
   if not os.path.isdir(path):
     raise InputError(
       f'--ckpt_path={path}: --all_checkpoints and --watch need the directory of the checkpoints'

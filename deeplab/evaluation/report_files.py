@@ -1,20 +1,35 @@
 """The report of an evaluation as a directory of files."""
 
+import contextlib
 import csv
 import dataclasses
 import json
 import math
 import os
+import re
 
 import numpy as np
 from PIL import Image
 
-from deeplab import pictures, undecodable_names
-from deeplab.atomic_files import replacing
+from deeplab import directory_lock, pictures, undecodable_names
+from deeplab.atomic_files import remove_unfinished, unfinished_directory
+from deeplab.errors import shown
 from deeplab.evaluation import confusion_picture, evaluation_report, report_page
 from deeplab.evaluation.evaluation_report import Report
 from deeplab.evaluation.worst_images import WorstImages
 
+_PICTURES = 'pictures'
+_PICTURE = re.compile(r'worst-\d{3,}-(image|truth|prediction|errors)\.png')
+# In the order in which they come; they go the other way round.
+_FILES = (
+  'per_class.csv',
+  'confusion.csv',
+  'per_image.csv',
+  'confusion.png',
+  'report.json',
+  'report.html',
+)
+_LONGEST_WAIT = 20.0  # Seconds; another evaluation's report takes a moment.
 _WRONG = (214, 39, 40)
 _IGNORED = (158, 202, 225)
 
@@ -38,9 +53,37 @@ def write(
     ignore_label: label value that did not count.
 
   Raises:
-    OSError: a file cannot be written. Each file is whole or as it was; report.html comes last.
+    OSError: a file cannot be written; an older report is as it was.
+    InputError: another process is writing a report there, and does not end.
   """
-  os.makedirs(os.path.join(directory, 'pictures'), exist_ok=True)
+  os.makedirs(directory, exist_ok=True)
+  refusal = (
+    f'--report_path={shown(directory)}: another process is writing there; choose another directory'
+  )
+  with directory_lock.held(directory, refusal=refusal, seconds=_LONGEST_WAIT):
+    remove_unfinished(directory)
+    with unfinished_directory(directory, 'report') as aside:
+      _write_files(aside, report, worst_images, color_map, ignore_label=ignore_label)
+      _take_place(aside, directory)
+
+
+def _take_place(aside, directory):
+  """Puts the report where it belongs. An older one goes first, from report.html on, and the new
+  report.html comes last: a kill in between leaves parts of one of them, never of both.
+  """
+  pictures_directory = os.path.join(directory, _PICTURES)
+  os.makedirs(pictures_directory, exist_ok=True)
+  old_pictures = [name for name in os.listdir(pictures_directory) if _PICTURE.fullmatch(name)]
+  for name in (*reversed(_FILES), *(os.path.join(_PICTURES, name) for name in old_pictures)):
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(os.path.join(directory, name))
+  new_pictures = os.listdir(os.path.join(aside, _PICTURES))
+  for name in (*(os.path.join(_PICTURES, name) for name in new_pictures), *_FILES):
+    os.replace(os.path.join(aside, name), os.path.join(directory, name))
+
+
+def _write_files(directory, report, worst_images, color_map, *, ignore_label):
+  os.mkdir(os.path.join(directory, _PICTURES))
   confusion = report.result.confusion
   _write_csv(
     os.path.join(directory, 'per_class.csv'),
@@ -93,23 +136,23 @@ def error_map(
   return picture
 
 
-def _write_worst(directory, rank, shown, color_map, *, ignore_label):
+def _write_worst(directory, rank, scored, color_map, *, ignore_label):
   """Writes the four pictures of one image; returns a dict of its scores and their paths."""
   # White is spared for what is ignored; black is a class in most maps.
-  label = np.where(shown.label == ignore_label, len(color_map), shown.label)
+  label = np.where(scored.label == ignore_label, len(color_map), scored.label)
   truth_color_map = np.concatenate([color_map, [[255, 255, 255]]])
   drawn = {
-    'image': shown.image,
-    'truth': pictures.overlay(shown.image, label, truth_color_map, alpha=0.75),
-    'prediction': pictures.overlay(shown.image, shown.prediction, color_map, alpha=0.75),
-    'errors': error_map(shown.image, shown.label, shown.prediction, ignore_label=ignore_label),
+    'image': scored.image,
+    'truth': pictures.overlay(scored.image, label, truth_color_map, alpha=0.75),
+    'prediction': pictures.overlay(scored.image, scored.prediction, color_map, alpha=0.75),
+    'errors': error_map(scored.image, scored.label, scored.prediction, ignore_label=ignore_label),
   }
   paths = {}
   for kind, pixels in drawn.items():
     # Numbered, because record names may hold anything.
-    paths[kind] = f'pictures/worst-{rank:03d}-{kind}.png'
+    paths[kind] = f'{_PICTURES}/worst-{rank:03d}-{kind}.png'
     _write_picture(os.path.join(directory, paths[kind]), Image.fromarray(pixels))
-  return {**dataclasses.asdict(shown.score), 'pictures': paths}
+  return {**dataclasses.asdict(scored.score), 'pictures': paths}
 
 
 def _as_json(report, worst):
@@ -145,21 +188,14 @@ def _for_csv(value):
 
 
 def _write_csv(path, rows):
-  with (
-    replacing(path) as temporary,
-    open(temporary, 'w', encoding='utf-8', errors='replace', newline='') as file,
-  ):
+  with open(path, 'w', encoding='utf-8', errors='replace', newline='') as file:
     csv.writer(file).writerows(rows)
 
 
 def _write_text(path, text):
-  with (
-    replacing(path) as temporary,
-    open(temporary, 'w', encoding='utf-8', errors='replace') as file,
-  ):
+  with open(path, 'w', encoding='utf-8', errors='replace') as file:
     file.write(text)
 
 
 def _write_picture(path, picture):
-  with replacing(path) as temporary:
-    picture.save(temporary, format='PNG')
+  picture.save(path, format='PNG')

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from deeplab import undecodable_names
+from deeplab.errors import shown
 from deeplab.evaluation import evaluation_report, measures, report_words
 from deeplab.evaluation.evaluation_report import Report
 
@@ -93,9 +94,9 @@ def _words(report):
 
 
 def _figure(name, value):
-  shown = str(value) if isinstance(value, int) else _number(value)
+  text = str(value) if isinstance(value, int) else _number(value)
   title = {'mean_iou': 'mIOU', 'num_images': 'images'}.get(name, measures.title(name))
-  return f'<div><b>{shown}</b><span>{title}</span></div>'
+  return f'<div><b>{text}</b><span>{title}</span></div>'
 
 
 def _class_table(report, color_map):
@@ -202,4 +203,4 @@ def _number(value):
 
 
 def _escaped(text):
-  return html.escape(undecodable_names.to_text(text))
+  return html.escape(shown(undecodable_names.to_text(text)))

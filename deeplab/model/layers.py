@@ -102,13 +102,14 @@ def depthwise_conv2d(
   *,
   stride: int = 1,
   rate: int = 1,
+  padding: str = 'SAME',
   activation_fn: Activation | None = tf.nn.relu,
   normalizer_fn: Callable | None = None,
   weights_initializer: Callable | None = None,
   operations: Operations,
   scope: str,
 ) -> tf.Tensor:
-  """Depthwise 2-D convolution, one filter a channel, with 'SAME' padding and batch norm.
+  """Depthwise 2-D convolution, one filter a channel, with batch norm.
 
   The variable is `scope/depthwise_weights`; arguments and result are those of `conv2d`.
   """
@@ -117,8 +118,9 @@ def depthwise_conv2d(
     shape = [kernel_size, kernel_size, depth, 1]
     weights = get_variable('depthwise_weights', shape, initializer=weights_initializer)
     norm, update_statistics = normalizer_fn(depth)
+    settings = dict(stride=stride, rate=rate, padding=padding)
     outputs, mean, variance = operations.depthwise_conv2d_batch_norm(
-      inputs, weights, norm, activation_fn=activation_fn, stride=stride, rate=rate
+      inputs, weights, norm, activation_fn=activation_fn, **settings
     )
     update_statistics(mean, variance)
     return outputs
@@ -156,10 +158,25 @@ def conv2d_same(
   """
   if stride == 1:
     return conv2d(inputs, num_outputs, kernel_size, rate=rate, scope=scope)
+  inputs = _with_margins(inputs, kernel_size)
+  return conv2d(inputs, num_outputs, kernel_size, stride=stride, padding='VALID', scope=scope)
+
+
+def depthwise_conv2d_same(
+  inputs: tf.Tensor, kernel_size: int, *, stride: int, rate: int = 1, scope: str
+) -> tf.Tensor:
+  """The same for a depthwise convolution; at most one of stride and rate is above 1."""
+  if stride == 1:
+    return depthwise_conv2d(inputs, kernel_size, rate=rate, scope=scope)
+  inputs = _with_margins(inputs, kernel_size)
+  return depthwise_conv2d(inputs, kernel_size, stride=stride, padding='VALID', scope=scope)
+
+
+def _with_margins(inputs, kernel_size):
+  """[B, H, W, D] with the zeros around it that a convolution with stride 1 would see."""
   before = (kernel_size - 1) // 2
   after = kernel_size - 1 - before
-  inputs = tf.pad(inputs, [[0, 0], [before, after], [before, after], [0, 0]])
-  return conv2d(inputs, num_outputs, kernel_size, stride=stride, padding='VALID', scope=scope)
+  return tf.pad(inputs, [[0, 0], [before, after], [before, after], [0, 0]])
 
 
 @slim.add_arg_scope

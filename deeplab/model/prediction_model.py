@@ -1,5 +1,6 @@
 """DeepLabv3 and DeepLabv3+: images to logits."""
 
+import copy
 import functools
 import typing
 from collections.abc import Callable, Sequence
@@ -59,6 +60,12 @@ class DeepLabV3PredictionModel(tf.Module):
     self.trainable = {
       name: variable for name, variable in self.named_variables.items() if variable.trainable
     }
+
+  def with_operations(self, operations: Operations) -> 'DeepLabV3PredictionModel':
+    """The same network and variables, computed in float32 with other operations."""
+    model = copy.copy(self)
+    model.operations, model._compute_dtype = operations, tf.float32
+    return model
 
   def predict(
     self,

@@ -1,7 +1,8 @@
 """ResNet v1 (He et al., 2015, arXiv:1512.03385) and v2 (He et al., 2016, arXiv:1603.05027) as dense
 feature extractors.
 
-The names and numbers are those of slim's resnet_v1 and resnet_v2, so their checkpoints fit.
+The names and numbers are those of slim's resnet_v1 and resnet_v2, and for the beta variants those
+of the official DeepLab's resnet_v1_beta, so their checkpoints fit.
 """
 
 import functools
@@ -28,6 +29,7 @@ def resnet(
   version: int,
   num_layers: int,
   output_stride: int,
+  beta: bool = False,
   multi_grid: Sequence[int] = (),
   recompute: bool = False,
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
@@ -39,6 +41,8 @@ def resnet(
     num_layers: 50 or 101.
     output_stride: 8, 16 or 32. Where the next stride would exceed it, the units that follow get an
       atrous rate instead.
+    beta: the root is three 3x3 convolutions instead of one of 7x7: the beta variants of the
+      official DeepLab, of version 1.
     multi_grid: extra rates of the three units of the last block (DeepLabv3, section 3.3), or ().
     recompute: compute the activations inside a unit again for the gradients instead of keeping
       them.
@@ -49,7 +53,7 @@ def resnet(
     the sum.
   """
   with variable_scope(f'resnet_v{version}_{num_layers}'):
-    net = _root(images, version=version)
+    net = _root(images, version=version, beta=beta)
     net, end_points = _stack_blocks(
       net,
       version=version,
@@ -63,8 +67,12 @@ def resnet(
   return net, end_points
 
 
-def _root(images, *, version):
-  if version == 1:
+def _root(images, *, version, beta):
+  if beta:
+    net = conv2d_same(images, 64, 3, stride=2, scope='conv1_1')
+    net = conv2d_same(net, 64, 3, stride=1, scope='conv1_2')
+    net = conv2d_same(net, 128, 3, stride=1, scope='conv1_3')
+  elif version == 1:
     net = conv2d_same(images, 64, 7, stride=2, scope='conv1')
   else:
     # v2 starts every unit with batch norm, so the root has none.

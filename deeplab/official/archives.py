@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 
+from deeplab.atomic_files import remove_unfinished, unfinished_directory
 from deeplab.errors import InputError
 from deeplab.tar_archives import BoundedArchive
 
@@ -31,7 +32,9 @@ def extracted_model(path: str, *, max_mb: int, max_members: int) -> Iterator[tup
       that lead out of it, sparse files, or links where files should be.
   """
   bounded = BoundedArchive(path, max_mb=max_mb, max_members=max_members)
-  with tempfile.TemporaryDirectory(prefix='deeplab-') as directory:
+  temporary = tempfile.gettempdir()
+  remove_unfinished(temporary)  # Of killed imports.
+  with unfinished_directory(temporary, 'deeplab-model') as directory:
     with bounded.opened() as archive:
       members = bounded.members(archive)
       name = _choose(path, members)

@@ -18,6 +18,11 @@ from deeplab.official.graph_definitions import (
 )
 from deeplab.official.official_names import root_convolution
 
+# The three convolutions with a rate of their own in a ResNet, and in an Xception.
+_LAST_BLOCK = (
+  r'(block4/unit_[123]/\w+/conv2|exit_flow/block2/unit_1/\w+/separable_conv[123]_depthwise)'
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
@@ -26,7 +31,7 @@ class Facts:
   Attributes:
     output_stride: int.
     atrous_rates: tuple of ints, of the branches aspp1, aspp2, ...
-    multi_grid: tuple of ints, extra rates of the units of the last ResNet block.
+    multi_grid: tuple of ints, extra rates of the last ResNet or Xception block.
     preprocess_images_option: as in ModelOptions.
     align_corners: convention of the bilinear resizes.
     branch_order: tuple of scopes, the order in which ASPP concatenates its branches.
@@ -90,7 +95,7 @@ def _atrous_rates(graph):
 
 
 def _multi_grid(graph, backbone, output_stride):
-  last_block = re.compile(re.escape(backbone) + r'block4/unit_[123]/\w+/conv2')
+  last_block = re.compile(re.escape(backbone) + _LAST_BLOCK)
   rates = [
     graph.convolutions[scope].rate
     for scope in sorted(graph.convolutions)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from deeplab import checkpoints
 from deeplab.errors import InputError
-from deeplab.model.backbones import BACKBONES, variant_of_scope
+from deeplab.model.backbones import BACKBONES, variant_of_variables
 from deeplab.model.mobilenet_v2 import ROOT_DEPTH, scaled_depth
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.official import official_names, other_networks
@@ -128,7 +128,7 @@ def _from_names_and_shapes(shapes, name):
       )
   found = {
     'num_classes': shapes[LAST_WEIGHTS][-1],
-    'model_variant': variant_of_scope(root.split('/')[0]),
+    'model_variant': variant_of_variables(shapes),
   }
   if 'depth_multiplier' in BACKBONES[found['model_variant']].own_options:
     found['depth_multiplier'] = _depth_multiplier(shapes[root + '/weights'][-1], name)

@@ -7,15 +7,22 @@ convert, `write_directory` leaves the result whole or not at all.
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from deeplab import checkpoints, saved_options, tar_archives
-from deeplab.checkpoint_files import find_given
-from deeplab.errors import InputError
+from deeplab import (
+  checkpoint_replacement,
+  checkpoints,
+  directory_lock,
+  output_places,
+  saved_options,
+  tar_archives,
+)
+from deeplab.atomic_files import remove_unfinished, unfinished_directory
+from deeplab.checkpoint_files import STATE_NAME, find_given
+from deeplab.data_set import DataSet
+from deeplab.errors import InputError, shown
 from deeplab.official import archives, official_names
 from deeplab.official.frozen_graphs import FrozenGraph
 from deeplab.official.official_architectures import PREPROCESSING, Recognized, variable_shapes
@@ -23,6 +30,7 @@ from deeplab.official.official_names import CONCAT_WEIGHTS
 from deeplab.options import ImportOptions, ModelOptions
 
 _FROZEN_GRAPH = 'frozen_inference_graph.pb'
+_BESIDE = (saved_options.FILE_NAME, STATE_NAME)
 
 
 @contextlib.contextmanager
@@ -188,52 +196,71 @@ def check_output(output_path: str, source_path: str, *, overwrite: bool) -> None
     )
 
 
+@contextlib.contextmanager
+def output(output_path: str, source_path: str, *, overwrite: bool) -> Iterator[None]:
+  """Makes and checks the directory of `write_directory`, as `check_output`. While open, no other
+  process can write there; what killed ones left is put right.
+
+  Raises InputError where one does.
+  """
+  check_output(output_path, source_path, overwrite=overwrite)
+  refusal = (
+    f'--output_path={shown(output_path)}: another process is writing there; wait for it, stop it, '
+    'or choose another'
+  )
+  with (
+    output_places.new_directory(output_path, flag='output_path'),
+    directory_lock.held(output_path, refusal=refusal),
+  ):
+    check_output(output_path, source_path, overwrite=overwrite)  # Another may just have ended.
+    remove_unfinished(output_path)
+    checkpoint_replacement.put_right(
+      os.path.join(output_path, checkpoints.FINAL_NAME), beside=_BESIDE
+    )
+    yield
+
+
 def write_directory(
   output_path: str,
   tensors: Mapping[str, np.ndarray],
   *,
   model_options: ModelOptions | None = None,
   class_names: Sequence[str] | None = None,
+  data_set: DataSet | None = None,
   trained_size: tuple[int, int] | None = None,
 ) -> str:
-  """Writes `model.ckpt`, the state file and, if given, the architecture; a kill leaves no
-  checkpoint or the whole.
+  """Writes `model.ckpt`, the state file and, if given, the architecture; a kill leaves the old
+  checkpoint, or none, or the new one, whole and with its own architecture.
 
   Args:
     output_path: directory, made if need be; checked by `check_output`.
     tensors: dict of name -> ndarray.
     model_options: ModelOptions to save beside the checkpoint, or None.
     class_names: names to save with them, or None.
+    data_set: description of the data the network was trained on, to save with them, or None.
     trained_size: (height, width) of the crops to save with them, or None.
 
   Returns:
     prefix of the checkpoint.
   """
   output_path = os.path.abspath(output_path)
-  os.makedirs(output_path, exist_ok=True)
-  aside = tempfile.mkdtemp(dir=output_path, prefix='.unfinished-')
-  try:
-    checkpoints.write(os.path.join(aside, checkpoints.FINAL_NAME), tensors)
-    if model_options is not None:
-      step = tensors.get(checkpoints.GLOBAL_STEP)
-      saved_options.write(
-        aside,
-        model_options,
-        step=None if step is None else int(step),
-        class_names=class_names,
-        trained_size=trained_size,
-      )
-    checkpoints.update_state(aside, [checkpoints.FINAL_NAME])
-    prefix = os.path.join(output_path, checkpoints.FINAL_NAME)
-    # Without its index a checkpoint is none: the old one goes first, the new one comes last.
-    checkpoints.remove(prefix)
-    if model_options is None and os.path.exists(saved_options.path_beside(prefix)):
-      os.remove(saved_options.path_beside(prefix))
-    index = checkpoints.FINAL_NAME + '.index'
-    for name in sorted(os.listdir(aside), key=lambda name: name == index):
-      os.replace(os.path.join(aside, name), os.path.join(output_path, name))
-  finally:
-    shutil.rmtree(aside, ignore_errors=True)
+  prefix = os.path.join(output_path, checkpoints.FINAL_NAME)
+  with output_places.explaining(prefix, flag='output_path'):
+    os.makedirs(output_path, exist_ok=True)
+    with unfinished_directory(output_path, checkpoints.FINAL_NAME) as aside:
+      checkpoints.write(os.path.join(aside, checkpoints.FINAL_NAME), tensors)
+      if model_options is not None:
+        step = tensors.get(checkpoints.GLOBAL_STEP)
+        saved_options.write(
+          aside,
+          model_options,
+          step=None if step is None else int(step),
+          class_names=class_names,
+          data_set=data_set,
+          trained_size=trained_size,
+        )
+      checkpoints.update_state(aside, [checkpoints.FINAL_NAME])
+      checkpoint_replacement.take_place(aside, prefix, beside=_BESIDE)
   return prefix
 
 

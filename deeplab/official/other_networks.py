@@ -15,7 +15,9 @@ _DETECTOR_SCOPES = {
   'FirstStageFeatureExtractor',
   'SecondStageBoxPredictor',
 }
-_ABSENT_BACKBONES = r'xception|MobilenetV3|pnasnet|nas_|mobilenet_v3|hnasnet|resnet_v1_\d+'
+_ABSENT_BACKBONES = (
+  r'xception|MobilenetV3|MobilenetEdgeTPU|pnasnet|nas_|mobilenet_v3|hnasnet|resnet_v1_\d+'
+)
 _IMPORTED = {
   name: backbone
   for name, backbone in BACKBONES.items()
@@ -48,18 +50,12 @@ def refuse(shapes: Mapping[str, list[int]], name: str) -> None:
       f'{name}: its backbone is {absent}, which this toolkit does not have; it imports '
       f'{", ".join(_IMPORTED)}'
     )
-  beta = next((scope for scope in sorted(scopes) if f'{scope}/conv1_1/weights' in shapes), None)
-  if beta:
-    raise InputError(
-      f'{name}: its backbone is the beta variant of {beta} (a root of three 3x3 convolutions), '
-      f'which this toolkit does not have; it imports {", ".join(_IMPORTED)}'
-    )
   backbones = sorted(scope for scope in scopes if variant_of_scope(scope))
   if not backbones:
     shown = ', '.join(sorted(scopes)[:6]) or 'none'
     raise InputError(
       f'{name}: is not an official DeepLab model: no backbone among its scopes ({shown}); expected '
-      f'{" or ".join(backbone.scope for backbone in _IMPORTED.values())}'
+      f'{" or ".join(dict.fromkeys(backbone.scope for backbone in _IMPORTED.values()))}'
     )
   if LAST_WEIGHTS not in shapes:
     raise InputError(

@@ -49,17 +49,20 @@ def conv2d(inputs: tf.Tensor, weights: tf.Tensor, *, rate: int, on_lattices: boo
   return convolve(inputs, weights)
 
 
-def strided_conv2d(inputs: tf.Tensor, weights: tf.Tensor, *, stride: int) -> tf.Tensor:
-  """Depthwise convolution with 'SAME' padding whose inputs get their gradient in float32.
+def strided_conv2d(
+  inputs: tf.Tensor, weights: tf.Tensor, *, stride: int, padding: str = 'SAME'
+) -> tf.Tensor:
+  """Depthwise convolution whose inputs get their gradient in float32.
 
   Args:
     inputs: float [B, H, W, D].
     weights: [k, k, D, 1] of the inputs' dtype.
+    padding: 'SAME' or 'VALID'.
 
   Returns:
     [B, H', W', D] of the inputs' dtype.
   """
-  settings = dict(strides=[1, stride, stride, 1], padding='SAME')
+  settings = dict(strides=[1, stride, stride, 1], padding=padding)
 
   @tf.custom_gradient
   def convolve(inputs, weights):

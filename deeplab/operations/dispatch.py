@@ -139,16 +139,22 @@ class Operations:
     return self.conv2d(plain.concat(whole), of_whole) + self.conv2d(pixel, of_pixel)
 
   def depthwise_conv2d(
-    self, inputs: tf.Tensor, weights: tf.Tensor, *, stride: int = 1, rate: int = 1
+    self,
+    inputs: tf.Tensor,
+    weights: tf.Tensor,
+    *,
+    stride: int = 1,
+    rate: int = 1,
+    padding: str = 'SAME',
   ) -> tf.Tensor:
-    case = self._case(inputs, weights, stride=stride, rate=rate)
+    case = self._case(inputs, weights, stride=stride, rate=rate, padding=padding)
     weights = self._prepared(lambda weights: tf.cast(weights, inputs.dtype), weights)
     if self.why_not('depthwise', case) is None:
       on_lattices = self.why_not('lattices', case) is None
       return depthwise.conv2d(inputs, weights, rate=rate, on_lattices=on_lattices)
     if self.why_not('strided_depthwise', case) is None:
-      return depthwise.strided_conv2d(inputs, weights, stride=stride)
-    return plain.depthwise_conv2d(inputs, weights, stride=stride, rate=rate)
+      return depthwise.strided_conv2d(inputs, weights, stride=stride, padding=padding)
+    return plain.depthwise_conv2d(inputs, weights, stride=stride, rate=rate, padding=padding)
 
   # === What follows a convolution ===
 

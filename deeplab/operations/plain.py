@@ -65,21 +65,22 @@ def space_to_batch_conv2d(inputs: tf.Tensor, weights: tf.Tensor, *, rate: int) -
 
 
 def depthwise_conv2d(
-  inputs: tf.Tensor, weights: tf.Tensor, *, stride: int = 1, rate: int = 1
+  inputs: tf.Tensor, weights: tf.Tensor, *, stride: int = 1, rate: int = 1, padding: str = 'SAME'
 ) -> tf.Tensor:
-  """Depthwise 2-D convolution, one filter a channel, with 'SAME' padding.
+  """Depthwise 2-D convolution, one filter a channel.
 
   Args:
     inputs: float [B, H, W, D].
     weights: float32 [k, k, D, 1].
     stride, rate: at most one of them above 1. TensorFlow computes rates by space to batch.
+    padding: 'SAME' or 'VALID'.
 
   Returns:
     [B, H', W', D] of the inputs' dtype.
   """
   weights = tf.cast(weights, inputs.dtype)
   return tf.nn.depthwise_conv2d(
-    inputs, weights, strides=[1, stride, stride, 1], padding='SAME', dilations=[rate, rate]
+    inputs, weights, strides=[1, stride, stride, 1], padding=padding, dilations=[rate, rate]
   )
 
 

@@ -13,6 +13,13 @@ from deeplab.options.data import (
   PreviewOptions,
   TrainingInputOptions,
 )
+from deeplab.options.engine import ENGINES, EngineOptions
+from deeplab.options.export import (
+  FORMATS,
+  TFLITE_TYPES,
+  ExportSourceOptions,
+  ModelExportOptions,
+)
 from deeplab.options.model import (
   COMPUTE_DTYPES,
   DEPTH_MULTIPLIERS,
@@ -24,7 +31,7 @@ from deeplab.options.model import (
   ComputeOptions,
   ModelOptions,
 )
-from deeplab.options.official import ExportOptions, ImportOptions
+from deeplab.options.official import DownloadOptions, ExportOptions, ImportOptions
 from deeplab.options.prediction import (
   EvaluationOptions,
   InferenceOptions,
@@ -43,4 +50,5 @@ OPTIONS_OF_TRAINING = (
   ValidationOptions,
   RunOptions,
 )
-OPTIONS_OF_EVALUATION = (ModelOptions, PredictionOptions, EvaluationOptions, ComputeOptions)
+OPTIONS_OF_EVALUATION = (ModelOptions, PredictionOptions, EvaluationOptions, EngineOptions)
+OPTIONS_OF_INFERENCE = (ModelOptions, PredictionOptions, InferenceOptions, EngineOptions)

@@ -10,6 +10,16 @@ from typing import Any
 
 from deeplab.errors import InputError
 
+# Of what is counted in steps, records or frames: more than any run makes, and far from what 64 bits
+# hold.
+MOST_STEPS = 10**9
+# Of learning rates and the factors on them: more is no training, and float32 ends at 3.4e38.
+LARGEST_RATE = 1e4
+MOST_IMAGES_AT_ONCE = 65536
+_SMALLEST_FLOAT32 = (
+  2.0**-126
+)  # What is nearer to 0 is 0, or loses digits, when it is computed with.
+
 
 def option(
   default: Any,
@@ -19,6 +29,7 @@ def option(
   minimum: float | None = None,
   above: float | None = None,
   maximum: float | None = None,
+  most: int = 100,
   required: bool = False,
   not_empty: str | None = None,
   alias: str | None = None,
@@ -30,7 +41,8 @@ def option(
     help: one or two sentences for `--help`.
     choices: allowed values, or None.
     minimum, above, maximum: inclusive lower, exclusive lower and inclusive upper bound, of each
-      element of a tuple too.
+      element of a tuple too. A number needs both a lower and an upper one, or choices.
+    most: the most values of a tuple of numbers.
     required: True when a command cannot run without it.
     not_empty: what to give instead of an empty text, such as 'a directory'; None where an empty
       text may be given.
@@ -44,6 +56,7 @@ def option(
       minimum=minimum,
       above=above,
       maximum=maximum,
+      most=most,
       required=required,
       not_empty=not_empty,
       alias=alias,
@@ -64,8 +77,12 @@ class CheckedOptions:
       if isinstance(value, list):
         value = tuple(value)
         object.__setattr__(self, field.name, value)
-      for element in value if isinstance(value, tuple) else (value,):
+      elements = value if isinstance(value, tuple) else (value,)
+      for element in elements:
         _check_value(field, element)
+      most = field.metadata['most']
+      if len(elements) > most and not isinstance(elements[0], str):
+        raise InputError(f'--{field.name}: has {len(elements)} values; give at most {most}')
 
   def changed(self) -> frozenset[str]:
     """The names of the options that are not at their defaults."""
@@ -101,6 +118,11 @@ def _check_value(field, value):
     raise InputError(f'--{field.name}={value}: must be one of {allowed}')
   if isinstance(value, float) and not abs(value) < float('inf'):
     raise InputError(f'--{field.name}={value}: must be a finite number')
+  if isinstance(value, float) and 0.0 < abs(value) < _SMALLEST_FLOAT32:
+    raise InputError(
+      f'--{field.name}={value}: is too near to 0 for float32; give 0 or at least '
+      f'{_SMALLEST_FLOAT32:.2g}'
+    )
   if limits['minimum'] is not None and value < limits['minimum']:
     raise InputError(f'--{field.name}={value}: must be at least {limits["minimum"]}')
   if limits['above'] is not None and value <= limits['above']:

@@ -3,8 +3,12 @@
 import dataclasses
 
 from deeplab.errors import InputError
-from deeplab.options.checks import CheckedOptions, option
-from deeplab.options.data import DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP
+from deeplab.options.checks import MOST_STEPS, CheckedOptions, option
+from deeplab.options.data import (
+  DEFAULT_MAX_IMAGE_PIXELS,
+  MAX_IMAGE_PIXELS_HELP,
+  MOST_IMAGE_PIXELS,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +81,9 @@ class ConversionOptions(CheckedOptions):
     'those of research/deeplab. This toolkit reads both.',
     choices=('basic', 'official'),
   )
-  num_per_shard: int = option(1024, 'Records in a file.', minimum=1)
+  num_per_shard: int = option(1024, 'Records in a file.', minimum=1, maximum=MOST_STEPS)
   num_workers: int | None = option(
-    None, 'Processes that check the files. Default: one for each core.', minimum=1
+    None, 'Processes that check the files. Default: one for each core.', minimum=1, maximum=256
   )
   num_classes: int | None = option(
     None,
@@ -126,7 +130,9 @@ class ConversionOptions(CheckedOptions):
     'to 33) by its 19 training ids, others by --ignore_label.',
     choices=('cityscapes_ids',),
   )
-  max_image_pixels: int = option(DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1)
+  max_image_pixels: int = option(
+    DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1, maximum=MOST_IMAGE_PIXELS
+  )
 
   def __post_init__(self):
     super().__post_init__()

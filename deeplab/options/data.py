@@ -3,13 +3,17 @@
 import dataclasses
 
 from deeplab.errors import InputError
-from deeplab.options.checks import CheckedOptions, option
+from deeplab.options.checks import MOST_IMAGES_AT_ONCE, MOST_STEPS, CheckedOptions, option
 
 DEFAULT_MAX_IMAGE_PIXELS = 100_000_000  # 300 MB decoded.
 MAX_IMAGE_PIXELS_HELP = (
   'Height times width up to which a picture, a record or a frame of a video is decoded, into three '
   'bytes a pixel; a larger one is refused by its header.'
 )
+MOST_IMAGE_PIXELS = 2**31 - 1  # More are no tensor that the kernels take.
+MOST_THREADS = 1024
+# A scale of 32 makes the largest crop of 512 pixels.
+SMALLEST_SCALE, LARGEST_SCALE = 0.01, 32.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,11 +25,20 @@ class TrainingInputOptions(CheckedOptions):
   filenames: tuple[str, ...] = option(
     (), 'TFRecord files to train on: paths, globs or directories, repeated.', required=True
   )
-  batch_size: int = option(12, 'Images in a batch, over all devices.', minimum=1)
-  min_rescale_factor: float = option(0.5, 'Smallest random scale of an image.', above=0.0)
-  max_rescale_factor: float = option(2.0, 'Largest random scale of an image.', above=0.0)
+  batch_size: int = option(
+    12, 'Images in a batch, over all devices.', minimum=1, maximum=MOST_IMAGES_AT_ONCE
+  )
+  min_rescale_factor: float = option(
+    0.5, 'Smallest random scale of an image.', minimum=SMALLEST_SCALE, maximum=LARGEST_SCALE
+  )
+  max_rescale_factor: float = option(
+    2.0, 'Largest random scale of an image.', minimum=SMALLEST_SCALE, maximum=LARGEST_SCALE
+  )
   rescale_step_size: float | None = option(
-    None, 'Draw the scale from steps of this size instead of uniformly.', above=0.0
+    None,
+    'Draw the scale from steps of this size instead of uniformly.',
+    minimum=0.001,
+    maximum=LARGEST_SCALE,
   )
   crop_size_height: int = option(
     513,
@@ -70,22 +83,29 @@ class TrainingInputOptions(CheckedOptions):
     'Records to draw the next one from. More mix better where the shards are sorted; 1 keeps the '
     'order of the files.',
     minimum=1,
+    maximum=MOST_STEPS,
   )
   shuffle_buffer_mb: int = option(
     1024,
     'Memory bound of that buffer in MB of encoded records: it holds fewer records where they are '
     'large.',
     minimum=1,
+    maximum=2**24,
   )
   num_input_threads: int | None = option(
-    None, 'Threads that decode and augment. Default: one for each core.', minimum=1
+    None,
+    'Threads that decode and augment. Default: one for each core.',
+    minimum=1,
+    maximum=MOST_THREADS,
   )
   skip_bad_records: bool = option(
     False,
     'Look through all records before training, list those that cannot be used in bad_records.txt '
     'in --output_path, and go on without them, instead of stopping at the first.',
   )
-  max_image_pixels: int = option(DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1)
+  max_image_pixels: int = option(
+    DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1, maximum=MOST_IMAGE_PIXELS
+  )
 
   @property
   def crop_size(self) -> tuple[int, int]:
@@ -143,7 +163,9 @@ class InspectionOptions(CheckedOptions):
   num_samples: int = option(
     16, 'Samples in the contact sheet, spread over the records.', minimum=1, maximum=400
   )
-  max_image_pixels: int = option(DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1)
+  max_image_pixels: int = option(
+    DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1, maximum=MOST_IMAGE_PIXELS
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +176,7 @@ class PreviewOptions(CheckedOptions):
 
   output_path: str = option('augmentation.png', 'PNG to write.', not_empty='a file name')
   num_batches: int = option(2, 'Batches to draw.', minimum=1, maximum=100)
-  start_step: int = option(0, 'First batch to draw, counted from 0.', minimum=0)
+  start_step: int = option(0, 'First batch to draw, counted from 0.', minimum=0, maximum=MOST_STEPS)
   num_classes: int = option(
     21,
     'Number of classes, background included. Left out: as the description of the records '

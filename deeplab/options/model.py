@@ -18,6 +18,10 @@ PREPROCESS_IMAGES_OPTIONS = (
 OPERATIONS = ('auto', 'plain')
 COMPUTE_DTYPES = ('float32', 'bfloat16', 'float16')
 DEPTH_MULTIPLIERS = (0.35, 0.5, 0.75, 1.0, 1.4)
+LARGEST_WEIGHT_DECAY = 1000.0
+# A rate counts in features: of the largest crop there are 2048 in a row at stride 8.
+LARGEST_ATROUS_RATE, MOST_ATROUS_RATES = 2048, 16
+LARGEST_MULTI_GRID = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +45,7 @@ class ModelOptions(CheckedOptions):
     5e-4,
     'L2 weight decay on convolution weights; also part of the Loss that the evaluator reports.',
     minimum=0.0,
+    maximum=LARGEST_WEIGHT_DECAY,
   )
   preprocess_images_option: str = option(
     'subtract_imagenet_mean',
@@ -53,6 +58,8 @@ class ModelOptions(CheckedOptions):
     'Rates of the 3x3 ASPP branches, repeated or comma-separated: 6,12,18 at stride 16, 12,24,36 '
     'at stride 8. None: no such branches.',
     minimum=1,
+    maximum=LARGEST_ATROUS_RATE,
+    most=MOST_ATROUS_RATES,
   )
   aspp_with_separable_conv: bool = option(
     False, 'Separable instead of plain 3x3 convolutions in ASPP.'
@@ -69,7 +76,11 @@ class ModelOptions(CheckedOptions):
     1.0, 'Width of mobilenet_v2 relative to the standard one.', choices=DEPTH_MULTIPLIERS
   )
   multi_grid: tuple[int, ...] = option(
-    (), 'Three extra rates of the units in the last ResNet block, such as 1,2,4.', minimum=1
+    (),
+    'Three extra rates, such as 1,2,4: of the units in the last block of a ResNet, or of the '
+    'convolutions in that of Xception.',
+    minimum=1,
+    maximum=LARGEST_MULTI_GRID,
   )
 
   def __post_init__(self):
@@ -77,10 +88,12 @@ class ModelOptions(CheckedOptions):
     if self.multi_grid and len(self.multi_grid) != 3:
       raise InputError(
         f'--multi_grid={",".join(map(str, self.multi_grid))}: must be three rates, one for each '
-        'unit of the last ResNet block, such as 1,2,4'
+        'unit of the last ResNet block, or convolution of the last Xception block, such as 1,2,4'
       )
     if self.multi_grid and 'multi_grid' not in BACKBONES[self.model_variant].own_options:
-      raise InputError(f'--multi_grid: {self.model_variant} has no ResNet block; leave it out')
+      raise InputError(
+        f'--multi_grid: {self.model_variant} has no ResNet or Xception block; leave it out'
+      )
     widths = variants_with('depth_multiplier')
     if self.depth_multiplier != 1.0 and self.model_variant not in widths:
       raise InputError(

@@ -1,9 +1,18 @@
-"""Import and export of official DeepLab weights."""
+"""Import and export of official DeepLab weights, and published weights by name."""
 
 import dataclasses
 
+from deeplab.errors import InputError
 from deeplab.options.checks import CheckedOptions, option
-from deeplab.options.model import MODEL_VARIANTS, OUTPUT_STRIDES, PREPROCESS_IMAGES_OPTIONS
+from deeplab.options.model import (
+  LARGEST_ATROUS_RATE,
+  LARGEST_MULTI_GRID,
+  LARGEST_WEIGHT_DECAY,
+  MODEL_VARIANTS,
+  MOST_ATROUS_RATES,
+  OUTPUT_STRIDES,
+  PREPROCESS_IMAGES_OPTIONS,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +42,15 @@ class ImportOptions(CheckedOptions):
     'Rates of the atrous branches at that stride. Default: those of the graph, or the official '
     '6,12,18 at stride 16, 12,24,36 at 8.',
     minimum=1,
+    maximum=LARGEST_ATROUS_RATE,
+    most=MOST_ATROUS_RATES,
   )
   multi_grid: tuple[int, ...] = option(
     (),
-    'Extra rates of the last ResNet block that the weights were trained with. Default: those of '
-    'the graph, or none.',
+    'Extra rates of the last ResNet or Xception block that the weights were trained with. Default: '
+    'those of the graph, or none.',
     minimum=1,
+    maximum=LARGEST_MULTI_GRID,
   )
   preprocess_images_option: str | None = option(
     None,
@@ -55,6 +67,7 @@ class ImportOptions(CheckedOptions):
     4e-5,
     'L2 weight decay to save, the official default; part of the Loss that the evaluator reports.',
     minimum=0.0,
+    maximum=LARGEST_WEIGHT_DECAY,
   )
   model_variant: str | None = option(
     None, 'Refuse other backbones than this. Not needed: the names tell.', choices=MODEL_VARIANTS
@@ -71,10 +84,13 @@ class ImportOptions(CheckedOptions):
     'line.',
   )
   max_archive_mb: int = option(
-    4096, 'MB (10^6 bytes) that an archive may unpack to, all of it.', minimum=1
+    4096,
+    'MB (10^6 bytes) that an archive may unpack to, all of it.',
+    minimum=1,
+    maximum=10**7,
   )
   max_archive_members: int = option(
-    10000, 'Files and directories that an archive may have.', minimum=1
+    10000, 'Files and directories that an archive may have.', minimum=1, maximum=10**7
   )
 
 
@@ -89,3 +105,22 @@ class ExportOptions(CheckedOptions):
   )
   output_path: str | None = option(None, 'Directory for the official model.ckpt.', required=True)
   overwrite: bool = option(False, 'Replace the result of an earlier export.')
+
+
+@dataclasses.dataclass(frozen=True)
+class DownloadOptions(CheckedOptions):
+  """Published weights to download."""
+
+  group = 'Download'
+
+  name: tuple[str, ...] = option(
+    (),
+    'Name of published weights, such as official/xception65_voc_trainaug; may be given without the '
+    'flag.',
+  )
+  list: bool = option(False, 'Show what there is, and what of it is in the cache.')
+
+  def __post_init__(self):
+    super().__post_init__()
+    if not self.name and not self.list:
+      raise InputError('give the name of published weights, or --list, which shows them')

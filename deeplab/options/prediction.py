@@ -4,11 +4,17 @@ import dataclasses
 import os
 
 from deeplab.errors import InputError
-from deeplab.options.checks import CheckedOptions, option
-from deeplab.options.data import DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP
+from deeplab.options.checks import MOST_IMAGES_AT_ONCE, MOST_STEPS, CheckedOptions, option
+from deeplab.options.data import (
+  DEFAULT_MAX_IMAGE_PIXELS,
+  MAX_IMAGE_PIXELS_HELP,
+  MOST_IMAGE_PIXELS,
+)
 from deeplab.options.eval_padding import EVAL_PAD_HELP, fixed_pad_size, pad_size
 from deeplab.options.model import ModelOptions
 from deeplab.prediction.output_types import OUTPUT_TYPES
+
+_LONGEST_SIDE = 65535  # In pixels, of pictures: more than JPEG can hold.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +28,7 @@ class PredictionOptions(CheckedOptions):
     'Images (or tiles) computed at once. Only images of one size share a batch, so the numbers are '
     'those of batch 1.',
     minimum=1,
+    maximum=MOST_IMAGES_AT_ONCE,
   )
   eval_scales: tuple[float, ...] = option(
     (1.0,),
@@ -38,20 +45,25 @@ class PredictionOptions(CheckedOptions):
     'the result to their own size; tiles, scales and padding apply to the shrunk image. Best is '
     'about the size of the crops that the network was trained on.',
     minimum=1,
+    maximum=_LONGEST_SIDE,
   )
   tile_size: int | None = option(
     None,
     'Predict images larger than this in square tiles with this side, for images that do not fit in '
     'memory; best is a multiple of the output stride plus 1.',
     minimum=2,
+    maximum=_LONGEST_SIDE,
   )
   tile_overlap: int | None = option(
     None,
     'Pixels that neighbouring tiles share; there the results are blended. Default: a quarter of '
     '--tile_size.',
     minimum=0,
+    maximum=_LONGEST_SIDE,
   )
-  max_image_pixels: int = option(DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1)
+  max_image_pixels: int = option(
+    DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1, maximum=MOST_IMAGE_PIXELS
+  )
 
   def __post_init__(self):
     super().__post_init__()
@@ -108,7 +120,10 @@ class EvaluationOptions(CheckedOptions):
     (), 'TFRecord files to evaluate on: paths, globs or directories, repeated.', required=True
   )
   ckpt_path: str | None = option(
-    None, 'Checkpoint: its prefix, or a directory that holds one.', required=True
+    None,
+    'Checkpoint: its prefix, a directory that holds one, or the name of published weights such as '
+    'official/xception65_voc_trainaug (download_checkpoint.py --list).',
+    required=True,
   )
   best: bool = option(
     False,
@@ -153,7 +168,10 @@ class EvaluationOptions(CheckedOptions):
     False, 'Then wait for new checkpoints in the directory --ckpt_path and evaluate each.'
   )
   watch_timeout: float = option(
-    3600.0, 'Seconds without a new checkpoint after which --watch ends.', above=0.0
+    3600.0,
+    'Seconds without a new checkpoint after which --watch ends.',
+    above=0.0,
+    maximum=1e9,
   )
 
   def __post_init__(self):
@@ -176,7 +194,10 @@ class InferenceOptions(CheckedOptions):
   )
   recursive: bool = option(False, 'Look into the sub-directories of directories too.')
   ckpt_path: str | None = option(
-    None, 'Checkpoint: its prefix, or a directory that holds one.', required=True
+    None,
+    'Checkpoint: its prefix, a directory that holds one, or the name of published weights such as '
+    'official/xception65_voc_trainaug (download_checkpoint.py --list).',
+    required=True,
   )
   best: bool = option(
     False,
@@ -226,7 +247,10 @@ class InferenceOptions(CheckedOptions):
     'name a line.',
   )
   max_frames: int | None = option(
-    None, 'Frames of a video or camera after which to stop. Default: all.', minimum=1
+    None,
+    'Frames of a video or camera after which to stop. Default: all.',
+    minimum=1,
+    maximum=MOST_STEPS,
   )
   legend: bool = option(
     False, 'Write legend.png, the colour of each class, and show it on contact sheets.'

@@ -4,7 +4,9 @@ import dataclasses
 
 from deeplab.errors import InputError
 from deeplab.model.backbones import BACKBONES, HEAD_BATCH_NORM_DECAY
-from deeplab.options.checks import CheckedOptions, option
+from deeplab.options.checks import LARGEST_RATE, MOST_STEPS, CheckedOptions, option
+
+_LARGEST_CLASS_WEIGHT = 1e6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,12 +15,13 @@ class TrainingOptions(CheckedOptions):
 
   group = 'Training'
 
-  num_steps: int = option(30000, 'Number of updates.', minimum=1)
+  num_steps: int = option(30000, 'Number of updates.', minimum=1, maximum=MOST_STEPS)
   num_epochs: float | None = option(
     None,
     'Instead of --num_steps: how often each training record is drawn, such as 50 or 0.5, on '
     'average. The number of steps follows from it, is printed, and is what the run keeps.',
     above=0.0,
+    maximum=1e6,
   )
   fine_tune_batch_norm: bool = option(
     True,
@@ -27,14 +30,19 @@ class TrainingOptions(CheckedOptions):
   )
   batch_norm_decay: float | None = option(
     None,
-    f'Decay of the stored batch norm statistics. Default: {HEAD_BATCH_NORM_DECAY}, and '
-    f'{BACKBONES["mobilenet_v2"].batch_norm_decay} in the mobilenet_v2 backbone. A run of fewer '
-    'than about 10000 steps needs less, such as 0.99, to evaluate sensibly.',
+    f'Decay of the stored batch norm statistics. Default: {HEAD_BATCH_NORM_DECAY}; in the '
+    f'backbones mobilenet_v2 {BACKBONES["mobilenet_v2"].batch_norm_decay} and resnet_v1_50_beta, '
+    f'resnet_v1_101_beta {BACKBONES["resnet_v1_50_beta"].batch_norm_decay}. A run of fewer than '
+    'about 10000 steps needs less, such as 0.99, to evaluate sensibly.',
     above=0.0,
     maximum=1.0,
   )
-  init_learning_rate: float = option(7e-3, 'Learning rate at the first step.', above=0.0)
-  learning_power: float = option(0.9, 'Power of the polynomial schedule.', minimum=0.0)
+  init_learning_rate: float = option(
+    7e-3, 'Learning rate at the first step.', above=0.0, maximum=LARGEST_RATE
+  )
+  learning_power: float = option(
+    0.9, 'Power of the polynomial schedule.', minimum=0.0, maximum=100.0
+  )
   momentum: float = option(0.9, 'Momentum.', minimum=0.0, maximum=1.0)
   man_step_lr: bool = option(
     False,
@@ -44,11 +52,15 @@ class TrainingOptions(CheckedOptions):
     None,
     'Steps from which --rates apply, increasing. With --man_step_lr alone: 60000 and 80000.',
     minimum=1,
+    maximum=MOST_STEPS,
+    most=1000,
   )
   rates: tuple[float, ...] | None = option(
     None,
     'Learning rates from each of --boundaries on. With --man_step_lr alone: 7e-4 and 7e-5.',
     above=0.0,
+    maximum=LARGEST_RATE,
+    most=1000,
   )
 
   learning_policy: str = option(
@@ -60,10 +72,16 @@ class TrainingOptions(CheckedOptions):
     0,
     'Train the first steps at --slow_start_learning_rate; poly and cosine start after them.',
     minimum=0,
+    maximum=MOST_STEPS,
   )
-  slow_start_learning_rate: float = option(1e-4, 'Learning rate of the slow start.', above=0.0)
+  slow_start_learning_rate: float = option(
+    1e-4, 'Learning rate of the slow start.', above=0.0, maximum=LARGEST_RATE
+  )
   warmup_steps: int = option(
-    0, 'Ramp the rate linearly from 0 up to the schedule over this many steps.', minimum=0
+    0,
+    'Ramp the rate linearly from 0 up to the schedule over this many steps.',
+    minimum=0,
+    maximum=MOST_STEPS,
   )
   optimizer: str = option(
     'momentum',
@@ -75,16 +93,19 @@ class TrainingOptions(CheckedOptions):
     None,
     'Scale the gradient down to this norm, over all variables together, when it is larger.',
     above=0.0,
+    maximum=1e12,
   )
   last_layer_gradient_multiplier: float = option(
     1.0,
     'Factor on the gradient of the last layer (logits/semantic), such as 10 for a new head.',
     above=0.0,
+    maximum=LARGEST_RATE,
   )
   backbone_learning_rate_multiplier: float = option(
     1.0,
     'Factor on the learning rate of the backbone, such as 0.1; 0 freezes its variables.',
     minimum=0.0,
+    maximum=LARGEST_RATE,
   )
   ema_decay: float | None = option(
     None,
@@ -98,6 +119,7 @@ class TrainingOptions(CheckedOptions):
     'Add the gradients of this many batches before each update: the effect of a larger batch in '
     'the memory of a small one.',
     minimum=1,
+    maximum=65536,
   )
   recompute_gradients: bool = option(
     False,
@@ -165,8 +187,9 @@ class LossOptions(CheckedOptions):
     'The share falls linearly from 1 to --top_k_percent_pixels up to this step. 0: it applies from '
     'the start.',
     minimum=0,
+    maximum=MOST_STEPS,
   )
-  focal_gamma: float = option(2.0, 'Exponent of the focal loss.', minimum=0.0)
+  focal_gamma: float = option(2.0, 'Exponent of the focal loss.', minimum=0.0, maximum=100.0)
 
   def __post_init__(self):
     super().__post_init__()
@@ -190,11 +213,13 @@ class LossOptions(CheckedOptions):
     except ValueError:
       weights = ()
     if (
-      not weights or not all(0.0 <= weight < float('inf') for weight in weights) or not any(weights)
+      not weights
+      or not all(0.0 <= weight <= _LARGEST_CLASS_WEIGHT for weight in weights)
+      or max(weights) < 1.0 / _LARGEST_CLASS_WEIGHT
     ):
       raise InputError(
-        f'--class_weights={self.class_weights}: must be auto, auto_sqrt, or numbers that are not '
-        'negative, one a class, separated by commas'
+        f'--class_weights={self.class_weights}: must be auto, auto_sqrt, or numbers from 0 to '
+        f'{_LARGEST_CLASS_WEIGHT:g}, not all near 0, one a class, separated by commas'
       )
     return weights
 
@@ -214,8 +239,9 @@ class RunOptions(CheckedOptions):
   )
   load_ckpt_path: str | None = option(
     None,
-    'Checkpoint to start from, classification or segmentation. Model flags that are not given are '
-    'those saved beside it. Left out: training starts from scratch.',
+    'Checkpoint to start from, classification or segmentation; or the name of published weights '
+    'such as imagenet/resnet_v2_101 (download_checkpoint.py --list). Model flags that are not '
+    'given are those saved beside it. Left out: training starts from scratch.',
   )
   restore_from_seg_model: bool = option(
     False, 'The checkpoint is a segmentation model: every variable of the network must be in it.'
@@ -250,14 +276,20 @@ class RunOptions(CheckedOptions):
     'a file. Default: those in the description of the records, else voc.',
   )
   log_per_steps: int = option(
-    200, 'Steps between two loss lines (the mean since the last line).', minimum=1
+    200,
+    'Steps between two loss lines (the mean since the last line).',
+    minimum=1,
+    maximum=MOST_STEPS,
   )
-  persist_per_steps: int = option(1000, 'Steps between two checkpoints.', minimum=1)
+  persist_per_steps: int = option(
+    1000, 'Steps between two checkpoints.', minimum=1, maximum=MOST_STEPS
+  )
   max_to_keep: int = option(
     5,
     'Number of model.ckpt-STEP to keep, the newest; 0 keeps all. model.ckpt and best.ckpt are '
     'always kept.',
     minimum=0,
+    maximum=MOST_STEPS,
   )
 
   def __post_init__(self):

@@ -3,7 +3,7 @@
 import dataclasses
 
 from deeplab.errors import InputError
-from deeplab.options.checks import CheckedOptions, option
+from deeplab.options.checks import MOST_STEPS, CheckedOptions, option
 from deeplab.options.eval_padding import EVAL_PAD_HELP, fixed_pad_size
 
 
@@ -17,12 +17,16 @@ class ValidationOptions(CheckedOptions):
     (), 'TFRecord files to validate on while training: paths, globs or directories, repeated.'
   )
   eval_per_steps: int | None = option(
-    None, 'Steps between two validations. Default: --persist_per_steps.', minimum=1
+    None,
+    'Steps between two validations. Default: --persist_per_steps.',
+    minimum=1,
+    maximum=MOST_STEPS,
   )
   patience: int = option(
     0,
     'Stop when this many validations in a row have not raised the best mIOU; 0: never.',
     minimum=0,
+    maximum=MOST_STEPS,
   )
   eval_pad: str = option('auto', EVAL_PAD_HELP)
 

@@ -68,7 +68,9 @@ def padded_size(
   if height > pad_size[0] or width > pad_size[1]:
     raise InputError(
       f'height {height}, width {width} is larger than --eval_pad={pad_size[0]}x{pad_size[1]} '
-      '(height x width); give a larger size, or --eval_pad=stride'
+      '(height x width), or than the size that the model was exported for; '
+      f'--max_size={min(pad_size)} predicts it smaller; a checkpoint also takes a larger '
+      '--eval_pad, or stride'
     )
   return pad_size
 

@@ -206,7 +206,7 @@ class PredictionPipeline:
   def _leave_out(self, problem):
     self._summary.num_bad += 1
     self._progress.update()
-    tqdm.write(f'warning: {problem}', file=sys.stderr)
+    self._warn(str(problem))
 
   def _decoded(self, planned, readers):
     """Yields the images that can be read, in order, with the next ones being decoded meanwhile."""
@@ -237,7 +237,7 @@ class PredictionPipeline:
         continue
       line = self._advice.line(shown(one.image.path), image) if self._advice else None
       if line:
-        tqdm.write(f'warning: {line}', file=sys.stderr)
+        self._warn(line)
       yield _Decoded(planned=one, image=image, batch_key=key)
 
   def _batch_key(self, planned, image):
@@ -267,8 +267,12 @@ class PredictionPipeline:
     if self._summary.seconds_to_first is None:
       self._summary.seconds_to_first = time.monotonic() - self._start
     if self.names_files:
-      tqdm.write(f'Prediction written to {shown(path)}', file=sys.stdout)
-      sys.stdout.flush()
+      with self._progress.external_write_mode(file=sys.stdout):
+        messages.say(f'Prediction written to {shown(path)}')
+
+  def _warn(self, line):
+    with self._progress.external_write_mode(file=sys.stderr):
+      messages.warn([line])
 
 
 def _num_bytes(*arrays):

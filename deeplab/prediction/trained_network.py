@@ -1,5 +1,6 @@
 """A network with the weights of a checkpoint, as evaluation and inference need it."""
 
+import contextlib
 import dataclasses
 from collections.abc import Collection
 
@@ -10,6 +11,7 @@ from deeplab import (
   checkpoint_origin,
   checkpoints,
   color_map,
+  named_checkpoints,
   restoring,
   saved_options,
 )
@@ -20,6 +22,7 @@ from deeplab.model.backbones import BACKBONES
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions, PredictionOptions
 from deeplab.prediction import image_padding
+from deeplab.saved_options import SavedOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +77,26 @@ class TrainedNetwork:
     warn(self.doubts)
     warn(image_padding.advice(self.options, prediction_options.pad_size(self.options)))
 
+  def settle(self, options: PredictionOptions) -> PredictionOptions:
+    """The options as this network takes them. Raises InputError for what it does not take."""
+    return options
+
+  def shown_padding(self, options: PredictionOptions) -> str:
+    """What --eval_pad says, and what that means for this network."""
+    if options.eval_pad != 'auto':
+      return options.eval_pad
+    return f'auto: {options.pad_size(self.options) or "none"}'
+
+  def global_step(self, prefix: str) -> int:
+    """That of its weights, which are those of checkpoint `prefix`."""
+    return checkpoints.Reader(prefix).global_step
+
+  def explaining_failures(self) -> contextlib.AbstractContextManager:
+    """While open, errors of what computes the network are InputErrors where the user can do
+    something.
+    """
+    return contextlib.nullcontext()
+
 
 def load(
   ckpt_path: str,
@@ -89,7 +112,7 @@ def load(
   """Makes the network of a checkpoint and restores all its variables.
 
   Args:
-    ckpt_path: checkpoint prefix or directory.
+    ckpt_path: checkpoint prefix, directory, or name of published weights.
     model_options: from the flags; what is saved beside the checkpoint wins over their defaults.
     given: names of the options that the user gave.
     compute_dtype, operations: as in ComputeOptions.
@@ -102,10 +125,10 @@ def load(
     InputError: no such checkpoint, another network's, flags that contradict it, or another number
       of names.
   """
-  prefix = checkpoint_files.find_given(ckpt_path, best=best)
+  prefix = named_checkpoints.find_given(ckpt_path, best=best)
   saved = saved_options.read(prefix)
   options, notes = saved_options.for_prediction(saved, model_options, given)
-  names, notes_on_names = _class_names(class_names, saved, records, options.num_classes)
+  names, notes_on_names = choose_class_names(class_names, saved, records, options.num_classes)
   model = DeepLabV3PredictionModel(options, compute_dtype=compute_dtype, operations=operations)
   restore(model, prefix)
   doubts = checkpoint_origin.doubts(prefix, checkpoints.Reader(prefix).shapes) if not saved else ()
@@ -134,8 +157,15 @@ def restore(model: DeepLabV3PredictionModel, prefix: str) -> None:
   )
 
 
-def _class_names(name_or_path, saved, records, num_classes):
-  """(names of the classes, lines to print)."""
+def choose_class_names(
+  name_or_path: str | None,
+  saved: SavedOptions | None,
+  records: DataSet | None,
+  num_classes: int,
+) -> tuple[tuple[str, ...], list[str]]:
+  """(names of the classes, lines to print); arguments as `load`, `saved` is what is saved beside
+  the checkpoint.
+  """
   if name_or_path:
     return load_class_names(name_or_path, num_classes), []
   if saved is not None and len(saved.class_names) == num_classes:

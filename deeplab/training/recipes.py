@@ -10,7 +10,7 @@ import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from deeplab.model.backbones import BACKBONES, variant_of_scope
+from deeplab.model.backbones import BACKBONES, variant_of_variables
 from deeplab.model.mobilenet_v2 import ROOT_DEPTH, scaled_depth
 from deeplab.options import DEPTH_MULTIPLIERS
 from deeplab.training import epochs, recipe_facts, starting_report
@@ -129,9 +129,9 @@ class _Chooser:
     if self._facts.prefix is None:
       self._choose_small_network()
       return
-    variants = {variant_of_scope(name.split('/')[0]) for name in self._facts.shapes} - {None}
-    if len(variants) == 1:
-      self._set('model_variant', *variants, 'as the names in the checkpoint say')
+    found = variant_of_variables(self._facts.shapes)
+    if found:
+      self._set('model_variant', found, 'as the names in the checkpoint say')
     variant = self.options.model.model_variant
     if 'depth_multiplier' in BACKBONES[variant].own_options:
       first = f'{BACKBONES[variant].scope}/{BACKBONES[variant].root}/weights'

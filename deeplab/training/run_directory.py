@@ -16,22 +16,25 @@ import contextlib
 import glob
 import json
 import os
-import shutil
-from collections.abc import Collection, Iterator, Mapping
-
-from deeplab.options import CheckedOptions, ModelOptions
-
-try:
-  import fcntl
-except ImportError:  # Not on Windows.
-  fcntl = None
+import re
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from deeplab import checkpoint_files, checkpoints, json_files, output_places, saved_options
+from deeplab import (
+  atomic_files,
+  checkpoint_files,
+  checkpoint_replacement,
+  checkpoints,
+  directory_lock,
+  json_files,
+  output_places,
+  saved_options,
+)
 from deeplab.atomic_files import replacing
 from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
+from deeplab.options import CheckedOptions, ModelOptions
 from deeplab.training import data_files, run_flags
 
 FLAGS_NAME = 'flags.txt'
@@ -41,6 +44,10 @@ BEST_SCORE_NAME = 'best.json'
 AVERAGED_NAME = 'model_ema.ckpt'
 METRICS_NAME = 'metrics.jsonl'
 BAD_RECORDS_NAME = 'bad_records.txt'
+# Of the checkpoints that a run numbers.
+_NUMBERED_DATA = re.compile(
+  r'(model\.ckpt-\d+)' + f'(?:{re.escape(checkpoint_files.PREVIOUS)})?' + r'\.data-00000-of-00001'
+)
 
 
 class RunDirectory:
@@ -59,30 +66,16 @@ class RunDirectory:
     """Makes the directory and checks that it can be written. Raises InputError."""
     output_places.make_directory(self.path, flag='output_path')
 
-  @contextlib.contextmanager
-  def locked(self) -> Iterator[None]:
+  def locked(self) -> contextlib.AbstractContextManager:
     """While open, no other process can train in this directory; a kill unlocks it too.
 
     Raises InputError where one does.
     """
-    if fcntl is None:
-      yield
-      return
-    directory = os.open(self.path, os.O_RDONLY)
-    try:
-      fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      os.close(directory)
-      raise InputError(
-        f'--output_path={self.path}: another process is training there; wait for it, stop it, or '
-        'choose another path'
-      ) from error
-    except OSError:
-      pass  # A file system without locks.
-    try:
-      yield
-    finally:
-      os.close(directory)
+    return directory_lock.held(
+      self.path,
+      refusal=f'--output_path={self.path}: another process is training there; wait for it, stop '
+      'it, or choose another path',
+    )
 
   def refuse_if_in_use(self) -> None:
     """Raises InputError where the directory holds a run already."""
@@ -105,15 +98,19 @@ class RunDirectory:
         os.remove(self.file(name))
     for name in glob.glob(glob.escape(self.file('events.out.tfevents.')) + '*'):
       os.remove(name)
-    self.remove_unfinished()
 
-  def remove_unfinished(self) -> None:
-    """Removes what a kill left half-written."""
-    for name in glob.glob(glob.escape(self.file('.unfinished-')) + '*'):
-      if os.path.isdir(name):
-        shutil.rmtree(name, ignore_errors=True)
-      else:
-        os.remove(name)
+  def put_right(self) -> None:
+    """Removes what a kill left half-written, and finishes what it cut short; only for who holds the
+    lock.
+    """
+    atomic_files.remove_unfinished(self.path)
+    prefixes = {self.file(name) for name in (checkpoints.FINAL_NAME, BEST_NAME, AVERAGED_NAME)}
+    for name in os.listdir(self.path):
+      match = _NUMBERED_DATA.fullmatch(name)
+      if match:
+        prefixes.add(self.file(match.group(1)))
+    for prefix in prefixes:
+      checkpoint_replacement.put_right(prefix)
 
   def checkpoints_of_run(self) -> list[str]:
     """Prefixes of the whole checkpoints, `model.ckpt-STEP` by step and `model.ckpt` last."""
@@ -138,7 +135,7 @@ class RunDirectory:
   def is_finished(self, step: int) -> bool:
     """Whether `model.ckpt` is there, of this step or a later one, and can be read."""
     final = self.file(checkpoints.FINAL_NAME)
-    if not os.path.exists(final + '.index'):
+    if final not in self.checkpoints_of_run():
       return False
     newest, _ = checkpoints.newest_whole([final])
     return newest is not None and newest[1] >= step

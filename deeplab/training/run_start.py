@@ -8,8 +8,7 @@ import random
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from deeplab import checkpoint_origin, checkpoints, restoring, saved_options
-from deeplab.checkpoint_files import find_given
+from deeplab import checkpoint_origin, checkpoints, named_checkpoints, restoring, saved_options
 from deeplab.errors import InputError
 from deeplab.messages import say, warn
 from deeplab.model.backbones import BACKBONES
@@ -24,7 +23,7 @@ from deeplab.options import (
   ValidationOptions,
 )
 from deeplab.saved_options import SavedOptions
-from deeplab.training import starting_report, training_data
+from deeplab.training import size_checks, starting_report, training_data
 from deeplab.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -105,7 +104,12 @@ def find(directory: RunDirectory, options: AllOptions, *, given: Collection[str]
   elif loaded:
     saved = saved_options.read(loaded)
   model_options, notes = saved_options.for_training(saved, options.model, decided)
+  if loaded and saved is None:
+    model_options, notes = named_checkpoints.for_training(
+      options.run.load_ckpt_path, model_options, decided
+    )
   options = options.replace(model=model_options)
+  size_checks.check(options.model, options.input, options.training, options.validation)
   newest = _newest_checkpoint(directory, options, given=given)
   if options.run.resume and newest is None:
     loaded = find_loaded(options.run)
@@ -197,7 +201,7 @@ def find_loaded(run_options: RunOptions) -> str | None:
   """The prefix that --load_ckpt_path means, or None."""
   if not run_options.load_ckpt_path:
     return None
-  return find_given(run_options.load_ckpt_path, flag='load_ckpt_path')
+  return named_checkpoints.find_given(run_options.load_ckpt_path, flag='load_ckpt_path')
 
 
 def _newest_checkpoint(directory, options, *, given):

@@ -2,6 +2,7 @@
 TensorBoard.
 """
 
+import contextlib
 import math
 import os
 import shutil
@@ -12,17 +13,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab import (
-  color_map,
-  json_files,
-  messages,
-  metrics,
-  pictures,
-  tensorflow_errors,
-  undecodable_names,
-)
-from deeplab.errors import InputError
+from deeplab import color_map, json_files, messages, metrics, pictures, undecodable_names
+from deeplab.errors import InputError, shown
 from deeplab.evaluator import EvaluationResult
+from deeplab.failure_reasons import reason_of
 from deeplab.training import metrics_file
 from deeplab.training.step_result import StepResult
 
@@ -88,12 +82,12 @@ class TrainingLog:
     self._summaries.close()
 
   def line(self, text: str) -> None:
-    """Prints a line on stdout, beside the progress bar if there is one."""
+    """Prints lines on stdout, beside the progress bar if there is one."""
+    beside = contextlib.nullcontext()
     if self._bar is not None:
-      self._bar.write(text, file=sys.stdout)
-      sys.stdout.flush()
-    else:
-      messages.say(text)
+      beside = self._bar.external_write_mode(file=sys.stdout)
+    with beside:
+      messages.say(*text.split('\n'))
 
   def update(
     self, result: StepResult, *, step: int, learning_rate: float, num_images: int, waited: float
@@ -159,12 +153,13 @@ class TrainingLog:
   ) -> None:
     """Reports a validation, and the best score so far, a dict with mean_iou and step."""
     summary = result.summary
+    shown_names = class_names and tuple(map(shown, class_names))
     self.line(
       f'validation at step {step}: mIOU {summary.mean_iou:.4f}'
-      f'{metrics.one_class_remark(summary, class_names)}, loss {result.loss:.4f}, '
+      f'{metrics.one_class_remark(summary, shown_names)}, loss {result.loss:.4f}, '
       f'{result.num_images} images; best {best["mean_iou"]:.4f} at step {best["step"]}'
     )
-    names = class_names or tuple(str(index) for index in range(len(summary.iou)))
+    names = shown_names or tuple(str(index) for index in range(len(summary.iou)))
     scores = [f'{name} {_number(value)}' for name, value in zip(names, summary.iou)]
     self.line('  IoU: ' + self._broken(scores, indent=7))
     line = {
@@ -231,8 +226,9 @@ class TrainingLog:
       self._summaries.flush()
     except (OSError, tf.errors.OpError) as error:
       raise InputError(
-        f'{self._directory}: the log cannot be written ({tensorflow_errors.reason(error)}); free '
-        'space or choose another --output_path; the checkpoints are whole'
+        f'{shown(self._directory)}: the log cannot be written ({reason_of(error)}); free space or '
+        'choose another '
+        '--output_path; the checkpoints are whole'
       ) from error
 
   def _start_interval(self):

@@ -1,0 +1,1 @@
+"""Programs that run exported models: LiteRT, onnxruntime, OpenVINO, and TensorFlow itself."""

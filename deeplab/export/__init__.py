@@ -1,0 +1,3 @@
+"""A trained network in files that run without this toolkit, each checked before it is called
+done.
+"""

@@ -1,0 +1,64 @@
+"""What TensorFlow's errors mean, in words for who trains and predicts: its own texts name
+operations and C++ files. Free of TensorFlow, which a command may not have imported yet.
+"""
+
+import errno
+import os
+import re
+import sys
+
+# Reasons of the operating system, which TensorFlow repeats, mostly after a semicolon.
+_SYSTEM_REASONS = re.compile(
+  r'(?:^|[;:] )('
+  + '|'.join(re.escape(os.strerror(code)) for code in sorted(errno.errorcode))
+  + r')\b'
+)
+_REASONS = {
+  'AbortedError': 'it was cut short',
+  'AlreadyExistsError': os.strerror(errno.EEXIST),
+  'CancelledError': 'it was cut short',
+  'DataLossError': 'damaged or truncated',
+  'DeadlineExceededError': 'it took too long',
+  'FailedPreconditionError': 'it is a directory, or not what it should be',
+  'InternalError': 'the device or its driver failed',
+  'InvalidArgumentError': 'it is not what it should be',
+  'NotFoundError': os.strerror(errno.ENOENT),
+  'OutOfRangeError': 'it ends too early',
+  'PermissionDeniedError': os.strerror(errno.EACCES),
+  'ResourceExhaustedError': 'out of memory',
+  'UnavailableError': 'a device or another machine does not answer',
+  'UnimplementedError': 'this device or file system cannot do it',
+  'UnknownError': 'the device, its driver or the file system failed',
+}
+
+
+def is_one(error: BaseException) -> bool:
+  """Whether an error is one of `tf.errors`."""
+  tensorflow = sys.modules.get('tensorflow')
+  errors = getattr(tensorflow, 'errors', None)
+  return errors is not None and isinstance(error, errors.OpError)
+
+
+def reason_of(error: BaseException) -> str:
+  """Why something failed, in few words, without names of operations and without line ends.
+
+  Args:
+    error: one of `tf.errors`, an OSError, or what TensorFlow's checkpoint reader raises beside.
+  """
+  if isinstance(error, OSError):
+    return error.strerror or type(error).__name__
+  found = _SYSTEM_REASONS.findall(str(error))
+  if found:
+    return found[-1]
+  for one in type(error).__mro__:
+    if one.__name__ in _REASONS:
+      return _REASONS[one.__name__]
+  return 'damaged or truncated'
+
+
+def explain(error: BaseException) -> str:
+  """A line for one of `tf.errors` that nobody expected."""
+  return (
+    f'TensorFlow could not go on: {reason_of(error)} ({type(error).__name__}); with '
+    'TF_CPP_MIN_LOG_LEVEL=0 in the environment its own message is shown'
+  )

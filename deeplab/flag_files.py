@@ -1,0 +1,71 @@
+"""Flagfiles, looked at before they are read: ordinary files of a bounded size, which do not include
+each other without end.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Sequence
+
+from deeplab.errors import InputError
+
+_MOST_BYTES = 2**20
+_MOST_FILES = 100
+_FLAG = re.compile(r'--?flagfile(?:=(.*))?', flags=re.DOTALL)
+
+
+def check(arguments: Sequence[str]) -> None:
+  """Looks at the flagfiles that the arguments of a command name, and those that they include.
+
+  Raises:
+    InputError: one is a device, a pipe or a file of /proc or /sys, which has no end or waits for
+      something; or too large; includes itself; or they are too many. A missing one is left to the
+      reader of the flags.
+  """
+  count = 0
+  arguments = list(arguments)
+  for index, argument in enumerate(arguments):
+    if argument == '--':
+      return
+    match = _FLAG.fullmatch(argument)
+    if match:
+      path = match.group(1)
+      if path is None:
+        path = arguments[index + 1] if index + 1 < len(arguments) else ''
+      count = _check_file(path, above=(), count=count)
+
+
+def _check_file(path, *, above, count):
+  """Checks one file and those it includes; returns how many were looked at in all."""
+  path = os.path.expanduser(path.strip())
+  if not os.path.exists(path):
+    return count
+  real = os.path.realpath(path)
+  if real in above:
+    raise InputError(f'--flagfile={path}: includes itself; take that line out')
+  if count >= _MOST_FILES:
+    raise InputError(f'--flagfile={path}: is one of more than {_MOST_FILES} flagfiles; give fewer')
+  lines = _lines(path, real)
+  count += 1
+  for line in lines:
+    match = _FLAG.fullmatch(line.strip())
+    if match and match.group(1):
+      count = _check_file(match.group(1), above=(*above, real), count=count)
+  return count
+
+
+def _lines(path, real):
+  if not stat.S_ISREG(os.stat(path).st_mode) or real.startswith(('/proc/', '/sys/', '/dev/')):
+    raise InputError(
+      f'--flagfile={path}: is no ordinary file; give a text file with one --flag=value a line'
+    )
+  try:
+    with open(path, 'rb') as file:
+      content = file.read(_MOST_BYTES + 1)
+  except OSError:
+    return []
+  if len(content) > _MOST_BYTES:
+    raise InputError(
+      f'--flagfile={path}: is larger than {_MOST_BYTES // 2**20} MB; it has one --flag=value a line'
+    )
+  return content.decode('utf-8', 'replace').splitlines()

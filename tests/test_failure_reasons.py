@@ -1,0 +1,61 @@
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import tensorflow as tf
+
+from deeplab import failure_reasons
+
+GRAPH = 'Graph execution error:\n\nDetected at node Conv2D defined at (most recent call last):\n'
+
+
+@pytest.mark.parametrize(
+  'error, reason',
+  [
+    (
+      tf.errors.ResourceExhaustedError(
+        None, None, '{{function_node __wrapped__SaveV2}} /a; No space left on device [Op:SaveV2]'
+      ),
+      'No space left on device',
+    ),
+    (tf.errors.UnknownError(None, None, '/a; Input/output error'), 'Input/output error'),
+    (tf.errors.FailedPreconditionError(None, None, '/a; Is a directory'), 'Is a directory'),
+    (tf.errors.NotFoundError(None, None, GRAPH), 'No such file or directory'),
+    (tf.errors.ResourceExhaustedError(None, None, GRAPH + 'OOM'), 'out of memory'),
+    (tf.errors.DataLossError(None, None, 'table.cc:42: checksum'), 'damaged or truncated'),
+    (tf.errors.InternalError(None, None, GRAPH), 'the device or its driver failed'),
+    (OSError(28, 'No space left on device', 'a'), 'No space left on device'),
+    (RuntimeError('table.cc'), 'damaged or truncated'),
+  ],
+)
+def test_reasons_are_ours_or_the_systems(error, reason):
+  assert failure_reasons.reason_of(error) == reason
+
+
+def test_what_nobody_expected_is_a_line_too():
+  program = textwrap.dedent(f"""
+      import sys, types
+      from deeplab import flags
+
+      class OpError(Exception):
+        pass
+
+      class InternalError(OpError):
+        pass
+
+      def main():
+        sys.modules['tensorflow'] = types.SimpleNamespace(
+          errors=types.SimpleNamespace(OpError=OpError))
+        raise InternalError({GRAPH!r})
+
+      flags.run(main, description='A test.', uses_tensorflow=False)
+      """)
+  result = subprocess.run(
+    [sys.executable, '-c', program], capture_output=True, text=True, check=False
+  )
+  assert (result.returncode, result.stderr) == (
+    1,
+    '-c: error: TensorFlow could not go on: the device or its driver failed (InternalError); with '
+    'TF_CPP_MIN_LOG_LEVEL=0 in the environment its own message is shown\n',
+  )
