@@ -227,6 +227,11 @@ class _Evaluation:
     try:
       with progress, self._network.explaining_failures():
         return self._evaluator.evaluate(self._dataset, on_image=on_image)
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+      raise InputError(
+        f'out of memory after {int(progress.n)} images; give --max_size, --tile_size, a smaller '
+        '--batch_size or smaller --eval_scales'
+      ) from error
     except tf.errors.OpError as error:
       raise input_pipeline.explain_failure(
         error, self._options.filenames, **self._limits

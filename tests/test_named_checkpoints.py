@@ -9,6 +9,7 @@ import threading
 import file_server
 import numpy as np
 import pytest
+import tensorflow as tf
 from official_network import Official
 
 import deeplab
@@ -24,9 +25,10 @@ PATH = '/models/deeplabv3_mnv2_dm05_pascal_trainaug_2018_10_01.tar.gz'
 RESNET, RESNET_PATH = 'imagenet/resnet_v2_50', '/models/resnet_v2_50_2017_04_14.tar.gz'
 
 
-def packed(directory, prefix, weights):
-  """bytes of an archive with a checkpoint."""
-  checkpoints.write(str(directory / prefix), weights)
+def packed(directory, prefix='', weights=None):
+  """bytes of an archive of the directory, with a checkpoint that is written there first."""
+  if weights is not None:
+    checkpoints.write(str(directory / prefix), weights)
   buffer = io.BytesIO()
   with tarfile.open(fileobj=buffer, mode='w:gz') as archive:
     archive.add(directory, directory.name)
@@ -45,9 +47,16 @@ def archives(tmp_path_factory):
     'concat_projection/weights': np.ones([1, 1, 5, 5], np.float32),
   }
   place = tmp_path_factory.mktemp('archives')
+  (place / 'slim').mkdir()
+  # As TensorFlow wrote checkpoints when these were published: one file.
+  tf.raw_ops.Save(
+    filename=str(place / 'slim' / 'resnet_v2_50.ckpt'),
+    tensor_names=list(resnet),
+    data=[tf.constant(value) for value in resnet.values()],
+  )
   return {
     PATH: packed(place / 'zoo', 'model.ckpt-0', weights),
-    RESNET_PATH: packed(place / 'slim', 'resnet_v2_50.ckpt', resnet),
+    RESNET_PATH: packed(place / 'slim'),
   }
 
 
@@ -269,8 +278,8 @@ def test_full_disk_while_writing(server, tmp_path, monkeypatch):
     assert 'the cache cannot be written (No space left on device)' in refused()
   assert files_of(tmp_path / 'cache') == [f'{NAME}/archive', f'{NAME}/lock']
   # What a killed process left is cleared away.
-  (tmp_path / 'cache' / NAME / '.unfinished-x-model').mkdir()
-  (tmp_path / 'cache' / NAME / '.unfinished-y-download.json').write_text('{')
+  (tmp_path / 'cache' / NAME / '.unfinished-12345678-model').mkdir()
+  (tmp_path / 'cache' / NAME / '.unfinished-12345678-download.json').write_text('{')
   named_checkpoints.find_given(NAME)
   assert not any('unfinished' in name for name in os.listdir(tmp_path / 'cache' / NAME))
 

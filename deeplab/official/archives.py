@@ -51,9 +51,12 @@ def _choose(path, members):
     member.name for member in members if not posixpath.basename(member.name).startswith('._')
   ]
   checkpoints = sorted({_prefix(name) for name in names if name.endswith('.index')})
+  # Checkpoints of one file, as TensorFlow wrote them until 2017.
+  files = {member.name for member in members if member.isfile()}
+  old = sorted(name for name in names if name in files and name.endswith('.ckpt'))
   graphs = sorted(name for name in names if name.endswith('.pb'))
   frozen = [name for name in graphs if posixpath.basename(name) == 'frozen_inference_graph.pb']
-  for found in (checkpoints, frozen or graphs):
+  for found in (checkpoints, old, frozen or graphs):
     if len(found) == 1:
       if found is checkpoints and not any(
         _prefix(name) == found[0] and not name.endswith('.index') for name in names

@@ -248,7 +248,10 @@ def write_directory(
   with output_places.explaining(prefix, flag='output_path'):
     os.makedirs(output_path, exist_ok=True)
     with unfinished_directory(output_path, checkpoints.FINAL_NAME) as aside:
-      checkpoints.write(os.path.join(aside, checkpoints.FINAL_NAME), tensors)
+      try:
+        checkpoints.write(os.path.join(aside, checkpoints.FINAL_NAME), tensors)
+      except InputError as error:
+        raise InputError(str(error).replace(shown(aside), shown(output_path))) from error
       if model_options is not None:
         step = tensors.get(checkpoints.GLOBAL_STEP)
         saved_options.write(

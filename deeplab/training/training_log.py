@@ -56,7 +56,8 @@ class TrainingLog:
       line for line in metrics_file.rewind(self._metrics_path, start_step) if 'mean_iou' in line
     ]
     self._metrics = open(self._metrics_path, 'a', encoding='utf-8')
-    self._summaries = tf.summary.create_file_writer(directory)
+    with self._explaining():
+      self._summaries = tf.summary.create_file_writer(directory)
     self._bar, self._drawn = None, 0.0
     if messages.shows_bars():
       from tqdm import tqdm
@@ -78,8 +79,9 @@ class TrainingLog:
     if self._bar is not None:
       self.at('training')
       self._bar.close()
-    self._metrics.close()
-    self._summaries.close()
+    with self._explaining():
+      self._metrics.close()
+      self._summaries.close()
 
   def line(self, text: str) -> None:
     """Prints lines on stdout, beside the progress bar if there is one."""
@@ -216,19 +218,23 @@ class TrainingLog:
       row_titles=[undecodable_names.to_text(title) for title in titles[: len(cells)]],
       cell_size=_PANEL_CELL,
     )
-    with self._summaries.as_default():
+    with self._explaining(), self._summaries.as_default():
       tf.summary.image(name, np.asarray(sheet)[np.newaxis], step=step)
 
   def flush(self) -> None:
     """Brings what was reported to the disk. Raises InputError where that fails."""
-    try:
+    with self._explaining():
       self._metrics.flush()
       self._summaries.flush()
+
+  @contextlib.contextmanager
+  def _explaining(self):
+    try:
+      yield
     except (OSError, tf.errors.OpError) as error:
       raise InputError(
         f'{shown(self._directory)}: the log cannot be written ({reason_of(error)}); free space or '
-        'choose another '
-        '--output_path; the checkpoints are whole'
+        'choose another --output_path; the checkpoints are whole'
       ) from error
 
   def _start_interval(self):
@@ -246,7 +252,7 @@ class TrainingLog:
       ) from error
 
   def _write_scalars(self, step, numbers):
-    with self._summaries.as_default():
+    with self._explaining(), self._summaries.as_default():
       for name, value in numbers.items():
         tf.summary.scalar(name, value, step=step)
     self.flush()
