@@ -296,3 +296,25 @@ def test_what_kills_left_is_put_right(run):
   run.put_right()
   assert sorted(os.listdir(run.path)) == sorted([*whole, *users])
   assert run.newest_checkpoint()[0] == (run.file('model.ckpt-4'), 4)
+
+
+def test_what_a_kill_after_the_last_checkpoint_left_undone_is_done(run):
+  for step in (2, 4, 6):
+    save(run, step)
+  save(run, 6, final=True, max_to_keep=2)
+  expected = contents(run)
+  assert 'model.ckpt-2.index' not in expected
+  save(run, 2)  # As if it had not been removed; its step is what is saved then.
+  os.mkdir(run.file('.unfinished-abcdefgh-model.ckpt'))
+  assert contents(run) != expected
+  run.finish(step=6, max_to_keep=2)
+  assert contents(run) == expected and '.unfinished-abcdefgh-model.ckpt' not in os.listdir(run.path)
+
+
+def contents(run):
+  found = {}
+  for name in os.listdir(run.path):
+    if os.path.isfile(run.file(name)):
+      with open(run.file(name), 'rb') as file:
+        found[name] = file.read()
+  return found
