@@ -2,7 +2,6 @@
 agree on what each is.
 """
 
-import contextlib
 import functools
 import os
 
@@ -137,10 +136,9 @@ def _through_pipelines(case, converted, stored_image):
   options = _options(case.directory)
   path = case.path('records/fuzz.tfrecord')
   os.makedirs(os.path.dirname(path))
-  with contextlib.ExitStack() as shards:
-    writer = conversion_run._ShardWriter([path], options, shards)
-    writer.write(converted)
-    writer.close()
+  writer = conversion_run._ShardWriter(os.path.dirname(path), [path], options)
+  writer.write(converted)
+  writer.close()
   (example,) = input_pipeline.evaluation_examples([path], **_LIMITS)
   if not np.array_equal(example['image'], stored_image):
     raise Silent('evaluation sees other pixels than training')
