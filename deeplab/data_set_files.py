@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Collection, Iterable
 
-from deeplab import data_set
+from deeplab import data_set, ordinary_files
 from deeplab.atomic_files import replacing
 from deeplab.data import record_files
 from deeplab.data_set import DataSet, Split
@@ -17,6 +17,7 @@ except ImportError:  # Not on Windows.
   fcntl = None
 
 FILE_NAME = 'dataset.json'
+_MOST_BYTES = 2**26
 _SUMMARY_SUFFIX = '-summary.json'
 
 
@@ -75,8 +76,8 @@ def read(path: str) -> DataSet:
   if os.path.isdir(path):
     path = os.path.join(path, FILE_NAME)
   try:
-    with open(path, encoding='utf-8') as file:
-      return from_json(json.load(file), path=path)
+    content = ordinary_files.read(path, most_bytes=_MOST_BYTES)
+    return from_json(json.loads(content.decode('utf-8')), path=path)
   except OSError as error:
     raise InputError(f'{shown(path)}: cannot be read ({error.strerror})') from error
   except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -7,11 +7,11 @@ are Python's surrogate-escaped strings everywhere, and `errors.shown` makes one 
 import dataclasses
 import glob
 import os
-import stat
 from collections.abc import Sequence
 
 import numpy as np
 
+from deeplab import ordinary_files
 from deeplab.data import picture_files
 from deeplab.errors import InputError, shown
 from deeplab.messages import warn
@@ -146,7 +146,7 @@ def read_image(path: str) -> np.ndarray:
   """
   try:
     # Opening a named pipe would wait for somebody to write to it, for good if nobody does.
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    if not ordinary_files.is_ordinary(path):
       raise InputError(f'{shown(path)}: is not a regular file; remove it from the inputs')
     with open(path, 'rb') as image_file:
       data = image_file.read()
