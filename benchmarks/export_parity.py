@@ -35,7 +35,7 @@ _FILES = (
   ('tflite', 'float16'),
   ('tflite', 'int8'),
 )
-_NUM_SCENES = 30
+_NUM_SCENES = 15
 
 
 def main():
@@ -62,7 +62,9 @@ def main():
     for name, options in {} if networks else _RANDOM.items():
       networks[name] = _random_checkpoint(os.path.join(directory, name), options)
     if not flags.representative_filenames:
-      flags.representative_filenames = [_drawn(os.path.join(directory, 'scenes'))]
+      flags.representative_filenames = [
+        _drawn(os.path.join(directory, 'scenes'), tuple(map(int, flags.size.split('x'))))
+      ]
     for name, path in networks.items():
       problems += _rows(name, path, flags, os.path.join(directory, 'exported'))
   print('\n' + '\n'.join(problems or ['No converter failed.']))
@@ -162,13 +164,20 @@ def _random_checkpoint(directory, options):
   return directory
 
 
-def _drawn(directory):
-  """A directory of drawn scenes."""
+def _drawn(directory, size):
+  """A directory of drawn scenes of that height and width."""
+  import numpy as np
+  from PIL import Image
+
   from deeplab import synthetic_scenes
 
   os.makedirs(directory)
-  synthetic_scenes.write_data_set(directory, num_training=_NUM_SCENES, num_held_out=0)
-  return os.path.join(directory, 'JPEGImages')
+  for index in range(_NUM_SCENES):
+    scene, _ = synthetic_scenes.draw_scene(
+      np.random.default_rng([1, index]), height=size[0], width=size[1], num_objects=6
+    )
+    Image.fromarray(scene).save(os.path.join(directory, f'{index:02d}.png'))
+  return directory
 
 
 if __name__ == '__main__':

@@ -61,8 +61,49 @@ class Reader:
 
   @property
   def global_step(self) -> int | None:
-    """The step the checkpoint was written at, or None."""
-    return int(self.get(GLOBAL_STEP)) if GLOBAL_STEP in self.shapes else None
+    """The step the checkpoint was written at, or None. Raises InputError where it is no step."""
+    if GLOBAL_STEP not in self.shapes:
+      return None
+    value = np.asarray(self.get(GLOBAL_STEP))
+    if value.size != 1 or value.dtype.kind not in 'iu' or value.item() < 0:
+      raise InputError(
+        f'checkpoint {self.prefix}: its {GLOBAL_STEP} is {value.dtype} {list(value.shape)} '
+        f'{str(value)[:40]}, not the number of a step'
+      )
+    return value.item()
+
+  def check(self) -> None:
+    """Reads all variables, whose check sums TensorFlow compares. Raises InputError for the first
+    that is damaged.
+    """
+    for name in self.shapes:
+      self.get(name)
+
+
+def newest_whole(prefixes: Sequence[str]) -> tuple[tuple[str, int] | None, list[str]]:
+  """The checkpoint of the highest step of which every tensor can be read.
+
+  Args:
+    prefixes: to choose from; those without a step do not count.
+
+  Returns:
+    ((prefix, step) or None, a line for each that is damaged and was looked at).
+  """
+  readers, damaged = [], []
+  for prefix in prefixes:
+    try:
+      reader = Reader(find(prefix))
+      if reader.global_step is not None:
+        readers.append((reader.global_step, prefix, reader))
+    except InputError as error:
+      damaged.append(str(error))
+  for step, prefix, reader in sorted(readers, key=lambda item: item[:2], reverse=True):
+    try:
+      reader.check()
+      return (prefix, step), damaged
+    except InputError as error:
+      damaged.append(str(error))
+  return None, damaged
 
 
 def write(prefix: str, tensors: Mapping[str, tf.Variable | tf.Tensor | np.ndarray]) -> None:

@@ -43,6 +43,8 @@ from deeplab.messages import warn
 from deeplab.options import ConversionOptions
 from deeplab.undecodable_names import for_json
 
+# Of files that the workers are at or have been, until they are written.
+_MOST_BYTES_AHEAD = 256 * 2**20
 _SHARD_NUMBERS = re.compile(r'-\d{5}-of-\d{5}\.tfrecord$')
 
 
@@ -146,8 +148,7 @@ def _owned(directory: str, options: ConversionOptions) -> Iterator[str]:
 
 def _write_summary(path, summary):
   with replacing(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
-    json.dump(for_json(summary), file, indent=2)
-    file.write('\n')
+    file.write(json.dumps(for_json(summary), indent=2) + '\n')
 
 
 def _palette_problem(converted, palettes, options):
@@ -271,8 +272,8 @@ def _refuse_other_shards(paths):
 
 
 def _converted(pairs, options, colors):
-  """Results of `convert_pair` in order, made in processes; only some are made ahead, which bounds
-  the memory.
+  """Results of `convert_pair` in order, made in processes; only some are made ahead, and fewer of
+  large files, which bounds the memory.
   """
   num_workers = min(options.num_workers or os.cpu_count() or 1, len(pairs))
   if num_workers == 1:
@@ -283,12 +284,14 @@ def _converted(pairs, options, colors):
   with concurrent.futures.ProcessPoolExecutor(
     num_workers, mp_context=context, initializer=_start_worker
   ) as pool:
-    waiting = collections.deque()
+    waiting, sizes = collections.deque(), collections.deque()
     try:
       for pair in pairs:
-        waiting.append(pool.submit(source_files.convert_pair, pair, options, colors))
-        if len(waiting) > 8 * num_workers:
+        sizes.append(source_files.num_bytes(pair))
+        while waiting and (len(waiting) > 8 * num_workers or sum(sizes) > _MOST_BYTES_AHEAD):
+          sizes.popleft()
           yield waiting.popleft().result()
+        waiting.append(pool.submit(source_files.convert_pair, pair, options, colors))
       while waiting:
         yield waiting.popleft().result()
     finally:

@@ -3,9 +3,10 @@
 import contextlib
 import json
 import os
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Collection, Iterable, Mapping
 
-from deeplab import data_set, ordinary_files
+from deeplab import data_set, json_files
 from deeplab.atomic_files import replacing
 from deeplab.data import record_files
 from deeplab.data_set import DataSet, Split
@@ -17,7 +18,6 @@ except ImportError:  # Not on Windows.
   fcntl = None
 
 FILE_NAME = 'dataset.json'
-_MOST_BYTES = 2**26
 _SUMMARY_SUFFIX = '-summary.json'
 
 
@@ -76,11 +76,10 @@ def read(path: str) -> DataSet:
   if os.path.isdir(path):
     path = os.path.join(path, FILE_NAME)
   try:
-    content = ordinary_files.read(path, most_bytes=_MOST_BYTES)
-    return from_json(json.loads(content.decode('utf-8')), path=path)
+    return from_json(json_files.read(path), path=path)
   except OSError as error:
     raise InputError(f'{shown(path)}: cannot be read ({error.strerror})') from error
-  except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+  except ValueError as error:
     raise InputError(
       f'{shown(path)}: not a description of a data set ({shown(str(error))}); restore it, or '
       'remove it and give --num_classes and --ignore_label'
@@ -153,25 +152,31 @@ def to_json(described: DataSet) -> dict:
   }
 
 
-def from_json(content: dict, *, path: str) -> DataSet:
-  """The reverse of `to_json`. Anything else raises ValueError, KeyError, TypeError or
-  AttributeError.
-  """
+def from_json(content: Mapping, *, path: str) -> DataSet:
+  """The reverse of `to_json`. Anything else raises ValueError."""
   return DataSet(
-    num_classes=_number(content, 'num_classes', minimum=1),
-    ignore_label=_number(content, 'ignore_label', minimum=0),
-    class_names=tuple(_texts(content, 'class_names')),
-    colors=tuple(_color(color) for color in content.get('colors') or []),
+    num_classes=_optional_number(content, 'num_classes', minimum=1),
+    ignore_label=_optional_number(content, 'ignore_label', minimum=0),
+    class_names=tuple(json_files.texts(content.get('class_names'), 'class_names')),
+    colors=_colors(content.get('colors')),
     splits={
-      name: Split(
-        num_records=_number(split, 'num_records', minimum=0) or 0,
-        files=tuple(_texts(split, 'files')),
-        labels={int(value): int(count) for value, count in split['images_with_label'].items()},
-        source=dict(split.get('source') or {}),
-        path=path,
-      )
-      for name, split in (content.get('splits') or {}).items()
+      name: _split(json_files.mapping(split, f'split {json_files.shown(name)}'), path)
+      for name, split in json_files.mapping(content.get('splits'), 'splits').items()
     },
+    path=path,
+  )
+
+
+def _split(content, path):
+  counts = json_files.mapping(content.get('images_with_label'), 'images_with_label')
+  return Split(
+    num_records=json_files.whole_number(content.get('num_records'), 'num_records'),
+    files=tuple(json_files.texts(content.get('files'), 'files')),
+    labels={
+      _label(value): json_files.whole_number(count, f'images_with_label {value}')
+      for value, count in counts.items()
+    },
+    source=json_files.mapping(content.get('source'), 'source'),
     path=path,
   )
 
@@ -200,50 +205,49 @@ def _beside(directory, names, *, settled):
 def _from_summary(path, split_name):
   """What SPLIT-summary.json says, which the converter wrote alone before there was dataset.json."""
   try:
-    with open(path, encoding='utf-8') as file:
-      content = json.load(file)
+    content = json_files.read(path)
+    counts = {
+      value: json_files.mapping(entry, f'label {value}').get('images')
+      for value, entry in json_files.mapping(content.get('labels'), 'labels').items()
+    }
     return DataSet(
-      num_classes=_number(content, 'num_classes', minimum=1),
-      ignore_label=_number(content, 'ignore_label', minimum=0),
-      splits={
-        split_name: Split(
-          num_records=content['num_records'],
-          files=tuple(_texts(content, 'files')),
-          labels={int(value): entry['images'] for value, entry in content['labels'].items()},
-          path=path,
-        )
-      },
+      num_classes=_optional_number(content, 'num_classes', minimum=1),
+      ignore_label=_optional_number(content, 'ignore_label', minimum=0),
+      splits={split_name: _split({**content, 'images_with_label': counts, 'source': None}, path)},
       path=path,
     )
   except OSError as error:
     raise InputError(f'{shown(path)}: cannot be read ({error.strerror})') from error
-  except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+  except ValueError as error:
     raise InputError(
       f'{shown(path)}: not a summary of a conversion ({shown(str(error))}); restore or remove it'
     ) from error
 
 
-def _number(content, name, *, minimum):
+def _optional_number(content, name, *, minimum):
   value = content.get(name)
-  if value is None:
-    return None
-  if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= 2**53:
-    raise ValueError(f'{name} is {str(value)[:40]!r}, not a number from {minimum} on')
-  return value
+  return None if value is None else json_files.whole_number(value, name, minimum=minimum)
 
 
-def _texts(content, name):
-  values = content.get(name) or []
-  if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-    raise ValueError(f'{name} is not a list of texts')
-  return values
+def _label(text):
+  if not re.fullmatch('[0-9]{1,5}', text):
+    raise ValueError(f'images_with_label has {json_files.shown(text)}, not a label value')
+  return int(text)
 
 
-def _color(values):
-  color = tuple(values)
-  if len(color) != 3 or not all(type(value) is int and 0 <= value <= 255 for value in color):
-    raise ValueError(f'colors has {str(values)[:40]!r}, not three numbers from 0 to 255')
-  return color
+def _colors(values):
+  if values is None:
+    return ()
+  if not isinstance(values, list):
+    raise ValueError(f'colors is {json_files.shown(values)}, not a list of colours')
+  for color in values:
+    if not isinstance(color, list) or len(color) != 3 or not all(map(_is_byte, color)):
+      raise ValueError(f'colors has {json_files.shown(color)}, not three numbers from 0 to 255')
+  return tuple(map(tuple, values))
+
+
+def _is_byte(value):
+  return type(value) is int and 0 <= value <= 255
 
 
 @contextlib.contextmanager

@@ -5,8 +5,9 @@ give instead.
 import os
 import re
 import shlex
-import tarfile
 import zipfile
+
+from deeplab import tar_archives
 
 _IMPORT = 'import_official_checkpoint.py'
 _OTHERS = (
@@ -44,7 +45,7 @@ def explain(path: str) -> str | None:
   name = os.path.basename(path).lower()
   if name.endswith('.pb'):
     return f'is a frozen graph; {_import_first(path)}'
-  if _ARCHIVE_SUFFIX.search(name) or _is_tar(path):
+  if _ARCHIVE_SUFFIX.search(name) or tar_archives.is_tar(path):
     return (
       f'is an archive; if it holds official DeepLab weights, {_import_first(path)}; else unpack it '
       'and give what is in it'
@@ -64,13 +65,6 @@ def _explain_directory(path):
   if 'saved_model.pb' in names:
     return 'holds no checkpoint, but a SavedModel; give the checkpoint that it was made from'
   return None
-
-
-def _is_tar(path):
-  try:
-    return tarfile.is_tarfile(path)
-  except OSError:
-    return False
 
 
 def _import_first(path):

@@ -97,7 +97,12 @@ def run(
     # Images that need tiles are few and large.
     look_ahead = 1 if prediction_options.tile_size else None
     pipeline = PredictionPipeline(
-      inferencer, writer, pages=pages, look_ahead=look_ahead, **settings
+      inferencer,
+      writer,
+      pages=pages,
+      look_ahead=look_ahead,
+      max_image_pixels=prediction_options.max_image_pixels,
+      **settings,
     )
     with network.explaining_failures():
       summary = pipeline.run(planned.images)
@@ -105,7 +110,13 @@ def run(
       say(f'predictions written to {shown(inference_options.output_path)}')
     _say_totals(summary, seconds_to_load=seconds_to_load, num_traces=inferencer.num_traces)
   if planned.videos:
-    videos = VideoPipeline(inferencer, writer, max_frames=inference_options.max_frames, **settings)
+    videos = VideoPipeline(
+      inferencer,
+      writer,
+      max_frames=inference_options.max_frames,
+      max_image_pixels=prediction_options.max_image_pixels,
+      **settings,
+    )
     with network.explaining_failures():
       _predict_videos(videos, planned.videos, summary)
   summary.num_bad += planned.num_bad

@@ -113,7 +113,11 @@ class Network:
         own=['with_probabilities'],
       )
       with guest.tensorflow_at_work():
-        images = given_images.read(image if several else [image], several=several)
+        images = given_images.read(
+          image if several else [image],
+          several=several,
+          max_pixels=prediction_options.max_image_pixels,
+        )
         if 'batch_size' not in given:
           prediction_options = prediction_options.replace(batch_size=_usual_batch_size())
         prediction_options = self._trained.settle(prediction_options)

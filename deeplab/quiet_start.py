@@ -69,6 +69,7 @@ def hide_advice() -> None:
 
 def hide_warnings_of_pillow() -> None:
   """From now on this process hears nothing of tags and palettes that are not as they should be,
-  which change no pixel here.
+  which change no pixel here, nor of large pictures, of which data/picture_limit.py says more.
   """
   warnings.filterwarnings('ignore', category=UserWarning, module=r'PIL\.')
+  warnings.filterwarnings('ignore', message='Image size', category=RuntimeWarning)

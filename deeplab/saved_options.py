@@ -9,12 +9,13 @@ import json
 import os
 from collections.abc import Collection, Sequence
 
-from deeplab import data_set_files
+from deeplab import data_set_files, json_files
 from deeplab.atomic_files import replacing
 from deeplab.checkpoint_files import PREVIOUS, previous_of
 from deeplab.data_set import DataSet
-from deeplab.errors import InputError
+from deeplab.errors import InputError, shown
 from deeplab.options import ModelOptions
+from deeplab.options.checks import field_type
 
 FILE_NAME = 'model_options.json'
 # Neither carries weights nor changes what they mean, so an evaluation may choose others than the
@@ -113,38 +114,69 @@ def read(prefix: str) -> SavedOptions | None:
     InputError: the file is no such JSON.
   """
   path = path_beside(prefix)
-  if not os.path.exists(path):
+  if not os.path.lexists(path):
     return None
   try:
-    with open(path, encoding='utf-8') as file:
-      content = json.load(file)
-    names = content.get('class_names') or []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-      raise ValueError('class_names must be a list of texts')
-    options = dict(content['model_options'])
-    for name in ('atrous_rates', 'multi_grid'):
-      if isinstance(options.get(name, ()), int):
-        raise ValueError(f'{name} must be a list of integers')
+    content = json_files.read(path)
+    names = json_files.texts(content.get('class_names'), 'class_names')
+    step = content.get('step')
     return SavedOptions(
       path=path,
-      model_options=ModelOptions(**options),
-      step=content.get('step'),
+      model_options=_model_options(content),
+      step=None if step is None else json_files.whole_number(step, 'step'),
       class_names=tuple(names),
       data_set=_data_set(content, path, names),
       trained_size=_trained_size(content.get('trained_size')),
     )
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
+  except OSError as error:
+    raise InputError(f'{shown(path)}: cannot be read ({error.strerror})') from error
+  except ValueError as error:
     raise InputError(
-      f'{path}: not a file of model options ({error}); restore it, or remove it and give the model '
-      'flags'
+      f'{shown(path)}: not a file of model options ({shown(str(error))}); restore it, or remove it '
+      'and give the model flags'
     ) from error
+
+
+def _model_options(content):
+  """ModelOptions; raises ValueError for what is missing, unknown or of another type."""
+  values = content.get('model_options')
+  if not isinstance(values, dict):
+    raise ValueError(f'model_options is {json_files.shown(values)}, not an object {{...}}')
+  fields = {field.name: field for field in dataclasses.fields(ModelOptions)}
+  unknown = sorted(set(values) - set(fields))
+  if unknown:
+    raise ValueError(
+      f'{json_files.shown(unknown[0])} is no option of this version, or no option at all'
+    )
+  return ModelOptions(**{name: _value(fields[name], values[name]) for name in values})
+
+
+def _value(field, value):
+  kind, repeated = field_type(ModelOptions, field)
+  if repeated:
+    if not isinstance(value, list):
+      raise ValueError(f'{field.name} is {json_files.shown(value)}, not a list')
+    return tuple(_single(field.name, kind, one) for one in value)
+  return _single(field.name, kind, value)
+
+
+def _single(name, kind, value):
+  if kind is float:
+    return float(json_files.number(value, name))
+  if kind is int:
+    return json_files.whole_number(value, name)
+  if not isinstance(value, kind):
+    what = 'true or false' if kind is bool else 'a text'
+    raise ValueError(f'{name} is {json_files.shown(value)}, not {what}')
+  return value
 
 
 def _data_set(content, path, names):
   """The saved description, with the names if they are those of its classes; or None."""
-  if not content.get('data_set'):
+  if content.get('data_set') is None:
     return None
-  described = data_set_files.from_json(content['data_set'], path=path)
+  content = json_files.mapping(content['data_set'], 'data_set')
+  described = data_set_files.from_json(content, path=path)
   fitting = tuple(names) if len(names) == described.num_classes else ()
   return described.replace(class_names=fitting)
 
@@ -152,9 +184,9 @@ def _data_set(content, path, names):
 def _trained_size(value):
   if value is None:
     return None
-  height, width = value
-  if not all(isinstance(side, int) and side > 0 for side in value):
-    raise ValueError('trained_size must be a height and a width')
+  if not isinstance(value, list) or len(value) != 2:
+    raise ValueError(f'trained_size is {json_files.shown(value)}, not a height and a width')
+  height, width = (json_files.whole_number(side, 'trained_size', minimum=1) for side in value)
   return height, width
 
 

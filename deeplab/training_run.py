@@ -28,7 +28,13 @@ from deeplab.training import (
   starting_report,
   training_data,
 )
-from deeplab.training.run_directory import BEST_NAME, FLAGS_NAME, METRICS_NAME, RunDirectory
+from deeplab.training.run_directory import (
+  BAD_RECORDS_NAME,
+  BEST_NAME,
+  FLAGS_NAME,
+  METRICS_NAME,
+  RunDirectory,
+)
 from deeplab.training.run_start import AllOptions, RunStart
 from deeplab.training.stop_signals import StopSignals
 from deeplab.training.training_data import TrainingData
@@ -125,7 +131,9 @@ def _train(directory, start, data, *, own_process):
   # The first batch comes before the old run goes: most of what can be wrong with the data shows by
   # then.
   with phase('reading the first batch'):
-    batches = batches_of_run.first_drawn(batches_of_run.draw(start, data.facts))
+    batches = batches_of_run.first_drawn(
+      batches_of_run.draw(start, data.facts, bad_records_path=directory.file(BAD_RECORDS_NAME))
+    )
   with phase('restoring the checkpoint'):
     run_start.restore(start, trainer, model, directory)
   directory.write_flags(*options.groups())
@@ -205,6 +213,7 @@ def _build(options, *, strategy):
       options.input.filenames,
       num_classes=options.model.num_classes,
       ignore_label=ignore_label,
+      max_image_pixels=options.input.max_image_pixels,
     )
   loss = losses.SegmentationLoss(options.loss, ignore_label, class_weights)
   with phase('making the network'), strategy.scope():

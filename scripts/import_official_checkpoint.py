@@ -48,7 +48,11 @@ def convert(options: ImportOptions) -> str:
   from deeplab.official import official_checkpoints
   from deeplab.official.official_architectures import recognize, trained_size
 
-  with official_checkpoints.opened(options.ckpt_path) as (source, name):
+  with official_checkpoints.opened(
+    options.ckpt_path,
+    max_archive_mb=options.max_archive_mb,
+    max_archive_members=options.max_archive_members,
+  ) as (source, name):
     recognized = recognize(
       source, name=name, given={option: getattr(options, option) for option in _MODEL_OPTIONS}
     )

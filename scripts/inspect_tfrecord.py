@@ -33,7 +33,7 @@ _MOST_LISTED = 20
 def main(options, *, given=frozenset()):
   """Prints what is found and writes the contact sheet; returns the exit status."""
   from deeplab import pictures
-  from deeplab.data import inspection, record_files
+  from deeplab.data import bad_records, inspection, record_files
   from deeplab.prediction import foreground
 
   described = data_set_files.of_records(record_files.expand_filenames(options.filenames))
@@ -43,6 +43,8 @@ def main(options, *, given=frozenset()):
   colors = _colors(options, described)
   if options.contact_sheet:
     output_places.check_file(options.contact_sheet, flag='contact_sheet')
+  if options.bad_records_path:
+    output_places.check_file(options.bad_records_path, flag='bad_records_path')
   found = inspection.inspect(
     options,
     color_map=colors,
@@ -67,7 +69,10 @@ def main(options, *, given=frozenset()):
     )
     with output_places.replacing_file(options.contact_sheet, flag='contact_sheet') as temporary:
       sheet.save(temporary, format='PNG')
-    say(f'Contact sheet written to {options.contact_sheet}')
+    say(f'Contact sheet written to {shown(options.contact_sheet)}')
+  if options.bad_records_path:
+    bad_records.write(found.bad, options.bad_records_path)
+    say(f'Bad records written to {shown(options.bad_records_path)}')
   if found.bad:
     return 1
   following = next_command.after_inspection(
@@ -105,7 +110,9 @@ def describe(found, *, names, ignore_label):
     )
   lines += [f'bad: {problem}' for problem in found.bad[:_MOST_LISTED]]
   if len(found.bad) > _MOST_LISTED:
-    lines.append(f'bad: ... and {len(found.bad) - _MOST_LISTED} more')
+    lines.append(
+      f'bad: ... and {len(found.bad) - _MOST_LISTED} more; --bad_records_path=FILE lists all'
+    )
   lines.append(f'{sum(found.layouts.values())} good records, {len(found.bad)} problems')
   return lines
 

@@ -1,9 +1,11 @@
+import gzip
 import io
 import os
 import tarfile
 
 import pytest
 
+from deeplab import tar_archives
 from deeplab.errors import InputError
 from deeplab.official import archives
 
@@ -16,7 +18,7 @@ CHECKPOINT = {
 }
 
 
-def archive(path, files, *, mode='w:gz', links=()):
+def archive(path, files, *, mode='w:gz', links=(), kind=tarfile.SYMTYPE):
   with tarfile.open(path, mode) as tar:
     for name, content in files.items():
       member = tarfile.TarInfo(name)
@@ -24,13 +26,13 @@ def archive(path, files, *, mode='w:gz', links=()):
       tar.addfile(member, io.BytesIO(content))
     for name, target in links:
       member = tarfile.TarInfo(name)
-      member.type, member.linkname = tarfile.SYMTYPE, target
+      member.type, member.linkname = kind, target
       tar.addfile(member)
   return str(path)
 
 
-def extract(path):
-  with archives.extracted_model(path) as (model, name):
+def extract(path, *, max_mb=100, max_members=100):
+  with archives.extracted_model(path, max_mb=max_mb, max_members=max_members) as (model, name):
     directory = os.path.dirname(model)
     there = {
       each: open(os.path.join(directory, each), 'rb').read() for each in os.listdir(directory)
@@ -42,7 +44,7 @@ def extract(path):
 @pytest.mark.parametrize('mode', ['w', 'w:gz', 'w:xz'])
 def test_checkpoint_is_preferred_and_nothing_else_is_extracted(mode, tmp_path):
   path = archive(tmp_path / 'model.tar.gz', CHECKPOINT, mode=mode)
-  assert archives.is_archive(path)
+  assert tar_archives.is_archive(path)
   assert extract(path) == (
     'model.ckpt-30000',
     'model/model.ckpt-30000',
@@ -70,11 +72,24 @@ def test_names_that_lead_out_are_refused(name, tmp_path):
     extract(path)
 
 
-def test_links_in_place_of_files_are_refused(tmp_path):
+@pytest.mark.parametrize('name', ['a\nb', 'a\x1b[31m', 'a\x9b', '\x7f'])
+def test_names_with_control_characters_are_refused(name, tmp_path):
+  path = archive(tmp_path / 'model.tar.gz', {**CHECKPOINT, name: b''})
+  with pytest.raises(InputError, match='whose name has control characters') as error:
+    extract(path)
+  assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(
+  'kind', [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE]
+)
+def test_links_in_place_of_files_are_refused(tmp_path, kind):
   secret = tmp_path / 'secret'
   secret.write_bytes(b'secret')
   files = {'model.ckpt.data-00000-of-00001': b''}
-  path = archive(tmp_path / 'model.tar.gz', files, links=[('model.ckpt.index', str(secret))])
+  path = archive(
+    tmp_path / 'model.tar.gz', files, links=[('model.ckpt.index', str(secret))], kind=kind
+  )
   with pytest.raises(InputError, match='model.ckpt.index is not a file in the archive but a link'):
     extract(path)
 
@@ -104,7 +119,7 @@ def test_truncated_archives_are_refused(kept, mode, tmp_path):
   whole = open(path, 'rb').read()
   with open(path, 'wb') as file:
     file.write(whole[: int(len(whole) * kept)])
-  assert archives.is_archive(path)
+  assert tar_archives.is_archive(path)
   with pytest.raises(InputError, match='damaged or truncated'):
     extract(path)
 
@@ -117,3 +132,43 @@ def test_damaged_content_is_refused(tmp_path):
     file.write(content)
   with pytest.raises(InputError, match='damaged'):
     extract(path)
+
+
+def test_only_so_much_is_unpacked(tmp_path):
+  bomb = archive(tmp_path / 'bomb.tar.gz', {**CHECKPOINT, 'zeros': bytes(40_000_000)})
+  assert os.path.getsize(bomb) < 100_000
+  with pytest.raises(InputError, match='unpacks to more than 10 MB; .*raise --max_archive_mb'):
+    extract(bomb, max_mb=10)
+  assert extract(bomb)[0] == 'model.ckpt-30000'
+  many = archive(tmp_path / 'many.tar', {f'{index}': b'' for index in range(101)}, mode='w')
+  with pytest.raises(InputError, match='more than 100 members; .*raise --max_archive_members'):
+    extract(many)
+
+
+def test_headers_of_any_size_are_not_read(tmp_path):
+  path = str(tmp_path / 'model.tar.gz')
+  header = tarfile.TarInfo('name')
+  header.type, header.size = tarfile.GNUTYPE_LONGNAME, 2**33
+  with gzip.open(path, 'wb') as file:
+    file.write(header.tobuf(tarfile.GNU_FORMAT) + bytes(10_000))
+  with pytest.raises(InputError, match='has a header of 8589934592 bytes; nothing was extracted'):
+    extract(path, max_mb=10**6)
+
+
+def test_chains_of_headers_and_sparse_files_are_refused(tmp_path):
+  path = tmp_path / 'model.tar'
+  header = tarfile.TarInfo('name')
+  header.type, header.size = tarfile.GNUTYPE_LONGNAME, 1
+  path.write_bytes((header.tobuf(tarfile.GNU_FORMAT) + bytes(512)) * 3000)
+  with pytest.raises(InputError, match='damaged'):
+    extract(str(path))
+  header = tarfile.TarInfo('model.ckpt.index')
+  header.type = tarfile.GNUTYPE_SPARSE
+  content = bytearray(header.tobuf(tarfile.GNU_FORMAT))
+  content[386:410] = b'%011o\0%011o\0' % (0, 0)
+  content[483:495] = b'%011o ' % (20 * 2**30 % 8**11)
+  content[148:156] = b' ' * 8
+  content[148:156] = b'%06o\0 ' % sum(content)
+  path.write_bytes(content + bytes(1024))
+  with pytest.raises(InputError, match='which is sparse'):
+    extract(str(path))

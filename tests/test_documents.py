@@ -31,6 +31,8 @@ COMMANDS = [
   *sorted((CHECKOUT / 'scripts').glob('*.py')),
 ]
 BENCHMARKS = sorted((CHECKOUT / 'benchmarks').glob('*.py'))
+# Commands that take words without a flag.
+TAKE_WORDS = ('download_checkpoint.py',)
 # Those that every command has, of absl.
 FLAGS_OF_ALL = {'version', 'help', 'flagfile'}
 
@@ -232,6 +234,8 @@ def _check(words):
   place = next(index for index, word in enumerate(words) if word.endswith(path.name))
   for argument in words[place + 1 :]:
     said = f'{" ".join(words)}: {argument}'
+    if path.name in TAKE_WORDS and not argument.startswith('-'):
+      continue
     assert argument.startswith('--'), f'{said}: not a flag'
     name, _, value = argument[2:].partition('=')
     assert _is_among(name, {*known, *FLAGS_OF_ALL}), f'{said}: {path.name} has no such flag'

@@ -127,6 +127,18 @@ def test_weights_are_stored_once(exported, trained):
   assert largest < 1000
 
 
+def test_images_larger_than_the_padding_are_not_padded(trained):
+  images = np.zeros([1, 40, 70, 3], np.uint8)
+  both = [
+    ExportedNetwork(
+      trained.model.with_operations(PortableOperations()), pad_size=pad_size, size=None
+    )
+    for pad_size in ((33, 65), None)
+  ]
+  one, other = (network.predict_labels(images)[LABELS] for network in both)
+  np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize('pad, size', [('stride', None), ('65x97', (40, 65))])
 def test_padding_is_that_of_the_evaluator(trained, pad, size):
   images = checking_images.batches([], size=size or (50, 70), several=True)[-1]
@@ -251,10 +263,17 @@ def test_sizes_of_a_check(work):
     (1, 321, 225, 3),
     (2, 200, 257, 3),
   ]
-  given = checking_images.batches([str(work / 'photos')], size=None, several=True)
+  photos = checking_images.read([str(work / 'photos')])
+  given = checking_images.batches(photos, size=None, several=True)
   assert len({batch.shape for batch in given[:-1]}) == 3 and len(given[-1]) == 2
-  fixed = checking_images.batches([str(work / 'photos')], size=(33, 65), several=False)
+  fixed = checking_images.batches(photos, size=(33, 65), several=False)
   assert {batch.shape for batch in fixed} == {(1, 33, 65, 3)}
+
+
+def test_images_that_cannot_be_read(work):
+  for name, message in (('none', '--check_images=none: no such'), ('val.tfrecord', 'not an image')):
+    with pytest.raises(InputError, match=message):
+      checking_images.read([name if name == 'none' else str(work / name)])
 
 
 def test_fitting_an_image():

@@ -199,7 +199,17 @@ def numbers_instead_of_bytes():
   return example.SerializeToString()
 
 
+def with_a_key_that_is_no_text():
+  example = tf.train.Example.FromString(record_makers.record(0))
+  example.features.feature['extra'].int64_list.value.append(1)
+  return example.SerializeToString().replace(b'extra', b'extr\xff')
+
+
 BAD_RECORDS = {
+  'key that is no UTF-8': (
+    with_a_key_that_is_no_text,
+    'a feature has a name that is no UTF-8',
+  ),
   'label range': (
     lambda: record_makers.record(2, value=30),
     'label value 30: allowed are 0 to 20 and ignore_label 255',
@@ -267,17 +277,21 @@ def test_bad_records_are_skipped_on_request(tmp_path, capfd):
     ],
   )
   # Three epochs of the three good records.
-  batches = take(make_options(path, skip_bad_records=True), 3)
+  listed = tmp_path / 'bad_records.txt'
+  options = make_options(path, skip_bad_records=True)
+  batches = take(options, 3, bad_records_path=str(listed))
   for batch in batches:
     assert sorted(names_of([batch])) == ['name0', 'name1', 'name2']
   lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith('warning')]
   indices = [1, 2, 3, 4, 5, *range(7, 7 + len(kinds) - 5)]
-  for line, index, (_, reason) in zip(lines, indices, BAD_RECORDS.values()):
-    assert (
-      line.startswith(f'warning: skipped: {path}, record {index} (counted from 0)')
-      and reason in line
-    )
-  assert lines[len(kinds)].startswith(f'warning: {len(kinds)} problems in {len(kinds) + 3} records')
+  in_file = listed.read_text(encoding='utf-8').splitlines()
+  assert len(in_file) == len(kinds)
+  for line, index, (_, reason) in zip(in_file, indices, BAD_RECORDS.values()):
+    assert line.startswith(f'{path}, record {index} (counted from 0)') and reason in line
+  assert lines[:-1] == [f'warning: skipped: {line}' for line in in_file[:10]]
+  assert lines[-1].startswith(
+    f'warning: {len(kinds)} problems in {len(kinds) + 3} records, all are listed in {listed}; '
+  )
 
 
 def test_damaged_record_is_explained_and_skipped_with_those_behind_it(tmp_path, capfd):
@@ -332,9 +346,13 @@ def test_only_bad_records_are_an_error(tmp_path):
 
 
 def test_failure_without_bad_record_repeats_the_error(shards):
-  error = tf.errors.ResourceExhaustedError(None, None, 'out of\nmemory')
-  explained = input_pipeline.explain_failure(error, [shards], num_classes=21, ignore_label=255)
-  assert 'failed: out of memory' in str(explained)
+  settings = dict(num_classes=21, ignore_label=255)
+  error = tf.errors.InternalError(None, None, 'Graph execution error:\n\nno\nluck [[{{node A}}]]')
+  explained = str(input_pipeline.explain_failure(error, [shards], **settings))
+  assert explained.endswith(' failed: the device or its driver failed')
+  error = tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating [[{{node A}}]]')
+  explained = str(input_pipeline.explain_failure(error, [shards], **settings))
+  assert explained.startswith('out of memory with the records of ') and 'OOM' not in explained
 
 
 def test_image_larger_than_the_limit(tmp_path):

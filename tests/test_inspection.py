@@ -197,5 +197,8 @@ def test_feature_whose_name_is_no_text_is_a_bad_record(tmp_path, capsys):
   example.features.feature['extra'].int64_list.value.append(1)
   serialized = example.SerializeToString().replace(b'extra', b'extr\xff')
   path = record_makers.write(tmp_path / 'a.tfrecord', [serialized])
-  assert load_script('inspect_tfrecord').main(InspectionOptions(filenames=(path,))) == 1
-  assert 'no UTF-8' in capsys.readouterr().out
+  options = InspectionOptions(filenames=(path,), bad_records_path=str(tmp_path / 'bad.txt'))
+  assert load_script('inspect_tfrecord').main(options) == 1
+  line = f'{path}, record 0 (counted from 0): a feature has a name that is no UTF-8'
+  assert f'bad: {line}\n' in capsys.readouterr().out
+  assert (tmp_path / 'bad.txt').read_text() == f'{line}\n'

@@ -2,14 +2,19 @@
 
 import io
 import os
+import pathlib
 import shutil
+import subprocess
+import sys
 import tarfile
 import threading
 
 import file_server
 import numpy as np
 import pytest
+import tensorflow as tf
 from official_network import Official
+from PIL import Image
 
 import deeplab
 from deeplab import checkpoints, messages, named_checkpoints, saved_options
@@ -24,9 +29,10 @@ PATH = '/models/deeplabv3_mnv2_dm05_pascal_trainaug_2018_10_01.tar.gz'
 RESNET, RESNET_PATH = 'imagenet/resnet_v2_50', '/models/resnet_v2_50_2017_04_14.tar.gz'
 
 
-def packed(directory, prefix, weights):
-  """bytes of an archive with a checkpoint."""
-  checkpoints.write(str(directory / prefix), weights)
+def packed(directory, prefix='', weights=None):
+  """bytes of an archive of the directory, with a checkpoint that is written there first."""
+  if weights is not None:
+    checkpoints.write(str(directory / prefix), weights)
   buffer = io.BytesIO()
   with tarfile.open(fileobj=buffer, mode='w:gz') as archive:
     archive.add(directory, directory.name)
@@ -45,9 +51,16 @@ def archives(tmp_path_factory):
     'concat_projection/weights': np.ones([1, 1, 5, 5], np.float32),
   }
   place = tmp_path_factory.mktemp('archives')
+  (place / 'slim').mkdir()
+  # As TensorFlow wrote checkpoints when these were published: one file.
+  tf.raw_ops.Save(
+    filename=str(place / 'slim' / 'resnet_v2_50.ckpt'),
+    tensor_names=list(resnet),
+    data=[tf.constant(value) for value in resnet.values()],
+  )
   return {
     PATH: packed(place / 'zoo', 'model.ckpt-0', weights),
-    RESNET_PATH: packed(place / 'slim', 'resnet_v2_50.ckpt', resnet),
+    RESNET_PATH: packed(place / 'slim'),
   }
 
 
@@ -182,7 +195,7 @@ def test_archive_of_another_network(server, tmp_path, monkeypatch):
   name = 'imagenet/mobilenet_v2'
   server.files['/mobilenet_v2/checkpoints/mobilenet_v2_1.0_224.tgz'] = server.files[RESNET_PATH]
   message = refused(name, flag='load_ckpt_path')
-  assert f'is not {name}: it has no variable in MobilenetV2/' in message
+  assert f'is not {name}: its backbone is resnet_v2_50' in message
   assert [name for name in files_of(tmp_path / 'cache') if not name.endswith('lock')] == []
 
 
@@ -269,8 +282,8 @@ def test_full_disk_while_writing(server, tmp_path, monkeypatch):
     assert 'the cache cannot be written (No space left on device)' in refused()
   assert files_of(tmp_path / 'cache') == [f'{NAME}/archive', f'{NAME}/lock']
   # What a killed process left is cleared away.
-  (tmp_path / 'cache' / NAME / '.unfinished-x-model').mkdir()
-  (tmp_path / 'cache' / NAME / '.unfinished-y-download.json').write_text('{')
+  (tmp_path / 'cache' / NAME / '.unfinished-12345678-model').mkdir()
+  (tmp_path / 'cache' / NAME / '.unfinished-12345678-download.json').write_text('{')
   named_checkpoints.find_given(NAME)
   assert not any('unfinished' in name for name in os.listdir(tmp_path / 'cache' / NAME))
 
@@ -297,3 +310,24 @@ def test_second_one_waits_for_the_first(server, tmp_path):
   assert sorted(line.split(' from ')[0] for line in lines) == [
     f'downloading {NAME}', f'{NAME}: another process is downloading it; waiting for that one'
   ]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.skipif('DEEPLAB_TEST_DATA' not in os.environ, reason='needs DEEPLAB_TEST_DATA')
+def test_from_the_name_to_a_photograph(server, tmp_path, monkeypatch):
+  """With published weights, in one command, in a process of its own."""
+  data = os.environ['DEEPLAB_TEST_DATA']
+  server.files = {PATH: packed(pathlib.Path(data) / 'deeplabv3_mnv2_dm05_pascal')}
+  command = [
+    os.path.join(os.path.dirname(os.path.dirname(deeplab.__file__)), 'run_inferencer.py'),
+    f'--ckpt_path={NAME}',
+    f'--input={data}/voc8/JPEGImages/2007_000129.jpg',
+    f'--output_path={tmp_path}/out',
+    '--output_type=color,ids',
+  ]
+  subprocess.run([sys.executable, *command], check=True, cwd=tmp_path)
+  ids = np.asarray(Image.open(tmp_path / 'out' / '2007_000129.jpg_ids.png'))
+  label = np.asarray(Image.open(f'{data}/voc8/SegmentationClass/2007_000129.png'))
+  assert (ids == label)[label != 255].mean() > 0.8  # 0.857; bicycles are thin.
+  colors = np.asarray(Image.open(tmp_path / 'out' / '2007_000129.jpg.png').convert('RGB'))
+  np.testing.assert_array_equal(colors, load_color_map('voc')[ids])

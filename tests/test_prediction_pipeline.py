@@ -11,7 +11,12 @@ from deeplab.color_map import pascal_voc_color_map
 from deeplab.errors import InputError
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.options import PredictionOptions
-from deeplab.prediction import image_files, prediction_files, prediction_paths
+from deeplab.prediction import (
+  image_files,
+  prediction_files,
+  prediction_paths,
+  prediction_pipeline,
+)
 from deeplab.prediction.contact_sheets import ContactSheets
 from deeplab.prediction.prediction_pipeline import PredictionPipeline, PredictionSummary
 
@@ -62,6 +67,29 @@ def test_bad_images_are_named_and_the_others_go_on(photos, tmp_path, capsys):
   assert f'warning: {photos}/3.png: is a damaged or truncated image' in errors
   assert f'warning: {photos}/5.png: is not an image' in errors
   assert len(os.listdir(tmp_path / 'out')) == 7
+
+
+def test_images_ahead_and_behind_are_bounded_in_bytes(photos, tmp_path, capsys, monkeypatch):
+  monkeypatch.setattr(prediction_pipeline, '_MOST_AHEAD', 1)
+  monkeypatch.setattr(prediction_pipeline, '_MOST_BEHIND', 1)
+  held, most = [], []
+
+  def read(path, *, max_pixels):
+    held.append(path)
+    most.append(len(held))
+    return image_files.read_image(path, max_pixels=max_pixels)
+
+  predict = DeepLabV3Inferencer.predict_with_foreground
+
+  def predict_and_let_go(self, images):
+    assert len(images) == 1  # Nor do images wait for others of their size.
+    held.pop()
+    return predict(self, images)
+
+  monkeypatch.setattr(prediction_pipeline, 'read_image', read)
+  monkeypatch.setattr(DeepLabV3Inferencer, 'predict_with_foreground', predict_and_let_go)
+  assert _run(photos, tmp_path / 'out', batch_size=4).num_predicted == 9
+  assert max(most) == 1
 
 
 def test_an_image_too_large_for_the_padding_is_a_bad_image(photos, tmp_path, capsys):

@@ -78,9 +78,57 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(run):
     file.write(b'half')
   with pytest.raises(
     InputError,
-    match='^--resume: of 2 checkpoints in .*run none can be read; left out: .*model.ckpt-1',
+    match='^--resume: of 2 checkpoints in .*run none can be read: .*model.ckpt-1.*; .*model.ckpt-2',
   ):
     run.newest_checkpoint()
+
+
+def test_one_flipped_bit_in_the_data_is_found_before_anything_starts(run):
+  for step in (1, 2, 3):
+    save(run, step)
+  flip(run.file('model.ckpt-3.data-00000-of-00001'), place=-5)
+  os.remove(run.file('model.ckpt-2.data-00000-of-00001'))
+  newest, warnings = run.newest_checkpoint()
+  assert newest == (run.file('model.ckpt-1'), 1)
+  assert [line.split(':')[1].split('/')[-1] for line in warnings] == [
+    'model.ckpt-2',
+    'model.ckpt-3',
+  ]
+  assert 'variable logits/semantic/weights cannot be read' in warnings[1]
+  flip(run.file('model.ckpt-1.data-00000-of-00001'), place=0)
+  with pytest.raises(InputError, match='of 3 .* none can be read: .*-1: .*-2: .*-3: '):
+    run.newest_checkpoint()
+
+
+def test_a_damaged_last_checkpoint_is_no_end(run):
+  save(run, 4, final=True)
+  flip(run.file('model.ckpt.data-00000-of-00001'), place=3)
+  assert not run.is_finished(4)
+
+
+def test_a_flipped_bit_anywhere_is_found_or_changes_nothing(run):
+  prefix = save(run, 7)
+  expected = {**VARIABLES, 'global_step': 7}
+  for suffix in ('.index', '.data-00000-of-00001'):
+    for place in range(0, os.path.getsize(prefix + suffix), 3):
+      flip(prefix + suffix, place=place)
+      try:
+        reader = checkpoints.Reader(prefix)
+        reader.check()
+        assert set(reader.shapes) == set(expected)
+        for name, value in expected.items():
+          np.testing.assert_array_equal(reader.get(name), value)
+      except InputError as error:
+        assert prefix in str(error) and '\n' not in str(error)
+      flip(prefix + suffix, place=place)
+
+
+def flip(path, *, place):
+  with open(path, 'rb') as file:
+    content = bytearray(file.read())
+  content[place] ^= 4
+  with open(path, 'wb') as file:
+    file.write(content)
 
 
 def test_a_run_that_goes_on_leaves_no_model_ckpt(run):
@@ -97,6 +145,31 @@ def test_best_needs_checkpoint_and_score(run):
   assert run.best_score() == {'step': 5, 'mean_iou': 0.5}
   os.remove(run.file('best.ckpt.index'))
   assert run.best_score() is None
+
+
+@pytest.mark.parametrize(
+  'content', ['null', '{"step": 5.5, "mean_iou": 0.5}', '{"step": 5, "mean_iou": "0.5"}', '']
+)
+def test_a_damaged_score_is_not_taken_for_none(run, content):
+  run.save_best(VARIABLES, step=5, score={'mean_iou': 0.5})
+  with open(run.file('best.json'), 'w', encoding='utf-8') as file:
+    file.write(content)
+  with pytest.raises(InputError, match='best.json: not the score of best.ckpt .*restore it, or'):
+    run.best_score()
+  run.save_best(VARIABLES, step=5, score={'mean_iou': float('nan')})
+  assert run.best_score() is None
+
+
+@pytest.mark.parametrize(
+  'content', [b'--seed=x', b'--num_steps=5.5', b'--use_decoder=no', b'\xff\xfe', b'text']
+)
+def test_damaged_flags_are_named(run, content):
+  run.write_flags(OPTIONS, RunOptions(output_path='run'))
+  assert run.saved_flags()['output_path'] == ['run']
+  with open(run.file('flags.txt'), 'wb') as file:
+    file.write(content)
+  with pytest.raises(InputError, match='flags.txt: not the flags of a run .*; restore it'):
+    run.saved_flags()
 
 
 def test_unwritable_directory(tmp_path):

@@ -29,3 +29,8 @@ def test_look_ahead_is_bounded_and_the_longest_wait_ends_first():
 def test_every_item_comes_once():
   text = 'abcabcaabbccabcxyz'
   assert sorted(''.join(_batches(text, batch_size=3, look_ahead=5))) == sorted(text)
+
+
+def test_items_that_wait_are_bounded_in_bytes():
+  sizes = dict(bytes_of={'a': 1, 'b': 5}.get, most_bytes=6)
+  assert _batches('aabab', batch_size=9, **sizes) == ['aa', 'b', 'a', 'b']

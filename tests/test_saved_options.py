@@ -1,5 +1,7 @@
 """The architecture beside the checkpoint, and flags held against it."""
 
+import os
+
 import pytest
 
 from deeplab import saved_options
@@ -83,12 +85,44 @@ def test_another_number_of_rates_is_refused(saved):
     '{"model_options": {}, "class_names": [1]}',
     '{"model_options": {}, "trained_size": [513]}',
     '{"model_options": {}, "trained_size": [513, -1]}',
+    '{"model_options": {}, "trained_size": [true, true]}',
+    '{"model_options": {"num_classes": 5.5}}',
+    '{"model_options": {"num_classes": true}}',
+    '{"model_options": {"use_decoder": "False"}}',
+    '{"model_options": {"use_decoder": 0}}',
+    '{"model_options": {"model_variant": ["resnet_v2_50"]}}',
+    '{"model_options": {"atrous_rates": [6.5]}}',
+    '{"model_options": {"weight_decay": "1e-4"}}',
+    '{"model_options": {"num_class": 5}}',
+    '{"model_options": {}, "step": "7"}',
+    '{"model_options": {}, "data_set": 0}',
+    '{"model_options": {}, "data_set": {"splits": {"train": {"num_records": 1.5}}}}',
+    '{"model_options": {}, "model_options": {"num_classes": 5}}',
+    '{"model_options": {"weight_decay": NaN}}',
+    '{"model_options": {"num_classes": 1' + '0' * 5000 + '}}',
+    '{"model_options": ' + '[' * 200_000 + ']' * 200_000 + '}',
+    '[]',
+    'null',
+    '',
   ],
 )
 def test_damaged_file_is_named(prefix, tmp_path, content):
   (tmp_path / saved_options.FILE_NAME).write_text(content)
   with pytest.raises(InputError, match='model_options.json: not a file of model options'):
     saved_options.read(prefix)
+
+
+@pytest.mark.parametrize('kind', ['directory', 'pipe', 'not text'])
+def test_what_lies_in_place_of_the_file_is_named(tmp_path, kind):
+  path = tmp_path / saved_options.FILE_NAME
+  if kind == 'directory':
+    path.mkdir()
+  elif kind == 'pipe':
+    os.mkfifo(path)
+  else:
+    path.write_bytes(b'\xff\xfe{}')
+  with pytest.raises(InputError, match='model_options.json: not a file of model options .*restore'):
+    saved_options.read(str(tmp_path / 'model.ckpt'))
 
 
 def test_training_takes_what_the_flags_do_not_say(saved):

@@ -159,3 +159,26 @@ def test_a_full_disk_is_one_clear_error(tmp_path):
     ):
       log.update(result(1.0), step=1, learning_rate=0.1, num_images=4, waited=0.0)
     log._metrics = open(os.devnull, 'w', encoding='utf-8')
+
+
+def test_damaged_lines_are_left_out_with_a_warning(tmp_path, capsys):
+  path = tmp_path / 'metrics.jsonl'
+  good = b'{"step": 2, "mean_iou": 0.25}\n{"step": 3, "mean_iou": null}\n'
+  damaged = [b'null', b'{"step": 1.5}', b'\xff\xfe', b'{"step": 1', b'{"step": 1, "mean_iou": "x"}']
+  path.write_bytes(b'\n'.join(damaged) + b'\n' + good + b'{"step": 4, "mea')
+  with logging(tmp_path, start_step=4) as log:
+    assert [line['step'] for line in log.validations] == [2, 3]
+  assert path.read_bytes() == good
+  (line,) = capsys.readouterr().err.splitlines()
+  assert line.startswith(f'warning: {path}: line 1 (holds null, not an object {{...}}) and 4 more')
+  with logging(tmp_path, start_step=4):  # What a kill cut off is no damage, and is gone.
+    assert not capsys.readouterr().err
+
+
+def test_numbers_that_are_not_finite_are_written_as_null(tmp_path):
+  summary = metrics.summarize(np.zeros([2, 2], np.int64))
+  evaluated = EvaluationResult(1, float('nan'), np.zeros([2, 2], np.int64), summary)
+  with logging(tmp_path) as log:
+    log.validated(evaluated, step=2, best={'mean_iou': 0.5, 'step': 1}, class_names=None)
+  (line,) = lines_of(tmp_path)
+  assert line == {'step': 2, 'mean_iou': None, 'validation_loss': None, 'iou': [None, None]}

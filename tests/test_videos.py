@@ -141,6 +141,14 @@ def test_what_is_no_video_is_refused(tmp_path):
   assert not (tmp_path / 'out').exists()
 
 
+def test_frames_larger_than_allowed_are_not_decoded(tmp_path):
+  video_maker.write_two_sizes(tmp_path / 'a.webm')
+  with VideoReader(str(tmp_path / 'a.webm'), max_pixels=48 * 64) as reader:
+    assert len(list(reader.read())) == 6
+  with pytest.raises(InputError, match='a.webm: has frames of 64x48 pixels .* more than --'):
+    VideoReader(str(tmp_path / 'a.webm'), max_pixels=48 * 64 - 1)
+
+
 def test_only_so_many_frames(tmp_path):
   video_maker.write(tmp_path / 'a.mp4', num_frames=5)
   assert _run(tmp_path, tmp_path / 'a.mp4', 'color', max_frames=2).num_frames == 2

@@ -140,6 +140,8 @@ def _load(path):
   try:
     with open(path, encoding='utf-8-sig') as file:
       return json.load(file)
+  except OSError as error:
+    raise InputError(f'{shown(path)}: cannot be read ({error.strerror})') from error
   except (ValueError, RecursionError) as error:  # Undecodable bytes are ValueErrors, too.
     raise InputError(f'{shown(path)}: cannot be read as JSON ({error})') from error
 

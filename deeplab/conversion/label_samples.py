@@ -13,7 +13,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from deeplab.data import labels, orientation
+from deeplab.data import labels, orientation, picture_limit
 from deeplab.errors import InputError
 
 _FORMATS = ('PNG', 'TIFF', 'BMP', 'GIF', 'WEBP', 'PPM')
@@ -57,13 +57,8 @@ def read(data: bytes, *, max_pixels: int, is_mat: bool = False) -> Samples:
   else:
     return _read_picture(data, max_pixels=max_pixels)
   height, width = samples.values.shape[:2]
-  if height * width > max_pixels:
-    raise InputError(_explain_size(width, height, max_pixels))
+  picture_limit.check(height=height, width=width, max_pixels=max_pixels)
   return samples
-
-
-def _explain_size(width, height, max_pixels):
-  return f'has {width}x{height} pixels (width x height), more than --max_image_pixels={max_pixels}'
 
 
 def _read_npy(data):
@@ -97,19 +92,18 @@ def _whole_numbers(values):
 
 
 def _read_picture(data, *, max_pixels):
-  Image.MAX_IMAGE_PIXELS = None  # Ours is the limit that counts.
   try:
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')
-      picture = Image.open(io.BytesIO(data))
+      picture = picture_limit.open_within(data, max_pixels=max_pixels)
+  except picture_limit.TooLargeError:
+    raise
   except Exception as error:  # pylint: disable=broad-except  # PIL raises many kinds.
     kind = 'cannot be decoded' if data.startswith(b'\x89PNG') else 'is no picture'
     raise InputError(f'{kind} ({len(data)} bytes)') from error
   _refuse_lossy(picture, data)
   if getattr(picture, 'n_frames', 1) > 1:
     raise InputError(f'holds {picture.n_frames} pictures; a label file has one')
-  if picture.width * picture.height > max_pixels:
-    raise InputError(_explain_size(picture.width, picture.height, max_pixels))
   if picture.format == 'PPM':
     _refuse_other_maximum(data)
   if picture.format == 'PNG' and data[25] in (_GREY, _PALETTE):

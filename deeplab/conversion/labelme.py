@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import io
 import math
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from deeplab.conversion.annotated_images import AnnotatedImage, corners, find_image, record_name
+from deeplab.data import picture_limit
 from deeplab.errors import InputError, shown
 
 IGNORE_NAME = '__ignore__'  # labelme's name for regions that do not count.
@@ -47,7 +47,7 @@ class LabelmeShape:
   def _pasted(self, points, *, height, width, cut):
     """The mask that the file holds as a PNG, between its first and its last point."""
     try:
-      part = np.asarray(Image.open(io.BytesIO(base64.b64decode(self.encoded_mask)))) > 0
+      part = np.asarray(picture_limit.open_within(base64.b64decode(self.encoded_mask))) > 0
     except Exception as error:  # pylint: disable=broad-except  # PIL raises many kinds.
       raise InputError('its mask is no picture in base 64') from error
     left, top = points.min(axis=0).astype(int).tolist()

@@ -16,7 +16,7 @@ from deeplab import color_map as color_maps
 from deeplab.conversion import cityscapes_ids, label_files
 from deeplab.conversion.annotated_images import AnnotatedImage
 from deeplab.conversion.pairing import Pair
-from deeplab.data import interpolation, labels, picture_files
+from deeplab.data import interpolation, labels, picture_files, picture_limit
 from deeplab.data import orientation as orientations
 from deeplab.errors import InputError
 from deeplab.options import ConversionOptions
@@ -87,7 +87,7 @@ def convert_pair(
   """
   try:
     picture = picture_files.examine(
-      _read(pair.image_path), name=pair.image_path, max_pixels=options.max_image_pixels
+      _read(pair.image_path, options), name=pair.image_path, max_pixels=options.max_image_pixels
     )
     if isinstance(pair, AnnotatedImage):
       label, label_turned = _draw_label(pair, picture.size, options), False
@@ -145,6 +145,13 @@ def convert_pair(
   )
 
 
+def num_bytes(pair: Pair | AnnotatedImage) -> int:
+  """Size of the files of a pair together; 0 of those that are not there."""
+  # A file of annotations is that of many images.
+  paths = [pair.image_path, *([] if isinstance(pair, AnnotatedImage) else [pair.label_path])]
+  return sum(os.path.getsize(path) for path in paths if os.path.exists(path))
+
+
 def _explain_interpolated(label, options):
   """The end of a sentence about values that are no classes, if interpolation made them; or ''."""
   valid = (label.indices < options.num_classes) | (label.indices == options.ignore_label)
@@ -153,9 +160,11 @@ def _explain_interpolated(label, options):
   return f'; these are lines between regions of lower and higher values: {labels.INTERPOLATED}'
 
 
-def _read(path):
-  with open(path, 'rb') as file:
-    return file.read()
+def _read(path, options):
+  try:
+    return picture_limit.read_file(path, max_pixels=options.max_image_pixels)
+  except picture_limit.TooLargeError as error:
+    raise InputError(f'{path} {error}') from error
 
 
 def _fitting(picture, label_size, *, label_turned):
@@ -184,7 +193,7 @@ def _image_for_record(picture, orientation):
 
 def _read_label(path, options, colors):
   """(bytes for the record, label_files.Label, shifted, whether it was turned by its own tag)."""
-  data = _read(path)
+  data = _read(path, options)
   try:
     label = label_files.read(data, options, color_map=colors, is_mat=path.lower().endswith('.mat'))
     if options.label_map == 'cityscapes_ids':

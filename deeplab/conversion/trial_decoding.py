@@ -16,6 +16,7 @@ from deeplab.data import picture_files
 from deeplab.options import ConversionOptions
 
 _ANY_VALUE = 65536
+_MOST_BYTES_AHEAD = 256 * 2**20  # Of encoded pairs.
 
 
 def try_decoding(results: Iterable[Converted], options: ConversionOptions) -> Iterator[Converted]:
@@ -29,16 +30,18 @@ def try_decoding(results: Iterable[Converted], options: ConversionOptions) -> It
     Converted, in the same order: `problem` is set where training would fail, `orientation` is 1.
   """
   num_threads = options.num_workers or os.cpu_count() or 1
-  waiting = collections.deque()
+  waiting, sizes = collections.deque(), collections.deque()
   trial = None
   with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
     try:
       for result in results:
         if trial is None and not result.problem:
           trial = _Trial(options)  # Imports TensorFlow: not before the first files proved good.
-        waiting.append(result if result.problem else pool.submit(trial, result))
-        while len(waiting) > 4 * num_threads:
+        sizes.append(len(result.image) + len(result.label))
+        while waiting and (len(waiting) > 4 * num_threads or sum(sizes) > _MOST_BYTES_AHEAD):
+          sizes.popleft()
           yield _finished(waiting.popleft())
+        waiting.append(result if result.problem else pool.submit(trial, result))
       while waiting:
         yield _finished(waiting.popleft())
     finally:
@@ -56,7 +59,7 @@ class _Trial:
     quiet_start.import_tensorflow()
     import tensorflow as tf
 
-    from deeplab.data import bad_records, decoding
+    from deeplab.data import decoding, record_diagnosis
 
     text = tf.TensorSpec([], tf.string)
 
@@ -72,8 +75,8 @@ class _Trial:
         )
 
     self._decode = decode
-    self._errors = bad_records.UNREADABLE
-    self._undecodable_part = bad_records.undecodable_part
+    self._errors = record_diagnosis.UNREADABLE
+    self._undecodable_part = record_diagnosis.undecodable_part
 
   def __call__(self, converted):
     try:

@@ -6,17 +6,15 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator
 
-import numpy as np
 import tensorflow as tf
 
-from deeplab.data import decoding, labels, picture_files, png_chunks, record_files, tfrecord
+from deeplab.atomic_files import replacing
+from deeplab.data import decoding, record_files, tfrecord
+from deeplab.data.record_diagnosis import UNREADABLE, diagnose, undecodable_part
 from deeplab.data.record_files import RecordFile
-from deeplab.errors import InputError
+from deeplab.errors import InputError, shown
+from deeplab.failure_reasons import reason_of
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
-
-# What reading a bad record raises: UnicodeDecodeError where TensorFlow's message quotes bytes that
-# are no text.
-UNREADABLE = (tf.errors.OpError, UnicodeDecodeError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +42,9 @@ class BadRecord:
     return None if self.index is None else f'{self.path}:{self.index}'
 
   def __str__(self):
+    return shown(self._as_text())
+
+  def _as_text(self):
     if self.index is None:
       return f'{self.path} {self.reason}'
     known_as = f' ({self.known_as})' if self.known_as else ''
@@ -79,10 +80,13 @@ def explain_failure(
     return other
   if first is not None:
     return InputError(f'{first}{_remedy(first.reason)}')
-  message = ' '.join(str(getattr(error, 'message', error)).split())
-  return InputError(
-    f'reading {files[0].path}{" and others" if len(files) > 1 else ""} failed: {message[:500]}'
-  )
+  where = f'{files[0].path}{" and others" if len(files) > 1 else ""}'
+  if isinstance(error, tf.errors.ResourceExhaustedError):
+    return InputError(
+      f'out of memory with the records of {where}; give a smaller --batch_size, or smaller '
+      '--max_image_pixels to find the largest'
+    )
+  return InputError(f'reading {where} failed: {reason_of(error)}')
 
 
 def _remedy(reason):
@@ -122,13 +126,7 @@ def find(
     try:
       check(serialized)
     except UNREADABLE:
-      content = serialized.numpy()
-      reason, known_as = diagnose(content, **limits)
-      if reason is None:
-        parts = tfrecord.parts_of(content)
-        part, damage = undecodable_part(image=parts['image'], label=parts['label'])
-        reason = f'the {part} {damage}'
-      return BadRecord(path, index, reason, known_as)
+      return why_bad(path, index, serialized.numpy(), **limits)
     return None
 
   for file in files:
@@ -137,6 +135,15 @@ def find(
     yield from (
       found for found in examine_file(file, examine, num_threads=num_threads) if found is not None
     )
+
+
+def write(found: Iterable[BadRecord], path: str) -> None:
+  """Writes a line for each to a text file. Raises InputError where it cannot be written."""
+  try:
+    with replacing(path) as temporary, open(temporary, 'wb') as file:
+      file.writelines(f'{one}\n'.encode('utf-8', 'surrogateescape') for one in found)
+  except OSError as error:
+    raise InputError(f'{shown(path)}: cannot be written ({error.strerror})') from error
 
 
 def examine_file(
@@ -198,86 +205,13 @@ def _quick_check(**limits):
   return check
 
 
-def diagnose(
-  serialized: bytes,
-  *,
-  num_classes: int,
-  ignore_label: int,
-  max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
-) -> tuple[str | None, str]:
-  """What is wrong with the bytes of a record.
-
-  Returns:
-    (reason, name): a phrase or None where nothing was found, and the name in the record or ''.
+def why_bad(path: str, index: int, serialized: bytes, **limits: int) -> BadRecord:
+  """The BadRecord for the bytes of a record that TensorFlow does not take; `limits` as of
+  `diagnose`.
   """
-  try:
-    layout = tfrecord.layout_of(serialized)
-  except Exception:  # pylint: disable=broad-except  # The class of the error depends on protobuf's version.
-    return 'not a tf.train.Example', ''
-  parts = tfrecord.parts_of(serialized)
-  name = parts['name'].decode(errors='replace')
-  if layout is None:
-    return (
-      'no features image and label, nor image/encoded and image/segmentation/class/encoded',
-      name,
-    )
-  for part in ('image', 'label'):
-    if not parts[part]:
-      return f'no {part} in it', name
-  try:
-    size = _image_size(parts['image'], max_image_pixels=max_image_pixels)
-    label = _label(parts['label'], max_pixels=max_image_pixels)
-  except InputError as error:
-    return str(error), name
-  if size != label.shape:
-    return (
-      f'the image is {size[1]}x{size[0]} but the label {label.shape[1]}x{label.shape[0]} (width x '
-      'height); they must be the same'
-    ), name
-  return labels.explain_values(
-    np.unique(label), num_classes=num_classes, ignore_label=ignore_label
-  ), name
-
-
-def undecodable_part(*, image: bytes, label: bytes) -> tuple[str, str]:
-  """Which of two pictures TensorFlow does not decode although Pillow does.
-
-  Returns:
-    ('image' or 'label', what is wrong with it, as a phrase).
-  """
-  try:
-    decoding.decode_image(tf.constant(image))
-  except UNREADABLE:
-    part, encoded = 'image', image
-  else:
-    part, encoded = 'label', label
-  damage = png_chunks.damage(encoded) if encoded.startswith(png_chunks.SIGNATURE) else None
-  return part, (
-    f'cannot be decoded in training ({damage or "its data is damaged"}); save it again from what '
-    'it was made of'
-  )
-
-
-def _image_size(encoded, *, max_image_pixels):
-  """(height, width) of a whole JPEG or PNG; InputError says what is wrong."""
-  picture = picture_files.open_picture(
-    encoded,
-    name='the image',
-    max_pixels=max_image_pixels,
-    formats=picture_files.RECORD_FORMATS,
-  )
-  try:
-    picture.load()
-  except Exception as error:
-    raise InputError(f'the image cannot be decoded ({error})') from error
-  return picture.size[1], picture.size[0]
-
-
-def _label(encoded, *, max_pixels):
-  picture_files.open_picture(
-    encoded, name='the label', max_pixels=max_pixels, formats=picture_files.RECORD_FORMATS
-  )
-  try:
-    return labels.read_png(encoded)[0]
-  except InputError as error:
-    raise InputError(f'the label {error}') from error
+  reason, known_as = diagnose(serialized, **limits)
+  if reason is None:
+    parts = tfrecord.parts_of(serialized)
+    part, damage = undecodable_part(image=parts['image'], label=parts['label'])
+    reason = f'the {part} {damage}'
+  return BadRecord(path, index, reason, known_as)

@@ -176,7 +176,7 @@ def check_pair(
   """
   size = image_size(encoded_image)
   checks = [
-    check(tf.reduce_prod(tf.cast(size, tf.int64)) <= max_image_pixels, 'the image is too large'),
+    check_size(size, max_image_pixels=max_image_pixels),
     check(
       tf.reduce_all(tf.equal(size, label_size(encoded_label))), 'image and label differ in size'
     ),
@@ -185,6 +185,14 @@ def check_pair(
     label = decode_label(encoded_label, num_classes=num_classes, ignore_label=ignore_label)
     # So that nobody decodes it before the checks.
     return tf.identity(encoded_image), label
+
+
+def check_size(size: tf.Tensor, *, max_image_pixels: int) -> tf.Operation:
+  """An operation that raises InvalidArgumentError where int32 [2], height and width, are not
+  positive or too many pixels.
+  """
+  fits = tf.reduce_prod(tf.cast(size, tf.int64)) <= max_image_pixels
+  return check(fits & tf.reduce_all(size > 0), 'the image is too large')
 
 
 def decode_pair(

@@ -18,13 +18,13 @@ import tensorflow as tf
 
 from deeplab.data import augmentation, bad_records, decoding, record_files, tfrecord
 from deeplab.data.bad_records import explain_failure  # noqa: F401
-from deeplab.errors import InputError
+from deeplab.errors import InputError, shown
 from deeplab.messages import warn
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS, TrainingInputOptions
 
 # Rows of random numbers made in one go; a single row costs nearly as much as all.
 _ROWS_AT_ONCE = 64
-_MOST_REPORTED = 20
+_MOST_REPORTED = 10
 _FOREVER = np.iinfo(np.int64).max
 # tf.data would translate the functions below with AutoGraph first, which costs seconds at the start
 # and is not needed.
@@ -32,7 +32,11 @@ _as_written = tf.autograph.experimental.do_not_convert
 
 
 def training_batches(
-  options: TrainingInputOptions, *, num_classes: int, start_step: int = 0
+  options: TrainingInputOptions,
+  *,
+  num_classes: int,
+  start_step: int = 0,
+  bad_records_path: str | None = None,
 ) -> tf.data.Dataset:
   """Endless training batches.
 
@@ -41,6 +45,8 @@ def training_batches(
     num_classes: label values below it are classes.
     start_step: number of batches to leave out; those that follow are the same as if they had been
       drawn.
+    bad_records_path: text file to write with --skip_bad_records: a line for each record that is
+      skipped. None: only the first are named, in warnings.
 
   Returns:
     tf.data.Dataset of dicts: images float32 [batch, height, width, 3] in [0, 255], labels int32
@@ -54,7 +60,9 @@ def training_batches(
   files = record_files.index_files(paths, allow_problems=options.skip_bad_records)
   bad = []
   if options.skip_bad_records:
-    files, bad = _without_bad_records(files, options, num_classes=num_classes)
+    files, bad = _without_bad_records(
+      files, options, num_classes=num_classes, bad_records_path=bad_records_path
+    )
   seed = random.randrange(2**31) if options.seed is None else options.seed
   first = start_step * options.batch_size
   records = _shuffled_records(files, bad, options, seed=seed, first=first)
@@ -224,7 +232,7 @@ def _random_rows(seed, *, first):
   return tf.data.Dataset.range(first_chunk, _FOREVER).flat_map(rows).skip(first)
 
 
-def _without_bad_records(files, options, *, num_classes):
+def _without_bad_records(files, options, *, num_classes, bad_records_path):
   """Looks through all records and reports the bad ones.
 
   Returns:
@@ -243,9 +251,17 @@ def _without_bad_records(files, options, *, num_classes):
   num_records = sum(file.num_records for file in files)
   warn(f'skipped: {problem}' for problem in found[:_MOST_REPORTED])
   if found:
+    where = 'inspect_tfrecord.py --bad_records_path=FILE lists all'
+    if bad_records_path:
+      where = f'all are listed in {shown(bad_records_path)}'
     warn(
-      [f'{len(found)} problems in {num_records} records; training goes on without these records']
+      [
+        f'{len(found)} problems in {num_records} records, {where}; training goes on without these '
+        'records'
+      ]
     )
+  if bad_records_path:
+    bad_records.write(found, bad_records_path)
   ends = {problem.path: problem.index for problem in found if problem.unreadable}
   files = [
     dataclasses.replace(file, num_records=ends.get(file.path, file.num_records)) for file in files

@@ -118,11 +118,8 @@ def _examiner(options, color_map, *, wanted, background):
   def examine(path, index, serialized):
     try:
       image, label, name = (tensor.numpy() for tensor in decode(serialized))
-    except bad_records.UNREADABLE as error:
-      reason, known_as = bad_records.diagnose(serialized.numpy(), **limits)
-      return bad_records.BadRecord(
-        path, index, reason or ' '.join(str(error).split())[:200], known_as
-      )
+    except bad_records.UNREADABLE:
+      return bad_records.why_bad(path, index, serialized.numpy(), **limits)
     pixels = np.bincount(label.ravel())
     sample = None
     if index in wanted:
@@ -133,15 +130,7 @@ def _examiner(options, color_map, *, wanted, background):
       )
       picture.thumbnail((_SAMPLE_SIDE, _SAMPLE_SIDE))
       sample = (name.decode(errors='replace') or f'record {index}', np.asarray(picture))
-    try:
-      layout = tfrecord.layout_of(serialized.numpy())
-    except Exception:  # pylint: disable=broad-except  # The class depends on protobuf's version.
-      return bad_records.BadRecord(
-        path,
-        index,
-        'a feature whose name is no UTF-8, which other programs refuse',
-        name.decode(errors='replace'),
-      )
+    layout = tfrecord.layout_of(serialized.numpy())
     return layout, label.shape, pixels, sample
 
   return examine

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from PIL import Image
 
-from deeplab.data import interpolation
+from deeplab.data import interpolation, picture_limit
 from deeplab.errors import InputError
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
 AMBIGUOUS = -1  # In place of an index: the colour stands for several classes.
 INTERPOLATED = (
@@ -22,7 +23,10 @@ _MOST_LISTED = 8  # Values or colours named in an error.
 
 
 def read_png(
-  data: bytes, *, color_map: Mapping[tuple, int] | None = None, max_pixels: int | None = None
+  data: bytes,
+  *,
+  color_map: Mapping[tuple, int] | None = None,
+  max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
 ) -> tuple[np.ndarray, bool]:
   """The class indices of a label PNG.
 
@@ -30,7 +34,7 @@ def read_png(
     data: bytes of the file.
     color_map: dict from (r, g, b) to index for labels stored as colours, palette PNGs included;
       None: palette PNGs are read as the indices they hold, and other colour PNGs are refused.
-    max_pixels: a larger picture is refused before it is decoded; None: any is taken.
+    max_pixels: a larger picture is refused before it is decoded.
 
   Returns:
     (indices, stored): uint8 or uint16 [height, width], and whether these are what the file itself
@@ -42,17 +46,12 @@ def read_png(
   if not data.startswith(b'\x89PNG'):
     raise InputError('is not a PNG')
   try:
-    Image.MAX_IMAGE_PIXELS = None  # Ours is the limit that counts.
-    picture = Image.open(io.BytesIO(data))
-    if max_pixels is None or picture.width * picture.height <= max_pixels:
-      picture.load()
+    picture = picture_limit.open_within(data, max_pixels=max_pixels)
+    picture_limit.load_within(picture, max_pixels=max_pixels)
+  except picture_limit.TooLargeError:
+    raise
   except Exception as error:  # pylint: disable=broad-except  # PIL raises many kinds, SyntaxError among them.
     raise InputError(f'cannot be decoded ({error})') from error
-  if max_pixels is not None and picture.width * picture.height > max_pixels:
-    raise InputError(
-      f'has {picture.width}x{picture.height} pixels (width x height), more than '
-      f'--max_image_pixels={max_pixels}'
-    )
   mode = picture.mode
   if mode in ('RGB', 'RGBA') or (mode in ('P', 'PA') and color_map is not None):
     if color_map is None:

@@ -21,7 +21,9 @@ import numpy as np
 from PIL import Image
 
 from deeplab.data import orientation as orientations
+from deeplab.data import picture_limit
 from deeplab.errors import InputError
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
 RECORD_FORMATS = ('JPEG', 'MPO', 'PNG')  # MPO: a JPEG with others behind it.
 
@@ -86,7 +88,7 @@ def open_picture(
   data: bytes,
   *,
   name: str,
-  max_pixels: int | None = None,
+  max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
   formats: Collection[str] | None = None,
 ) -> Image.Image:
   """Opens a picture without decoding it.
@@ -94,43 +96,44 @@ def open_picture(
   Args:
     data: bytes of the file.
     name: of the picture, begins the messages.
-    max_pixels: the largest height * width; None: any.
+    max_pixels: the largest height * width.
     formats: Pillow's names of the formats that are taken; None: all.
 
   Raises:
     InputError: of another format, or too large. NoPictureError: no picture.
   """
-  Image.MAX_IMAGE_PIXELS = None  # Ours is the limit that counts.
   try:
-    picture = Image.open(io.BytesIO(data))
+    picture = picture_limit.open_within(data, max_pixels=max_pixels)
+  except picture_limit.TooLargeError as error:
+    raise picture_limit.TooLargeError(f'{name} {error}') from error
   except Exception as error:  # pylint: disable=broad-except  # PIL raises many kinds.
     if orientations.is_tiff(data):
       raise InputError(
         f'{name} is a TIFF of a kind that cannot be read ({len(data)} bytes), such as one of '
         f'floating-point colours; {_RESCALE}'
       ) from error
+    if 'MAX_TEXT' in str(error):  # Pillow's bounds, of which it names the constants.
+      raise InputError(
+        f'{name} has texts beside its pixels that are too large to be unpacked; save it again '
+        'without them (metadata)'
+      ) from error
     raise NoPictureError(f'{name} is no picture that can be read ({len(data)} bytes)') from error
   if picture.format in _DRAWINGS:
     raise InputError(f'{name} is {picture.format}, a drawing without pixels; save it as PNG')
   if formats is not None and picture.format not in formats:
     raise InputError(f'{name} is {picture.format}; must be JPEG or PNG')
-  if max_pixels is not None and picture.width * picture.height > max_pixels:
-    raise InputError(
-      f'{name} has {picture.width}x{picture.height} pixels (width x height), more than '
-      f'--max_image_pixels={max_pixels}'
-    )
   return picture
 
 
 def examine(
-  data: bytes, *, name: str, max_pixels: int | None = None, whole: bool = True
+  data: bytes, *, name: str, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS, whole: bool = True
 ) -> PictureFile:
   """Looks through a picture file: format, size, orientation, and what is refused.
 
   Args:
     data: bytes of the file.
     name: of the picture, begins the messages.
-    max_pixels: the largest height * width; None: any.
+    max_pixels: the largest height * width.
     whole: decode it with Pillow to see whether it is whole. Else only where the header does not
       tell what is asked here, or a JPEG lacks its end.
 
@@ -149,7 +152,9 @@ def examine(
     or (picture.format != 'PNG' and not data.endswith(_END_OF_JPEG))
   ):
     try:
-      picture.load()
+      picture_limit.load_within(picture, max_pixels=max_pixels)
+    except picture_limit.TooLargeError as error:
+      raise picture_limit.TooLargeError(f'{name} {error}') from error
     except Exception as error:
       raise DamagedError(f'{name} cannot be decoded ({error})') from error
   # Pillow turns a TIFF while it loads it (not every version does), and takes out the tag.
@@ -291,7 +296,7 @@ def _frames(picture):
     return ()
   try:
     several = getattr(picture, 'is_animated', False)
-  except Exception:  # pylint: disable=broad-except  # What is behind the first frame does not count.
+  except Exception:  # pylint: disable=broad-except  # What comes behind does not count.
     return ()
   return ('holds several frames or pages, of which the first is read',) if several else ()
 

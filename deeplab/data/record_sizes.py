@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from PIL import Image
 
+from deeplab import json_files
 from deeplab.data import tfrecord
 from deeplab.errors import shown
 
@@ -63,14 +63,14 @@ def _from_summaries(paths):
 def _means(path):
   """(number of records, mean height, mean width) that a summary says; None where it does not."""
   try:
-    with open(path, encoding='utf-8') as file:
-      content = json.load(file)
+    content = json_files.read(path)
+    height, width = (json_files.mapping(content.get(side), side) for side in ('height', 'width'))
     found = (
-      int(content['num_records']),
-      float(content['height']['mean']),
-      float(content['width']['mean']),
+      json_files.whole_number(content.get('num_records'), 'num_records'),
+      json_files.number(height.get('mean'), 'height'),
+      json_files.number(width.get('mean'), 'width'),
     )
-  except (OSError, ValueError, KeyError, TypeError):
+  except (OSError, ValueError):  # The pictures themselves tell, too.
     return None
   return found if min(found) >= 1 else None
 

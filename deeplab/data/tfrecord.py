@@ -32,17 +32,39 @@ def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
   Returns:
     (encoded image, encoded label, name), string scalars; '' where the record has no such feature.
+
+  Raises (when run):
+    tf.errors.OpError: it is none, or a feature has a name that is no UTF-8.
   """
   # TensorFlow's own error would repeat the bytes, which Python then fails to read as text.
   begins_well = decoding.check(
     tf.equal(tf.strings.substr(serialized, 0, 1), b'\n'), 'the record is no tf.train.Example'
   )
   with tf.control_dependencies([begins_well]):
+    names = _feature_names(serialized)
+  # The parser takes names of any bytes, other programs do not.
+  as_text = tf.strings.unicode_transcode(names, 'UTF-8', 'UTF-8', errors='replace')
+  are_text = decoding.check(
+    tf.reduce_all(tf.equal(as_text, names)), 'a feature has a name that is no UTF-8'
+  )
+  with tf.control_dependencies([are_text]):
     features = tf.io.parse_single_example(serialized, _FEATURES)
   return tuple(
     _first_filled(features[basic], features[official])
     for basic, official in (_IMAGE_KEYS, _LABEL_KEYS, _NAME_KEYS)
   )
+
+
+def _feature_names(serialized):
+  """String [n], the names of the features of a serialized tf.train.Example."""
+
+  def parts(message, kind, field):
+    _, (values,) = tf.io.decode_proto(message, kind, [field], [tf.string])
+    return values
+
+  features = parts(serialized, 'tensorflow.Example', 'features')[0]
+  entries = parts(features, 'tensorflow.Features', 'feature')
+  return parts(entries, 'tensorflow.Features.FeatureEntry', 'key')[:, 0]
 
 
 def parse_checked(

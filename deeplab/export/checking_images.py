@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from deeplab import pixel_means, synthetic_scenes
+from deeplab.errors import InputError
 from deeplab.prediction import image_files
 
 # Longer images are shrunk: the check is of the model, not of memory.
@@ -15,21 +16,42 @@ _SIZES = ((257, 257), (200, 300), (321, 225))
 _MOST_IMAGES = 20
 
 
-def batches(
-  patterns: Sequence[str], *, size: tuple[int, int] | None, several: bool
-) -> list[np.ndarray]:
-  """Arrays uint8 [B, H, W, 3] to predict.
-
-  Args:
-    patterns: images, directories or globs, of which the first 20 images are taken; () for drawn
-      scenes.
-    size: (height, width) that all must have, or None: at least three sizes.
-    several: the last array has two images, the others one.
+def read(patterns: Sequence[str]) -> list[np.ndarray]:
+  """The images of --check_images, uint8 [H, W, 3] each: the first 20 that the patterns mean.
 
   Raises:
     InputError: a pattern means no image, or one cannot be read.
   """
-  images = _given(patterns) if patterns else _drawn(size)
+  try:
+    found, _ = image_files.find_images(patterns)
+  except InputError as error:
+    raise InputError(of_flag('check_images', error)) from error
+  images = [image_files.read_image(each.path) for each in found[:_MOST_IMAGES]]
+  return [
+    _shrunk(image, _LONGEST / max(image.shape)) if max(image.shape) > _LONGEST else image
+    for image in images
+  ]
+
+
+def of_flag(flag: str, error: InputError) -> str:
+  """A message on the flag of another command, for a flag that takes the same."""
+  message = str(error).replace('; --recursive looks into sub-directories too', '')
+  for other in ('--filenames', '--input'):
+    message = message.replace(f'{other}=', f'--{flag}=')
+  return message
+
+
+def batches(
+  given: Sequence[np.ndarray], *, size: tuple[int, int] | None, several: bool
+) -> list[np.ndarray]:
+  """Arrays uint8 [B, H, W, 3] to predict.
+
+  Args:
+    given: images uint8 [H, W, 3]; [] for drawn scenes.
+    size: (height, width) that all must have, or None: at least three sizes.
+    several: the last array has two images, the others one.
+  """
+  images = list(given) or _drawn(size)
   if size is not None:
     images = [fitted(image, size) for image in images]
   else:
@@ -67,15 +89,6 @@ def _shrunk(image, scale):
     return np.asarray(picture)
   rows, columns = (np.arange(new) * old // new for new, old in zip((height, width), image.shape))
   return image[rows[:, np.newaxis], columns]
-
-
-def _given(patterns):
-  found, _ = image_files.find_images(patterns)
-  images = [image_files.read_image(each.path) for each in found[:_MOST_IMAGES]]
-  return [
-    _shrunk(image, _LONGEST / max(image.shape)) if max(image.shape) > _LONGEST else image
-    for image in images
-  ]
 
 
 def _drawn(size):

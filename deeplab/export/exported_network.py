@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
-from deeplab.operations.sizes import Size, are_known, spatial_size
+from deeplab.operations.sizes import Size, are_known, maximum, spatial_size
 from deeplab.prediction import image_padding
 
 # Those of the official exported graphs.
@@ -78,7 +78,8 @@ class ExportedNetwork(tf.Module):
         image_padding.next_stride_size(height, stride),
         image_padding.next_stride_size(width, stride),
       )
-    return self._pad_size
+    # A larger image goes through as it is: in a graph there is nobody to refuse it.
+    return tuple(maximum(*sides) for sides in zip(self._pad_size, (height, width)))
 
   def _padded(self, images, below, right):
     height, width = spatial_size(images)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from deeplab import data_set, data_set_files, pixel_means
 from deeplab.data import input_pipeline, record_files
 from deeplab.errors import InputError
-from deeplab.export.checking_images import fitted
+from deeplab.export.checking_images import fitted, of_flag
 from deeplab.options import ModelExportOptions
 from deeplab.prediction import image_files
 from deeplab.prediction.trained_network import TrainedNetwork
@@ -129,9 +129,7 @@ def _examples(flag, patterns, *, network, size, most):
       for image, label in given
     ]
   except InputError as error:
-    for other in ('--filenames', '--input'):
-      error.args = (str(error).replace(f'{other}=', f'--{flag}='),)
-    raise
+    raise InputError(of_flag(flag, error)) from error
   if not examples:
     raise InputError(f'--{flag}: there is no example in it')
   return examples, ignore_label

@@ -68,6 +68,9 @@ class Verification:
       options: size, pad, check_images and max_different_pixels.
       int8_data: examples, where int8 is among the files.
       aside: a directory for arrays.
+
+    Raises:
+      InputError: an image cannot be read.
     """
     self._options, self._int8_data, self._aside = options, int8_data, aside
     self._num_classes = trained.options.num_classes
@@ -76,6 +79,7 @@ class Verification:
       options=PredictionOptions(eval_pad=options.pad),
       with_probabilities=True,
     )
+    self._given = checking_images.read(options.check_images) if options.check_images else []
     self._references = {}
 
   def verify(self, file: ExportedFile, path: str) -> list[Finding]:
@@ -163,8 +167,8 @@ class Verification:
 
   def _batches(self, *, int8, several) -> list[np.ndarray]:
     held_out = [one.image[np.newaxis] for one in self._int8_data.held_out] if int8 else []
-    if held_out and not self._options.check_images:
+    if held_out and not self._given:
       return held_out
     return held_out + checking_images.batches(
-      self._options.check_images, size=self._options.fixed_size, several=several
+      self._given, size=self._options.fixed_size, several=several
     )

@@ -4,72 +4,44 @@ import contextlib
 import os
 import posixpath
 import re
-import tarfile
 import tempfile
-import zlib
 from collections.abc import Iterator
 
 from deeplab.atomic_files import remove_unfinished, unfinished_directory
 from deeplab.errors import InputError
+from deeplab.tar_archives import BoundedArchive
 
-_SUFFIXES = ('.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz')
 _CHECKPOINT_FILE = re.compile(r'(.+)\.(index|data-\d{5}-of-\d{5})$')
-_DAMAGE = (tarfile.TarError, EOFError, zlib.error)  # gzip's own error is an OSError.
-
-
-def is_archive(path: str) -> bool:
-  """Whether the file is a tar, by content, or claims to be one by name."""
-  return path.lower().endswith(_SUFFIXES) or tarfile.is_tarfile(path)
 
 
 @contextlib.contextmanager
-def extracted_model(path: str) -> Iterator[tuple[str, str]]:
+def extracted_model(path: str, *, max_mb: int, max_members: int) -> Iterator[tuple[str, str]]:
   """Takes the model out of a tar archive, compressed or not; nothing else in it is touched.
 
   Args:
     path: of the archive.
+    max_mb: what it may unpack to, in MB (10^6 bytes).
+    max_members: how many files and directories it may have.
 
   Yields:
     (prefix of a checkpoint or path of a frozen graph in a temporary directory, its name in the
     archive). A checkpoint is preferred.
 
   Raises:
-    InputError: the archive is damaged, holds no model or several, has names that lead out of it, or
-      links where files should be.
+    InputError: the archive is damaged or beyond these bounds, holds no model or several, has names
+      that lead out of it, sparse files, or links where files should be.
   """
+  bounded = BoundedArchive(path, max_mb=max_mb, max_members=max_members)
   temporary = tempfile.gettempdir()
   remove_unfinished(temporary)  # Of killed imports.
   with unfinished_directory(temporary, 'deeplab-model') as directory:
-    try:
-      with tarfile.open(path) as archive:
-        members = _members(path, archive)
-        name = _choose(path, members)
-        for member in members:
-          if member.name == name or _prefix(member.name) == name:
-            _extract(path, archive, member, directory)
-    except _DAMAGE as error:
-      raise InputError(_damaged(path, error)) from error
+    with bounded.opened() as archive:
+      members = bounded.members(archive)
+      name = _choose(path, members)
+      for member in members:
+        if member.name == name or _prefix(member.name) == name:
+          _extract(path, archive, member, directory)
     yield os.path.join(directory, posixpath.basename(name)), name
-
-
-def _members(path, archive):
-  """All members, after a look at every name."""
-  members = []
-  try:
-    for member in archive:
-      parts = member.name.replace('\\', '/').split('/')
-      if member.name.startswith('/') or '..' in parts:
-        raise InputError(
-          f'{path}: the archive has a member {member.name!r}, which leads out of its directory; '
-          'nothing was extracted; get the archive from a source you trust'
-        )
-      members.append(member)
-    # Compressed files end with a checksum, which only reading to the end compares.
-    while archive.fileobj.read(1 << 20):
-      pass
-  except OSError as error:
-    raise InputError(_damaged(path, error)) from error
-  return members
 
 
 def _choose(path, members):
@@ -79,9 +51,12 @@ def _choose(path, members):
     member.name for member in members if not posixpath.basename(member.name).startswith('._')
   ]
   checkpoints = sorted({_prefix(name) for name in names if name.endswith('.index')})
+  # Checkpoints of one file, as TensorFlow wrote them until 2017.
+  files = {member.name for member in members if member.isfile()}
+  old = sorted(name for name in names if name in files and name.endswith('.ckpt'))
   graphs = sorted(name for name in names if name.endswith('.pb'))
   frozen = [name for name in graphs if posixpath.basename(name) == 'frozen_inference_graph.pb']
-  for found in (checkpoints, frozen or graphs):
+  for found in (checkpoints, old, frozen or graphs):
     if len(found) == 1:
       if found is checkpoints and not any(
         _prefix(name) == found[0] and not name.endswith('.index') for name in names
@@ -111,23 +86,16 @@ def _extract(path, archive, member, directory):
   target = os.path.join(directory, posixpath.basename(member.name))
   source = archive.extractfile(member)
   with open(target, 'wb') as file:
-    while True:
+    while block := source.read(1 << 20):
       try:
-        block = source.read(1 << 20)
+        file.write(block)
       except OSError as error:
-        raise InputError(_damaged(path, error)) from error
-      if not block:
-        break
-      file.write(block)
+        raise InputError(
+          f'{path}: cannot be unpacked into {directory} ({error.strerror}); free space, or set '
+          'TMPDIR to a directory that has it'
+        ) from error
 
 
 def _prefix(name):
   match = _CHECKPOINT_FILE.match(name)
   return match.group(1) if match else None
-
-
-def _damaged(path, error):
-  return (
-    f'{path}: the archive is damaged or truncated, or no tar archive '
-    f'({error or type(error).__name__}); download it again'
-  )

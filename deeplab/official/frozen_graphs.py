@@ -38,16 +38,29 @@ class FrozenGraph:
     self._notes = []
     self._values = self._read_variables()
     for convolution in self._graph.convolutions.values():
-      self._values[convolution.weights_name] = self._graph.constant(
-        data_inputs(convolution.node)[1]
-      )
-      self._read_normalization(convolution)
+      self._values[convolution.weights_name] = self._weights(convolution)
+      try:
+        self._read_normalization(convolution)
+      except (TypeError, ValueError) as error:  # numpy's, of shapes that do not go together.
+        if isinstance(error, InputError):
+          raise
+        raise self._graph.error(
+          convolution.node, 'is followed by constants that do not fit its channels'
+        ) from error
     self.shapes = {name: list(value.shape) for name, value in self._values.items()}
     self.facts = gather_facts(self._graph, notes=self._notes)
 
   def get(self, name: str) -> np.ndarray:
     """The value of variable `name` as ndarray."""
     return self._values[name]
+
+  def _weights(self, convolution):
+    value = self._graph.constant(self._graph.input_name(convolution.node, 1))
+    if value.ndim != 4 or value.dtype.kind != 'f':
+      raise self._graph.error(
+        convolution.node, f'has weights {value.dtype} {list(value.shape)}, not four-dimensional'
+      )
+    return value
 
   def _read_variables(self):
     """The constants that were variables: those that an Identity `NAME/...` reads."""
@@ -71,12 +84,16 @@ class FrozenGraph:
         self._read_fused(scope, node, operands)
         return
       constant = next((operand for operand in operands if operand is not None), None)
-      if constant is None or constant.ndim > 1 and constant.size != constant.shape[-1]:
+      if (
+        constant is None
+        or constant.dtype.kind != 'f'
+        or (constant.ndim > 1 and constant.size != constant.shape[-1])
+      ):
         break
       constant = constant.reshape(-1)
       if node.op == 'Mul' and offset is None:
         scale = constant if scale is None else scale * constant
-      elif node.op in _ADDITIONS or node.op == 'Sub' and operands[1] is not None:
+      elif node.op in _ADDITIONS or node.op == 'Sub' and operands[-1] is not None:
         constant = -constant if node.op == 'Sub' else constant
         offset = constant if offset is None else offset + constant
       else:
@@ -95,7 +112,9 @@ class FrozenGraph:
     """The chain of operations that may belong to a convolution, each alone in computing on from the
     one before.
     """
+    seen = set()
     while True:
+      self._graph.step(node, seen)
       following = [
         other
         for other in self._graph.consumers[node.name]
@@ -109,7 +128,7 @@ class FrozenGraph:
         yield node
 
   def _read_fused(self, scope, node, operands):
-    if any(operand is None for operand in operands[1:5]):
+    if len(operands) < 5 or any(operand is None for operand in operands[1:5]):
       raise InputError(
         f'{self.prefix}: batch norm {node.name} has no constant statistics; freeze the graph for '
         'inference'

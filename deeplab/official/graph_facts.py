@@ -77,7 +77,7 @@ def _output_stride(graph, backbone):
   ]
   # The first pooling only: ResNets subsample their shortcuts by pooling too.
   pools = [
-    node.attr['strides'].list.i[1]
+    graph.spatial_number(node, 'strides')
     for name, node in graph.nodes.items()
     if node.op == 'MaxPool' and '/pool1/' in name
   ]
@@ -88,7 +88,7 @@ def _output_stride(graph, backbone):
 def _atrous_rates(graph):
   rates = {}
   for scope, convolution in graph.convolutions.items():
-    match = re.fullmatch(r'aspp([1-9]\d*)(_depthwise)?', scope)
+    match = re.fullmatch(r'aspp([1-9]\d{0,3})(_depthwise)?', scope)
     if match:
       rates[int(match.group(1))] = convolution.rate
   return tuple(rates[index] for index in sorted(rates))
@@ -110,8 +110,9 @@ def _multi_grid(graph, backbone, output_stride):
 def _preprocessing(graph, root):
   """The normalization, from the arithmetic before the first convolution."""
   scale, offset = 1.0, np.zeros(3)
-  node = graph.before(root)
+  node, seen = graph.before(root), set()
   while node is not None:
+    graph.step(node, seen)
     constant = next(
       (value for value in map(graph.constant, data_inputs(node)) if value is not None), None
     )
@@ -119,10 +120,12 @@ def _preprocessing(graph, root):
       node.op in ('Sub', 'Mul', 'RealDiv', 'Add', 'AddV2')
       and constant is not None
       and constant.size in (1, 3)
+      and constant.dtype.kind in 'fiu'
     ):
       constant = constant.reshape(-1).astype(np.float64)
       if node.op in ('Mul', 'RealDiv'):
-        scale = scale * (constant if node.op == 'Mul' else 1 / constant)
+        with np.errstate(all='ignore'):
+          scale = scale * (constant if node.op == 'Mul' else 1 / constant)
       else:
         offset = offset + scale * (-constant if node.op == 'Sub' else constant)
       option = _normalization_named(scale, offset)
@@ -163,7 +166,7 @@ def _align_corners(graph, root):
 
 def _branch_order(graph):
   projection = graph.convolutions.get('concat_projection')
-  node = projection and graph.nodes.get(data_inputs(projection.node)[0])
+  node = projection and graph.nodes.get(graph.input_name(projection.node, 0))
   if node is None or node.op != 'ConcatV2':
     return None
   branches = [_scope_of(graph, name) for name in data_inputs(node)[:-1]]
@@ -174,8 +177,9 @@ def _scope_of(graph, name):
   """The branch whose last convolution is the last before a node: `aspp1` for aspp1 and
   aspp1_pointwise.
   """
-  node = graph.nodes.get(name)
+  node, seen = graph.nodes.get(name), set()
   while node is not None and node.op not in CONVOLUTIONS:
+    graph.step(node, seen)
     node = graph.before(node)
   scopes = [scope for scope, convolution in graph.convolutions.items() if convolution.node is node]
   return scopes[0].removesuffix('_pointwise') if scopes else None

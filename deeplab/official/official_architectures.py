@@ -32,6 +32,7 @@ _CLASSIFIER = '|'.join(
   f'{backbone.scope}/({"|".join(backbone.classifier_scopes)})/' for backbone in BACKBONES.values()
 )
 _QUANTIZATION = r'.*_quant/'
+_MOST_BRANCHES = 16  # A network with all of them is made.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,8 +109,9 @@ def recognize(source: checkpoints.Reader | FrozenGraph, *, name: str, given: Map
 
 def _from_names_and_shapes(shapes, name):
   """dict of the ModelOptions that names and shapes tell, and num_rates."""
-  found = {'num_classes': shapes[LAST_WEIGHTS][-1]}
-  root = official_names.root_convolution(each.rsplit('/', 1)[0] for each in shapes)
+  root = official_names.root_convolution(
+    each.rsplit('/', 1)[0] for each in shapes if each.endswith('/weights')
+  )
   if root is None or 'aspp0/weights' not in shapes or CONCAT_WEIGHTS not in shapes:
     what = (
       'first convolution of the backbone'
@@ -119,7 +121,15 @@ def _from_names_and_shapes(shapes, name):
     raise InputError(
       f'{name}: has no {what}: an architecture that this toolkit does not have, or a damaged model'
     )
-  found['model_variant'] = variant_of_variables(shapes)
+  for variable in (LAST_WEIGHTS, f'{root}/weights'):
+    if len(shapes[variable]) != 4:
+      raise InputError(
+        f'{name}: variable {variable} has shape {shapes[variable]}, not four sides: a damaged model'
+      )
+  found = {
+    'num_classes': shapes[LAST_WEIGHTS][-1],
+    'model_variant': variant_of_variables(shapes),
+  }
   if 'depth_multiplier' in BACKBONES[found['model_variant']].own_options:
     found['depth_multiplier'] = _depth_multiplier(shapes[root + '/weights'][-1], name)
   plain = {each for each in shapes if re.fullmatch(r'aspp[1-9]\d*/weights', each)}
@@ -131,6 +141,8 @@ def _from_names_and_shapes(shapes, name):
       f'{name}: has both plain and separable atrous branches, which this network does not'
     )
   found['num_rates'] = len(plain or separable)
+  if found['num_rates'] > _MOST_BRANCHES:
+    raise InputError(f'{name}: has {found["num_rates"]} atrous branches; DeepLab has 3 or so')
   found['aspp_with_separable_conv'] = bool(separable)
   found['use_image_level_feature'] = f'{IMAGE_POOLING}/weights' in shapes
   found['use_decoder'] = 'decoder/feature_projection0/weights' in shapes

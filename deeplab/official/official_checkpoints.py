@@ -17,6 +17,7 @@ from deeplab import (
   directory_lock,
   output_places,
   saved_options,
+  tar_archives,
 )
 from deeplab.atomic_files import remove_unfinished, unfinished_directory
 from deeplab.checkpoint_files import STATE_NAME, find_given
@@ -26,18 +27,24 @@ from deeplab.official import archives, official_names
 from deeplab.official.frozen_graphs import FrozenGraph
 from deeplab.official.official_architectures import PREPROCESSING, Recognized, variable_shapes
 from deeplab.official.official_names import CONCAT_WEIGHTS
-from deeplab.options import ModelOptions
+from deeplab.options import ImportOptions, ModelOptions
 
 _FROZEN_GRAPH = 'frozen_inference_graph.pb'
 _BESIDE = (saved_options.FILE_NAME, STATE_NAME)
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[tuple[checkpoints.Reader | FrozenGraph, str]]:
+def opened(
+  path: str,
+  *,
+  max_archive_mb: int = ImportOptions.max_archive_mb,
+  max_archive_members: int = ImportOptions.max_archive_members,
+) -> Iterator[tuple[checkpoints.Reader | FrozenGraph, str]]:
   """Opens official weights.
 
   Args:
     path: prefix of a checkpoint, directory, tar archive or frozen graph.
+    max_archive_mb, max_archive_members: of an archive.
 
   Yields:
     a `checkpoints.Reader` or a `FrozenGraph`, and a name to show for it.
@@ -52,8 +59,11 @@ def opened(path: str) -> Iterator[tuple[checkpoints.Reader | FrozenGraph, str]]:
     and os.path.isfile(os.path.join(path, _FROZEN_GRAPH))
   ):
     path = os.path.join(path, _FROZEN_GRAPH)
-  if os.path.isfile(path) and archives.is_archive(path):
-    with archives.extracted_model(path) as (model, name):
+  if os.path.isfile(path) and tar_archives.is_archive(path):
+    with archives.extracted_model(path, max_mb=max_archive_mb, max_members=max_archive_members) as (
+      model,
+      name,
+    ):
       yield _open_file(model), f'{path}: {name}'
     return
   model = path if path.endswith('.pb') and os.path.isfile(path) else find_given(path)
@@ -84,6 +94,11 @@ def to_ours(
   for ours in variable_shapes(recognized.options):
     theirs = official_names.official_name(ours, source.shapes)
     value = np.asarray(source.get(theirs))
+    if value.dtype.kind != 'f':
+      raise InputError(
+        f'{source.prefix}: variable {theirs} holds {value.dtype}, not floating-point numbers; get '
+        'the model again'
+      )
     if not np.isfinite(value).all():
       raise InputError(
         f'{source.prefix}: variable {theirs} holds values that are not finite; get the model again'

@@ -4,7 +4,11 @@ import dataclasses
 
 from deeplab.errors import InputError
 from deeplab.options.checks import MOST_STEPS, CheckedOptions, option
-from deeplab.options.data import DEFAULT_MAX_IMAGE_PIXELS, MOST_IMAGE_PIXELS
+from deeplab.options.data import (
+  DEFAULT_MAX_IMAGE_PIXELS,
+  MAX_IMAGE_PIXELS_HELP,
+  MOST_IMAGE_PIXELS,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +131,7 @@ class ConversionOptions(CheckedOptions):
     choices=('cityscapes_ids',),
   )
   max_image_pixels: int = option(
-    DEFAULT_MAX_IMAGE_PIXELS, 'A larger image is refused.', minimum=1, maximum=MOST_IMAGE_PIXELS
+    DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1, maximum=MOST_IMAGE_PIXELS
   )
 
   def __post_init__(self):

@@ -10,6 +10,10 @@ MOST_IMAGE_PIXELS = 2**31 - 1  # More are no tensor that the kernels take.
 MOST_THREADS = 1024
 # A scale of 32 makes the largest crop of 512 pixels.
 SMALLEST_SCALE, LARGEST_SCALE = 0.01, 32.0
+MAX_IMAGE_PIXELS_HELP = (
+  'Height times width up to which a picture, a record or a frame of a video is decoded, into three '
+  'bytes a pixel; a larger one is refused by its header.'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,14 +100,11 @@ class TrainingInputOptions(CheckedOptions):
   )
   skip_bad_records: bool = option(
     False,
-    'Look through all records before training, list those that cannot be used, and go on without '
-    'them, instead of stopping at the first.',
+    'Look through all records before training, list those that cannot be used in bad_records.txt '
+    'in --output_path, and go on without them, instead of stopping at the first.',
   )
   max_image_pixels: int = option(
-    DEFAULT_MAX_IMAGE_PIXELS,
-    'A record with a larger image is refused, before it is decoded into three bytes a pixel.',
-    minimum=1,
-    maximum=MOST_IMAGE_PIXELS,
+    DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1, maximum=MOST_IMAGE_PIXELS
   )
 
   @property
@@ -156,14 +157,14 @@ class InspectionOptions(CheckedOptions):
   contact_sheet: str | None = option(
     None, 'PNG to write, with samples and their labels laid over them.', not_empty='a file name'
   )
+  bad_records_path: str | None = option(
+    None, 'Text file to write, with a line for each bad record.', not_empty='a file name'
+  )
   num_samples: int = option(
     16, 'Samples in the contact sheet, spread over the records.', minimum=1, maximum=400
   )
   max_image_pixels: int = option(
-    DEFAULT_MAX_IMAGE_PIXELS,
-    'A record with a larger image is reported as bad.',
-    minimum=1,
-    maximum=MOST_IMAGE_PIXELS,
+    DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1, maximum=MOST_IMAGE_PIXELS
   )
 
 

@@ -72,7 +72,8 @@ class ModelExportOptions(CheckedOptions):
   pad: str = option(
     'auto',
     'Padding that the model adds to its images at the bottom and right, cropped off its '
-    'predictions: as --eval_pad of the evaluator.',
+    'predictions: as --eval_pad of the evaluator, but an image larger than a given size is not '
+    'padded.',
   )
   representative_filenames: tuple[str, ...] = option(
     (),

@@ -13,7 +13,8 @@ from deeplab import options
 from deeplab.errors import InputError
 from deeplab.options.checks import CheckedOptions, field_type
 
-_KINDS = {int: 'a whole number', float: 'a number', str: 'a text', bool: 'True or False'}
+# What a value of an option is called, by its type.
+KINDS = {int: 'a whole number', float: 'a number', str: 'a text', bool: 'True or False'}
 _FLAG = re.compile(r'(?<![\w-])--([a-z]\w*)')
 
 
@@ -167,5 +168,5 @@ def _single(name, kind, value):
     except (TypeError, ValueError, OverflowError):
       converted = value if kind is float and isinstance(value, float) else None
   if converted is None:
-    raise InputError(f'--{name}={value!r}: must be {_KINDS[kind]}')
+    raise InputError(f'--{name}={value!r}: must be {KINDS[kind]}')
   return converted

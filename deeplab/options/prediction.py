@@ -5,6 +5,11 @@ import os
 
 from deeplab.errors import InputError
 from deeplab.options.checks import MOST_IMAGES_AT_ONCE, MOST_STEPS, CheckedOptions, option
+from deeplab.options.data import (
+  DEFAULT_MAX_IMAGE_PIXELS,
+  MAX_IMAGE_PIXELS_HELP,
+  MOST_IMAGE_PIXELS,
+)
 from deeplab.options.eval_padding import EVAL_PAD_HELP, fixed_pad_size, pad_size
 from deeplab.options.model import ModelOptions
 from deeplab.prediction.output_types import OUTPUT_TYPES
@@ -55,6 +60,9 @@ class PredictionOptions(CheckedOptions):
     '--tile_size.',
     minimum=0,
     maximum=_LONGEST_SIDE,
+  )
+  max_image_pixels: int = option(
+    DEFAULT_MAX_IMAGE_PIXELS, MAX_IMAGE_PIXELS_HELP, minimum=1, maximum=MOST_IMAGE_PIXELS
   )
 
   def __post_init__(self):

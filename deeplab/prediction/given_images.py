@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from deeplab.data import picture_files
+from deeplab.data import picture_files, picture_limit
 from deeplab.errors import InputError, shown
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 from deeplab.prediction import other_inputs, video_reader
 from deeplab.prediction.image_files import read_image
 
@@ -26,7 +27,10 @@ class GivenImage(NamedTuple):
 
 
 def read(
-  images: 'Sequence[np.ndarray | Image.Image | str | os.PathLike]', *, several: bool
+  images: 'Sequence[np.ndarray | Image.Image | str | os.PathLike]',
+  *,
+  several: bool,
+  max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
 ) -> list[GivenImage]:
   """The pixels of images.
 
@@ -34,25 +38,26 @@ def read(
     images: each an array uint8 [H, W, 3], RGB, or what numpy can make one of; a PIL image of any
       mode, which is turned upright if it says so; or the path of an image file, see `read_image`.
     several: whether the caller gave a list.
+    max_pixels: of a file, or of a PIL image that is not decoded yet.
 
   Raises:
-    InputError: one is none of these, or empty, or its values have another range.
+    InputError: one is none of these, or empty, too large, or its values have another range.
   """
   given = []
   for position, image in enumerate(images):
     name = f'images[{position}]' if several else 'image'
     if isinstance(image, (str, bytes, os.PathLike)):
       name = _path(image, name=name)
-    given.append(GivenImage(shown(name), _pixels(image, name=name)))
+    given.append(GivenImage(shown(name), _pixels(image, name=name, max_pixels=max_pixels)))
   return given
 
 
-def _pixels(image, *, name):
+def _pixels(image, *, name, max_pixels):
   """uint8 [H, W, 3]; `name` is the path where the image is one."""
   if isinstance(image, (str, bytes, os.PathLike)):
-    return _of_file(name)
+    return _of_file(name, max_pixels=max_pixels)
   if isinstance(image, Image.Image):
-    return _of_pillow(image, name=name)
+    return _of_pillow(image, name=name, max_pixels=max_pixels)
   if not hasattr(image, '__array__'):
     raise InputError(
       f'{name}: {type(image).__name__}; must be an array uint8 [height, width, 3], a PIL image, '
@@ -74,7 +79,7 @@ def _path(image, *, name):
   return path
 
 
-def _of_file(path):
+def _of_file(path, *, max_pixels):
   """The pixels of an image file; what else people name is told what to do with it."""
   if os.path.isdir(path):
     raise InputError(
@@ -84,7 +89,7 @@ def _of_file(path):
   if video_reader.is_video(path):
     raise InputError(f'{shown(path)}: is a video; run_inferencer.py predicts videos')
   try:
-    return read_image(path)
+    return read_image(path, max_pixels=max_pixels)
   except InputError as error:
     reason = other_inputs.why_not(path)
     if reason:
@@ -124,9 +129,13 @@ def _remedy_for_type(array):
   return "bring its values to 0 .. 255, then image.astype('uint8')"
 
 
-def _of_pillow(picture, *, name):
+def _of_pillow(picture, *, name, max_pixels):
   try:
+    if getattr(picture, 'tile', None):  # It is not decoded yet.
+      picture_limit.check(height=picture.height, width=picture.width, max_pixels=max_pixels)
     picture.load()
+  except picture_limit.TooLargeError as error:
+    raise InputError(f'{name}: a PIL image that {error}') from error
   except Exception as error:  # Files that are closed, cut or gone raise almost anything.
     reason = str(error) or type(error).__name__
     raise InputError(

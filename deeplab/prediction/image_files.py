@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deeplab import ordinary_files
-from deeplab.data import picture_files
+from deeplab.data import picture_files, picture_limit
 from deeplab.errors import InputError, shown
 from deeplab.messages import warn
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 from deeplab.prediction import other_inputs, video_reader
 from deeplab.text_files import read_lines
 
@@ -132,11 +132,15 @@ def _without_problems(given, check, problems):
   return left
 
 
-def read_image(path: str) -> np.ndarray:
+def read_image(path: str, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> np.ndarray:
   """The pixels of an image file, as they are meant to be looked at.
 
   They are what training sees of the same file: `data.picture_files` says what is made of which
   format. What a user should know about the picture is printed as a warning.
+
+  Args:
+    path: of the file.
+    max_pixels: a picture of more is refused before it is decoded.
 
   Returns:
     uint8 [H, W, 3].
@@ -145,17 +149,17 @@ def read_image(path: str) -> np.ndarray:
     InputError: the file cannot be read, is no whole image, or would look black.
   """
   try:
-    # Opening a named pipe would wait for somebody to write to it, for good if nobody does.
-    if not ordinary_files.is_ordinary(path):
-      raise InputError(f'{shown(path)}: is not a regular file; remove it from the inputs')
-    with open(path, 'rb') as image_file:
-      data = image_file.read()
+    data = picture_limit.read_file(path, max_pixels=max_pixels)
+  except picture_limit.TooLargeError as error:
+    raise InputError(f'{shown(path)}: {error}') from error
   except OSError as error:
     raise InputError(f'{shown(path)}: cannot be read: {error.strerror}') from error
   if not data:
     raise InputError(f'{shown(path)}: is empty, not an image')
   try:
-    picture = picture_files.examine(data, name=f'{shown(path)}:', whole=False)
+    picture = picture_files.examine(
+      data, name=f'{shown(path)}:', max_pixels=max_pixels, whole=False
+    )
     pixels = picture_files.decode(picture)
   except picture_files.NoPictureError as error:
     raise InputError(
@@ -165,6 +169,11 @@ def read_image(path: str) -> np.ndarray:
     if not isinstance(error, picture_files.DamagedError):
       raise
     raise _damaged(path, data) from error
+  except MemoryError as error:
+    raise InputError(
+      f'{shown(path)}: out of memory while it is decoded; make it smaller, or give a smaller '
+      '--max_image_pixels to leave such images out'
+    ) from error
   except Exception as error:  # Decoders raise almost anything on damaged files.
     raise _damaged(path, data) from error
   warn(f'{shown(path)}: {note}' for note in picture.notes)

@@ -12,8 +12,10 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from deeplab import messages
+from deeplab.data import picture_limit
 from deeplab.errors import InputError, shown
 from deeplab.inferencer import DeepLabV3Inferencer
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 from deeplab.prediction.contact_sheets import ContactSheets
 from deeplab.prediction.image_files import read_image
 from deeplab.prediction.image_reduction import SizeAdvice
@@ -23,8 +25,12 @@ from deeplab.prediction.same_size_batches import same_size_batches
 
 _READERS = 3
 _WRITERS = 2
-# Enough to keep all sides busy, few enough that photographs do not fill the memory.
+# Enough to keep all sides busy.
 _LOOK_AHEAD = 6
+# Bytes of images decoded but not yet computed (once more of those that wait for others of their
+# size), and of images and what was predicted of them but not yet written. Of larger images there is
+# one at a time, so photographs of any size do not fill the memory.
+_MOST_AHEAD = _MOST_BEHIND = 256 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +38,13 @@ class _Decoded:
   planned: PlannedPrediction
   image: np.ndarray
   batch_key: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class _Unwritten:
+  planned: PlannedPrediction
+  future: concurrent.futures.Future
+  num_bytes: int
 
 
 @dataclasses.dataclass
@@ -86,6 +99,7 @@ class PredictionPipeline:
     pages: Sequence[ContactSheets] = (),
     advice: SizeAdvice | None = None,
     look_ahead: int | None = None,
+    max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
   ):
     """Prepares it.
 
@@ -96,7 +110,8 @@ class PredictionPipeline:
       pages: what writes pages of many images.
       advice: on images that are far larger than the network knows; None for none.
       look_ahead: the most images decoded but not yet computed, and computed but not yet written;
-        None for a default.
+        None for a default. Of large ones fewer are held.
+      max_image_pixels: larger images are left out.
     """
     self._inferencer = inferencer
     self._writer = writer
@@ -104,6 +119,7 @@ class PredictionPipeline:
     self._pages = pages
     self._advice = advice
     self._look_ahead = look_ahead or _LOOK_AHEAD
+    self._max_image_pixels = max_image_pixels
     self._summary = PredictionSummary()
     self._start = None
     self._progress = None
@@ -136,28 +152,15 @@ class PredictionPipeline:
         self._decoded(planned, readers),
         lambda decoded: decoded.batch_key,
         batch_size=self._batch_size,
+        bytes_of=lambda decoded: decoded.image.nbytes,
+        most_bytes=_MOST_AHEAD,
       )
       for batch in batches:
-        for decoded, predicted in zip(batch, self._predicted(batch)):
-          unwritten.append(
-            (
-              decoded.planned,
-              writers.submit(
-                self._writer.write,
-                decoded.planned.paths,
-                image=decoded.image,
-                **predicted._asdict(),
-              ),
-            )
-          )
-          for pages in self._pages:
-            self._say_written(
-              pages.add(decoded.planned.image.relative_path, decoded.image, predicted.labels)
-            )
-        while unwritten and (unwritten[0][1].done() or len(unwritten) > self._look_ahead):
-          self._finish(*unwritten.popleft())
+        unwritten += self._written_behind(batch, writers)
+        while unwritten and (unwritten[0].future.done() or self._are_many(unwritten)):
+          self._finish(unwritten.popleft())
       while unwritten:
-        self._finish(*unwritten.popleft())
+        self._finish(unwritten.popleft())
       for pages in self._pages:
         self._say_written(pages.finish())
     finally:
@@ -168,6 +171,22 @@ class PredictionPipeline:
       self._progress.close()
     self._summary.seconds = time.monotonic() - self._start
     return self._summary
+
+  def _written_behind(self, batch, writers):
+    """Predicts a batch; a list of _Unwritten, which the writers are at."""
+    unwritten = []
+    for decoded, predicted in zip(batch, self._predicted(batch)):
+      future = writers.submit(
+        self._writer.write, decoded.planned.paths, image=decoded.image, **predicted._asdict()
+      )
+      unwritten.append(
+        _Unwritten(decoded.planned, future, num_bytes=_num_bytes(decoded.image, *predicted))
+      )
+      for pages in self._pages:
+        self._say_written(
+          pages.add(decoded.planned.image.relative_path, decoded.image, predicted.labels)
+        )
+    return unwritten
 
   def _predicted(self, batch):
     """What the inferencer makes of a batch; nothing, but a warning for each image, where the memory
@@ -191,19 +210,27 @@ class PredictionPipeline:
 
   def _decoded(self, planned, readers):
     """Yields the images that can be read, in order, with the next ones being decoded meanwhile."""
-    remaining = iter(planned)
+    remaining = collections.deque(planned)
     ahead = collections.deque()
+    next_bytes = None
     while True:
-      while len(ahead) < self._look_ahead:
-        one = next(remaining, None)
-        if one is None:
+      while remaining and len(ahead) < self._look_ahead:
+        if next_bytes is None:
+          next_bytes = picture_limit.memory_of_file(
+            remaining[0].image.path, max_pixels=self._max_image_pixels
+          )
+        if ahead and next_bytes + sum(num_bytes for _, _, num_bytes in ahead) > _MOST_AHEAD:
           break
-        ahead.append((one, readers.submit(read_image, one.image.path)))
+        one = remaining.popleft()
+        future = readers.submit(read_image, one.image.path, max_pixels=self._max_image_pixels)
+        ahead.append((one, future, next_bytes))
+        next_bytes = None
       if not ahead:
         return
-      one, future = ahead.popleft()
+      one, future, _ = ahead.popleft()
       try:
         image = future.result()
+        del future  # It holds the image.
         key = self._batch_key(one, image)
       except InputError as error:
         self._leave_out(error)
@@ -219,10 +246,16 @@ class PredictionPipeline:
     except InputError as error:
       raise InputError(f'{shown(planned.image.path)}: {error}') from error
 
-  def _finish(self, planned, future):
+  def _are_many(self, unwritten):
+    """Whether the computing waits until the first of them is written."""
+    return len(unwritten) > self._look_ahead or (
+      len(unwritten) > 1 and sum(one.num_bytes for one in unwritten) > _MOST_BEHIND
+    )
+
+  def _finish(self, unwritten):
     """Waits until an image's files are written, and says so."""
-    future.result()
-    for path in planned.paths.values():
+    unwritten.future.result()
+    for path in unwritten.planned.paths.values():
       self._say_written(path)
     self._summary.num_predicted += 1
     self._progress.set_description_str('predicting', refresh=False)
@@ -240,3 +273,7 @@ class PredictionPipeline:
   def _warn(self, line):
     with self._progress.external_write_mode(file=sys.stderr):
       messages.warn([line])
+
+
+def _num_bytes(*arrays):
+  return sum(array.nbytes for array in arrays if array is not None)

@@ -15,6 +15,7 @@ from deeplab.atomic_files import replacing, replacing_directory
 from deeplab.errors import InputError, shown
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.messages import say, warn
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 from deeplab.prediction import video_paths, video_reader
 from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.output_types import OUTPUT_TYPES
@@ -52,6 +53,7 @@ class VideoPipeline:
     *,
     batch_size: int = 1,
     max_frames: int | None = None,
+    max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
     advice: SizeAdvice | None = None,
   ):
     """Prepares it.
@@ -61,10 +63,12 @@ class VideoPipeline:
       writer: makes the pictures, and the files of single frames.
       batch_size: the most frames predicted at once.
       max_frames: where to stop; None for the end of the video.
+      max_image_pixels: videos with larger frames are refused.
       advice: on frames that are far larger than the network knows; None for none.
     """
     self._inferencer, self._writer, self._advice = inferencer, writer, advice
     self._batch_size, self._max_frames = batch_size, max_frames
+    self._max_image_pixels = max_image_pixels
 
   def run(self, planned: PlannedVideo) -> VideoSummary:
     """Predicts one video and prints a line for every file and directory written.
@@ -76,7 +80,8 @@ class VideoPipeline:
       InputError: a file cannot be written.
     """
     start = time.monotonic()
-    with VideoReader(planned.path) as reader, contextlib.ExitStack() as outputs:
+    opened = VideoReader(planned.path, max_pixels=self._max_image_pixels)
+    with opened as reader, contextlib.ExitStack() as outputs:
       run = _Run(planned, reader, self._writer, outputs)
       total = min(filter(None, (reader.num_frames, self._max_frames)), default=None)
       progress = _Progress(planned.path, total)

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from deeplab.data import picture_limit
 from deeplab.errors import InputError, shown
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
 EXTENSIONS = ('.mp4', '.mov', '.avi', '.webm', '.mkv', '.m4v')
 
@@ -74,22 +76,34 @@ class VideoReader:
     problem: after `read`, what is wrong with the video, or None.
   """
 
-  def __init__(self, path: str):
+  def __init__(self, path: str, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS):
     """Opens it.
 
     Args:
       path: of the file, or the number of a camera.
+      max_pixels: of a frame; larger ones are not decoded.
 
     Raises:
-      VideoError: it cannot be opened or has no pictures, or (InputError) PyAV is not installed.
+      VideoError: it cannot be opened, has no pictures or too large ones, or (InputError) PyAV is
+        not installed.
     """
     self._av = import_av(path)
     self.path = path
+    self._max_pixels = max_pixels
+    # FFmpeg counts some rows and columns at the borders too; what it lets through is checked again.
+    self._limits = {'max_pixels': str(min(2 * max_pixels + 2**16, 2**31 - 1))}
     self._container = self._open()
     if not self._container.streams.video:
       self._container.close()
       raise VideoError(f'{shown(path)}: holds no pictures, only sound or data; remove it')
     self._video = self._container.streams.video[0]
+    context = self._video.codec_context
+    try:
+      self._check_size(context)
+    except VideoError:
+      self._container.close()
+      raise
+    context.options = {**context.options, **self._limits}
     self._video.thread_type = 'AUTO'
     self.audio = next(iter(self._container.streams.audio), None)
     self.num_frames = self._video.frames or None
@@ -134,6 +148,7 @@ class VideoReader:
         num_damaged += 1
         continue
       for frame in decoded:
+        self._check_size(frame)
         time = num_frames if frame.pts is None else frame.pts
         time = time if last_time is None else max(time, last_time + 1)
         last_time, num_frames = time, num_frames + 1
@@ -146,6 +161,14 @@ class VideoReader:
     self.problem = self._what_is_wrong(
       num_frames, num_damaged, seconds=float(last_time * self.time_base), broken=broken
     )
+
+  def _check_size(self, picture):
+    try:
+      picture_limit.check(
+        height=picture.height, width=picture.width, max_pixels=self._max_pixels, what='frames of '
+      )
+    except picture_limit.TooLargeError as error:
+      raise VideoError(f'{shown(self.path)}: {error}') from error
 
   def _open(self):
     path = self.path
@@ -160,7 +183,8 @@ class VideoReader:
     if not os.path.getsize(path):
       raise VideoError(f'{shown(path)}: is empty, not a video')
     try:
-      return self._av.open(path)
+      # While it is opened, FFmpeg decodes frames to see what they are.
+      return self._av.open(path, options=self._limits)
     except PermissionError as error:
       raise VideoError(f'{shown(path)}: cannot be read: {error.strerror}') from error
     except (self._av.FFmpegError, OSError) as error:

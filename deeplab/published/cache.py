@@ -12,21 +12,14 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 
 from deeplab import messages
-from deeplab.atomic_files import replacing, replacing_directory
+from deeplab.atomic_files import lock, remove_unfinished, replacing, replacing_directory
 from deeplab.errors import InputError, shown
 
-try:
-  import fcntl
-except ImportError:  # Windows.
-  fcntl = None
-
 VARIABLE = 'DEEPLAB_CACHE'
-_ASIDE = re.compile(r'\.(unfinished|replaced)-.*')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,17 +117,14 @@ class Entry:
     it too.
     """
     os.makedirs(self.path, exist_ok=True)
-    if fcntl is None:
-      yield
-      return
     with open(os.path.join(self.path, 'lock'), 'ab') as file:
       try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(file.fileno())
       except BlockingIOError:
         messages.say(f'{self._name}: another process is downloading it; waiting for that one')
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file.fileno(), wait=True)
       except OSError:
-        pass  # A file system without locks.
+        pass  # A file system, or a system, without locks.
       yield
 
   def make(self, fill: Callable[[str], str], *, address: str) -> None:
@@ -149,7 +139,7 @@ class Entry:
     Raises:
       InputError: the archive is another one than at the first download.
     """
-    self._remove_unfinished()
+    remove_unfinished(self.path)  # Of killed processes.
     record = self._new_record(address)
     with replacing_directory(self._model, members=re.compile('.*')) as temporary:
       checkpoint = fill(temporary)
@@ -175,16 +165,6 @@ class Entry:
         f'{shown(self.path)} and run it again'
       )
     return before
-
-  def _remove_unfinished(self):
-    """What a killed process left; the lock says that none is at it."""
-    for name in os.listdir(self.path):
-      if _ASIDE.fullmatch(name):
-        path = os.path.join(self.path, name)
-        if os.path.isdir(path):
-          shutil.rmtree(path, ignore_errors=True)
-        else:
-          os.remove(path)
 
 
 def size_and_sha256(path: str) -> list:

@@ -10,8 +10,9 @@ from deeplab import checkpoints, color_map
 from deeplab.class_names import load_class_names
 from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
+from deeplab.failure_reasons import reason_of
 from deeplab.messages import phase, say
-from deeplab.model.backbones import BACKBONES
+from deeplab.model.backbones import BACKBONES, variant_of_variables
 from deeplab.official import (
   archives,
   official_architectures,
@@ -74,11 +75,18 @@ def _extract(entry, directory, model):
   """Writes the backbone of the checkpoint; returns the name of its prefix. Above it there may be a
   classifier, which nobody needs, or an ASPP in the order of the official program.
   """
-  with archives.extracted_model(entry.archive) as (path, name):
+  bounds = {
+    'max_mb': ImportOptions.max_archive_mb,
+    'max_members': ImportOptions.max_archive_members,
+  }
+  with archives.extracted_model(entry.archive, **bounds) as (path, name):
     if name.endswith('.pb'):
       raise InputError(f'{entry.archive}: holds a frozen graph ({shown(name)}) and no checkpoint')
     reader = checkpoints.Reader(checkpoints.find(path))
-    backbone = BACKBONES[model.flags['model_variant']]
+    variant = variant_of_variables(reader.shapes)
+    if variant != model.flags['model_variant']:
+      raise InputError(f'{name}: is not {model.name}: its backbone is {variant or "none of ours"}')
+    backbone = BACKBONES[variant]
     scope = backbone.scope + '/'
     classifier = tuple(f'{scope}{each}/' for each in backbone.classifier_scopes)
     tensors = {
@@ -88,8 +96,6 @@ def _extract(entry, directory, model):
       and not each.startswith(classifier)
       and not official_names.is_optimizer_state(each)
     }
-  if not tensors:
-    raise InputError(f'{name}: is not {model.name}: it has no variable in {scope}')
   return _write(directory, tensors)
 
 
@@ -118,8 +124,7 @@ def _write(directory, tensors, **description):
   try:
     prefix = official_checkpoints.write_directory(directory, tensors, **description)
   except InputError as error:  # Nothing is wrong with what is written.
-    reason = getattr(error.__cause__, 'message', None) or str(error.__cause__)
-    raise OSError(reason.split('; ')[-1].partition(' [Op:')[0]) from error
+    raise OSError(reason_of(error.__cause__)) from error
   return os.path.basename(prefix)
 
 

@@ -15,12 +15,13 @@ from deeplab.training.data_files import DataWatch
 from deeplab.training.run_start import RunStart
 
 
-def draw(start: RunStart, data: Mapping[str, Mapping]) -> Iterator[dict]:
+def draw(start: RunStart, data: Mapping[str, Mapping], *, bad_records_path: str) -> Iterator[dict]:
   """Yields the batches after the updates made before.
 
   Args:
     start: of the run.
     data: flag -> `data_files.facts`; files that differ are a warning after each epoch.
+    bad_records_path: as of `training_batches`.
 
   Raises:
     InputError: a record is bad, which is named, or memory is short.
@@ -29,7 +30,10 @@ def draw(start: RunStart, data: Mapping[str, Mapping]) -> Iterator[dict]:
   num_classes = options.model.num_classes
   first_batch = start.step * options.training.accumulate_steps
   batches = input_pipeline.training_batches(
-    options.input, num_classes=num_classes, start_step=first_batch
+    options.input,
+    num_classes=num_classes,
+    start_step=first_batch,
+    bad_records_path=bad_records_path,
   )
   patterns = {'filenames': options.input.filenames}
   if options.validation.eval_filenames:

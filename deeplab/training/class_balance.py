@@ -11,11 +11,16 @@ import tensorflow as tf
 from deeplab.data import decoding, input_pipeline, record_files, tfrecord
 from deeplab.errors import InputError
 from deeplab.messages import say
-from deeplab.options import LossOptions
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS, LossOptions
 
 
 def chosen_weights(
-  options: LossOptions, filenames: Sequence[str], *, num_classes: int, ignore_label: int
+  options: LossOptions,
+  filenames: Sequence[str],
+  *,
+  num_classes: int,
+  ignore_label: int,
+  max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
 ) -> tuple[float, ...] | None:
   """A factor for each class as the options say, or None where they say nothing.
 
@@ -24,6 +29,7 @@ def chosen_weights(
     filenames: the training records, which are counted for `auto` and `auto_sqrt`; then the weights
       are printed.
     num_classes, ignore_label: the labels in them.
+    max_image_pixels: a larger label is an error.
 
   Raises:
     InputError: the options list another number of weights; or see `weights_of_records`.
@@ -31,7 +37,12 @@ def chosen_weights(
   if options.class_weights is None:
     return None
   if options.counts_records:
-    weights = weights_of_records(filenames, num_classes=num_classes, ignore_label=ignore_label)
+    weights = weights_of_records(
+      filenames,
+      num_classes=num_classes,
+      ignore_label=ignore_label,
+      max_image_pixels=max_image_pixels,
+    )
     if options.class_weights == 'auto_sqrt':
       weights = tuple(math.sqrt(weight) for weight in weights)
     say('class weights: ' + ','.join(f'{weight:.4g}' for weight in weights))
@@ -72,7 +83,11 @@ def median_frequency_weights(pixels: np.ndarray, pixels_of_images: np.ndarray) -
 
 
 def weights_of_records(
-  filenames: Sequence[str], *, num_classes: int, ignore_label: int
+  filenames: Sequence[str],
+  *,
+  num_classes: int,
+  ignore_label: int,
+  max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
 ) -> tuple[float, ...]:
   """`median_frequency_weights` of record files. Only labels are decoded.
 
@@ -83,7 +98,13 @@ def weights_of_records(
   @tf.autograph.experimental.do_not_convert
   def count(serialized):
     _, encoded_label, _ = tfrecord.parse(serialized)
-    label = decoding.decode_label(encoded_label, num_classes=num_classes, ignore_label=ignore_label)
+    small_enough = decoding.check_size(
+      decoding.label_size(encoded_label), max_image_pixels=max_image_pixels
+    )
+    with tf.control_dependencies([small_enough]):
+      label = decoding.decode_label(
+        encoded_label, num_classes=num_classes, ignore_label=ignore_label
+      )
     label = tf.reshape(tf.cast(label, tf.int32), [-1])
     label = tf.boolean_mask(label, tf.not_equal(label, ignore_label))
     return tf.math.bincount(label, minlength=num_classes, maxlength=num_classes, dtype=tf.int64)
@@ -97,6 +118,10 @@ def weights_of_records(
       pixels_of_images += np.where(counts > 0, counts.sum(), 0)
   except tf.errors.OpError as error:
     raise input_pipeline.explain_failure(
-      error, filenames, num_classes=num_classes, ignore_label=ignore_label
+      error,
+      filenames,
+      num_classes=num_classes,
+      ignore_label=ignore_label,
+      max_image_pixels=max_image_pixels,
     ) from error
   return tuple(float(weight) for weight in median_frequency_weights(pixels, pixels_of_images))

@@ -4,10 +4,10 @@ a change is noticed when the run goes on and after each epoch.
 The time of a file's last change is no part of it: copies and mounts change that.
 """
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 
+from deeplab import json_files
 from deeplab.data import record_files
 from deeplab.data.record_files import RecordFile
 from deeplab.errors import InputError, shown
@@ -33,19 +33,22 @@ def read(path: str) -> dict[str, dict[str, dict[str, int]]] | None:
 
   Raises InputError where it is something else.
   """
-  if not os.path.exists(path):
+  if not os.path.lexists(path):
     return None
   try:
-    with open(path, encoding='utf-8') as file:
-      saved = json.load(file)
-    for files in saved.values():
-      for numbers in files.values():
-        _ = numbers['records'] + numbers['bytes']
-    return saved
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    saved = json_files.read(path)
+    for flag, files in saved.items():
+      for name, numbers in json_files.mapping(files, flag).items():
+        numbers = json_files.mapping(numbers, name)
+        for what in ('records', 'bytes'):
+          json_files.whole_number(numbers.get(what), f'{what} of {name}')
+    return {flag: files or {} for flag, files in saved.items()}
+  except OSError as error:
+    raise InputError(f'{shown(path)}: cannot be read ({error.strerror})') from error
+  except ValueError as error:
     raise InputError(
-      f'{path}: not a list of the data files of a run ({error}); restore it, or remove it to go on '
-      'without comparing them'
+      f'{shown(path)}: not a list of the data files of a run ({shown(str(error))}); restore it, or '
+      'remove it to go on without comparing them'
     ) from error
 
 

@@ -7,9 +7,16 @@ import tensorflow as tf
 
 from deeplab.data import labels, tfrecord
 from deeplab.errors import InputError, shown
+from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
 
-def refuse(paths: Sequence[str], *, num_classes: int, ignore_label: int) -> None:
+def refuse(
+  paths: Sequence[str],
+  *,
+  num_classes: int,
+  ignore_label: int,
+  max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+) -> None:
   """Stops at records with one class and the ignored value.
 
   Reading ends with the first label that proves otherwise, which most often is the first of all.
@@ -18,6 +25,7 @@ def refuse(paths: Sequence[str], *, num_classes: int, ignore_label: int) -> None
   Args:
     paths: of the record files to train on.
     num_classes: a network of one class may have such labels.
+    max_image_pixels: larger labels are not decoded.
     ignore_label: the value that does not count.
 
   Raises:
@@ -28,7 +36,7 @@ def refuse(paths: Sequence[str], *, num_classes: int, ignore_label: int) -> None
   present = set()
   try:
     for record in tf.data.TFRecordDataset(list(paths)):
-      present |= _values(record.numpy())
+      present |= _values(record.numpy(), max_pixels=max_image_pixels)
       if len(present - {ignore_label}) > 1:
         return
   except tf.errors.OpError:
@@ -42,9 +50,9 @@ def refuse(paths: Sequence[str], *, num_classes: int, ignore_label: int) -> None
     )
 
 
-def _values(serialized):
+def _values(serialized, *, max_pixels):
   try:
-    indices, _ = labels.read_png(tfrecord.parts_of(serialized)['label'])
+    indices, _ = labels.read_png(tfrecord.parts_of(serialized)['label'], max_pixels=max_pixels)
   except Exception:  # pylint: disable=broad-except  # The class of the error depends on protobuf's version.
     return set()
   return set(np.unique(indices).tolist())

@@ -7,6 +7,7 @@ checkpoints.
     model.ckpt            the one at the end
     best.ckpt, best.json  the network with the best validation, and its score
     data_files.json       the record files of the run, their records and sizes
+    bad_records.txt       the records that --skip_bad_records left out
     metrics.jsonl         what was logged, one JSON object a line
     events.out.tfevents*  the same for TensorBoard
 """
@@ -26,12 +27,13 @@ from deeplab import (
   checkpoint_replacement,
   checkpoints,
   directory_lock,
+  json_files,
   output_places,
   saved_options,
 )
 from deeplab.atomic_files import replacing
 from deeplab.data_set import DataSet
-from deeplab.errors import InputError
+from deeplab.errors import InputError, shown
 from deeplab.options import CheckedOptions, ModelOptions
 from deeplab.training import data_files, run_flags
 
@@ -41,6 +43,7 @@ BEST_NAME = 'best.ckpt'
 BEST_SCORE_NAME = 'best.json'
 AVERAGED_NAME = 'model_ema.ckpt'
 METRICS_NAME = 'metrics.jsonl'
+BAD_RECORDS_NAME = 'bad_records.txt'
 # Of the checkpoints that a run numbers.
 _NUMBERED_DATA = re.compile(
   r'(model\.ckpt-\d+)' + f'(?:{re.escape(checkpoint_files.PREVIOUS)})?' + r'\.data-00000-of-00001'
@@ -78,7 +81,7 @@ class RunDirectory:
     """Raises InputError where the directory holds a run already."""
     checkpoint_files.refuse_run(self.path)
 
-  def remove_run(self) -> None:
+  def remove_run(self, *, keep_bad_records: bool = False) -> None:
     """Removes the files of an earlier run, and nothing else."""
     for prefix in self.checkpoints_of_run() + [self.file(BEST_NAME), self.file(AVERAGED_NAME)]:
       checkpoints.remove(prefix)
@@ -89,6 +92,7 @@ class RunDirectory:
       METRICS_NAME,
       BEST_SCORE_NAME,
       saved_options.FILE_NAME,
+      *(() if keep_bad_records else (BAD_RECORDS_NAME,)),
     ):
       with contextlib.suppress(FileNotFoundError):
         os.remove(self.file(name))
@@ -123,36 +127,28 @@ class RunDirectory:
     return checkpoint_files.of_run(self.path)
 
   def newest_checkpoint(self) -> tuple[tuple[str, int] | None, list[str]]:
-    """(prefix, step) of the newest checkpoint that can be read, or None without any; and a warning
-    line for each that cannot.
+    """(prefix, step) of the newest checkpoint of which every tensor can be read, or None without
+    any; and a warning line for each that is left out for it.
 
     Raises:
       InputError: there are checkpoints, and none can be read.
     """
-    readable, warnings = [], []
-    for prefix in self.checkpoints_of_run():
-      try:
-        reader = checkpoints.Reader(checkpoints.find(prefix))
-        if reader.global_step is not None:
-          readable.append((reader.global_step, prefix))
-      except InputError as error:
-        warnings.append(f'left out: {error}')
-    if not readable and warnings:  # Going on from nothing would write over them.
+    newest, damaged = checkpoints.newest_whole(self.checkpoints_of_run())
+    if newest is None and damaged:  # Going on from nothing would write over them.
       raise InputError(
-        f'--resume: of {len(warnings)} checkpoints in {self.path} none can be read; {warnings[0]}; '
-        'restore one or make it readable, or give --overwrite instead of --resume to begin anew'
+        f'--resume: of {len(damaged)} checkpoints in {self.path} none can be read: '
+        f'{"; ".join(damaged)}; restore one or make it readable, or give --overwrite instead of '
+        '--resume to begin anew'
       )
-    if not readable:
-      return None, warnings
-    step, prefix = max(readable)
-    return (prefix, step), warnings
+    return newest, [f'left out: {line}' for line in damaged]
 
   def is_finished(self, step: int) -> bool:
-    """Whether `model.ckpt` is there, of this step or a later one."""
+    """Whether `model.ckpt` is there, of this step or a later one, and can be read."""
     final = self.file(checkpoints.FINAL_NAME)
-    return final in self.checkpoints_of_run() and (
-      checkpoints.Reader(checkpoints.find(final)).global_step >= step
-    )
+    if final not in self.checkpoints_of_run():
+      return False
+    newest, _ = checkpoints.newest_whole([final])
+    return newest is not None and newest[1] >= step
 
   def keep_numbered(self, variables: Mapping, prefix: str, *, step: int) -> None:
     """Turns a `model.ckpt` that a run goes on from into `model.ckpt-STEP`, lest it passes for the
@@ -175,11 +171,18 @@ class RunDirectory:
     self._write_text(FLAGS_NAME, ''.join(line + '\n' for line in run_flags.lines(*options)))
 
   def saved_flags(self) -> dict[str, list[str]] | None:
-    """name -> values as text of the run's flagfile, or None where there is none."""
-    if not os.path.exists(self.file(FLAGS_NAME)):
+    """name -> values as text of the run's flagfile, or None without one. Raises InputError."""
+    path = self.file(FLAGS_NAME)
+    if not os.path.lexists(path):
       return None
-    with open(self.file(FLAGS_NAME), encoding='utf-8') as file:
-      return run_flags.by_name(file.read().splitlines())
+    try:
+      values = run_flags.by_name(json_files.read_text(path).splitlines())
+      run_flags.check(values)
+      return values
+    except (OSError, ValueError) as error:
+      raise InputError(
+        f'{shown(path)}: not the flags of a run ({shown(_reason(error))}); restore it'
+      ) from error
 
   def check_flags(self, *options: CheckedOptions, given: Collection[str]) -> None:
     """Raises InputError where a flag of a run to be continued differs from what the run was started
@@ -260,20 +263,35 @@ class RunDirectory:
   def save_best(self, variables: Mapping, *, step: int, score: dict) -> None:
     """Writes `best.ckpt` and, after it, its score: a dict with 'mean_iou'."""
     self._write_checkpoint(self.file(BEST_NAME), variables, step=step)
-    self._write_text(BEST_SCORE_NAME, json.dumps({'step': step, **score}) + '\n')
+    self._write_text(BEST_SCORE_NAME, json_files.one_line({'step': step, **score}))
 
   def save_averaged(self, variables: Mapping, *, step: int) -> None:
     """Writes `model_ema.ckpt`."""
     self._write_checkpoint(self.file(AVERAGED_NAME), variables, step=step)
 
   def best_score(self) -> dict | None:
-    """The dict that goes with `best.ckpt`, or None where there is no whole one."""
+    """The dict that goes with `best.ckpt`, or None where there is no whole one. Raises InputError
+    for something else in its place: taken for none, the best network would be written over.
+    """
+    path = self.file(BEST_SCORE_NAME)
     try:
       checkpoints.find(self.file(BEST_NAME))
-      with open(self.file(BEST_SCORE_NAME), encoding='utf-8') as file:
-        return json.load(file)
-    except (InputError, OSError, ValueError):
+      if not os.path.lexists(path):
+        return None
+    except InputError:
       return None
+    try:
+      score = json_files.read(path)
+      json_files.whole_number(score.get('step'), 'step')
+      if score.get('mean_iou', '') is None:  # No pixel counted.
+        return None
+      json_files.number(score.get('mean_iou'), 'mean_iou')
+      return score
+    except (OSError, ValueError) as error:
+      raise InputError(
+        f'{shown(path)}: not the score of {BEST_NAME} ({shown(_reason(error))}); restore it, or '
+        'remove it to let the next validation count as the best'
+      ) from error
 
   def _write_checkpoint(self, prefix, variables, *, step):
     # Not made anew: a directory that vanished is a fault of storage, which the user wants to know
@@ -294,3 +312,7 @@ class RunDirectory:
         f'{self.file(name)}: cannot be written ({error.strerror}); free space or choose another '
         '--output_path'
       ) from error
+
+
+def _reason(error):
+  return str(getattr(error, 'strerror', None) or error)

@@ -3,7 +3,9 @@
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 
-from deeplab.options import CheckedOptions
+from deeplab.options import OPTIONS_OF_TRAINING, CheckedOptions
+from deeplab.options.checks import field_type
+from deeplab.options.keywords import KINDS
 
 # A run may be continued with other values of these,
 _MAY_CHANGE = frozenset(
@@ -48,13 +50,36 @@ def _lines(options, value_of):
 
 
 def by_name(flagfile_lines: Iterable[str]) -> dict[str, list[str]]:
-  """name -> values as text, of the lines of a flagfile."""
+  """name -> values as text, of the lines of a flagfile. Raises ValueError for a line that is no
+  flag, no comment (# or //) and not empty.
+  """
   values = {}
-  for line in flagfile_lines:
+  for number, line in enumerate(flagfile_lines, 1):
+    if line.strip() and not line.strip().startswith(('-', '#', '//')):
+      raise ValueError(f'line {number} is {line[:40]!r}, not --name=value')
     name, separator, value = line.strip().removeprefix('--').partition('=')
     if separator:
       values.setdefault(name, []).append(value)
   return values
+
+
+def check(values: Mapping[str, list[str]]) -> None:
+  """Raises ValueError where a value of `by_name` is none of its option's type."""
+  for option_class in OPTIONS_OF_TRAINING:
+    for field in dataclasses.fields(option_class):
+      kind, _ = field_type(option_class, field)
+      for text in values.get(field.name, ()):
+        if not _is_of(kind, text):
+          raise ValueError(f'--{field.name}={text[:40]} is not {KINDS[kind]}')
+
+
+def _is_of(kind, text):
+  if kind is bool:
+    return text in ('True', 'False', 'true', 'false')
+  try:
+    return kind(text) is not None
+  except ValueError:
+    return False
 
 
 def differences(

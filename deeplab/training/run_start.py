@@ -147,7 +147,8 @@ def restore(
     if trainer.average is not None:
       trainer.average.restart()
   if run_options.overwrite:
-    directory.remove_run()
+    # The list of the bad records is this run's already.
+    directory.remove_run(keep_bad_records=start.options.input.skip_bad_records)
   reason = f' ({directory.path} holds no checkpoint to resume yet)' if run_options.resume else ''
   say(f'starting from {start.loaded or "scratch"} at step 0{reason}')
 

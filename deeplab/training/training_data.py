@@ -86,6 +86,7 @@ def find(
       [file.path for file in files],
       num_classes=chosen.num_classes,
       ignore_label=chosen.ignore_label,
+      max_image_pixels=input_options.max_image_pixels,
     )
   return TrainingData(
     files=files,

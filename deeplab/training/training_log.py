@@ -3,7 +3,6 @@ TensorBoard.
 """
 
 import contextlib
-import json
 import math
 import os
 import shutil
@@ -14,11 +13,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab import color_map, messages, metrics, pictures, undecodable_names
-from deeplab.atomic_files import replacing
+from deeplab import color_map, json_files, messages, metrics, pictures, undecodable_names
 from deeplab.errors import InputError, shown
 from deeplab.evaluator import EvaluationResult
 from deeplab.failure_reasons import reason_of
+from deeplab.training import metrics_file
 from deeplab.training.step_result import StepResult
 
 _PANEL_CELL = 192
@@ -54,7 +53,7 @@ class TrainingLog:
     self._directory, self._log_per_steps = directory, log_per_steps
     self._metrics_path = os.path.join(directory, metrics_name)
     self.validations = [
-      line for line in _rewind(self._metrics_path, start_step) if 'mean_iou' in line
+      line for line in metrics_file.rewind(self._metrics_path, start_step) if 'mean_iou' in line
     ]
     self._metrics = open(self._metrics_path, 'a', encoding='utf-8')
     with self._explaining():
@@ -244,7 +243,7 @@ class TrainingLog:
 
   def _write(self, line):
     try:
-      self._metrics.write(json.dumps(line) + '\n')
+      self._metrics.write(json_files.one_line(line))
       self._metrics.flush()
     except OSError as error:
       raise InputError(
@@ -257,26 +256,6 @@ class TrainingLog:
       for name, value in numbers.items():
         tf.summary.scalar(name, value, step=step)
     self.flush()
-
-
-def _rewind(path, step):
-  """Drops the lines after `step` from a JSON lines file, and a last line that a kill cut; returns
-  the rest as dicts.
-  """
-  if not os.path.exists(path):
-    return []
-  kept = []
-  with open(path, encoding='utf-8') as file:
-    for text in file:
-      try:
-        line = json.loads(text)
-      except ValueError:
-        continue
-      if line['step'] <= step:
-        kept.append(line)
-  with replacing(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
-    file.writelines(json.dumps(line) + '\n' for line in kept)
-  return kept
 
 
 def _colored(label, colors, ignore_label):

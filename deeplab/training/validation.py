@@ -1,6 +1,7 @@
 """Validation while training: mIOU on other records, the best network kept, and when to give up."""
 
 import contextlib
+import math
 import random
 from collections.abc import Sequence
 
@@ -124,7 +125,7 @@ class Validation:
           '--eval_filenames'
         ) from error
       mean_iou = result.summary.mean_iou
-      if self.best is None or mean_iou > self.best['mean_iou']:
+      if self._is_best(mean_iou):
         self._log.at('saving the best network')
         self.best = {'mean_iou': mean_iou, 'step': step}
         self._run.save_best(self._model.named_variables, step=step, score={'mean_iou': mean_iou})
@@ -146,6 +147,10 @@ class Validation:
         yield example
     except tf.errors.OpError as error:
       raise input_pipeline.explain_failure(error, filenames, **self._limits) from error
+
+  def _is_best(self, mean_iou):
+    best = float('nan') if self.best is None else self.best['mean_iou']
+    return math.isnan(best) or mean_iou > best
 
   def _share_statistics(self):
     """Gives every replica the mean of the batch norm statistics, which is what a checkpoint holds

@@ -71,8 +71,9 @@ def run(case: Case) -> None:
     'run_inferencer.py': ['--ckpt_path=model', '--input=photos', '--output_path=out'],
     'run_evaluator.py': ['--ckpt_path=model', '--filenames=val.tfrecord'],
     'run_trainer.py': [
-      '--load_ckpt_path=model', '--filenames=val.tfrecord', '--output_path=run', '--num_steps=2',
-      '--batch_size=2', '--crop_size_height=33', '--crop_size_width=33', '--shuffle_buffer_size=2',
+      '--load_ckpt_path=model', '--exclude_scopes=logits', '--filenames=val.tfrecord',
+      '--output_path=run', '--num_steps=2', '--batch_size=2', '--crop_size_height=33',
+      '--crop_size_width=33', '--shuffle_buffer_size=2',
     ],
   }[command]  # fmt: skip
   kind = int(case.random.integers(4))
