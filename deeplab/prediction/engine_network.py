@@ -12,6 +12,7 @@ from deeplab.engines import model_files, opening
 from deeplab.engines.model_files import ModelFile
 from deeplab.errors import InputError, shown
 from deeplab.export.description import Description
+from deeplab.failure_reasons import words_of
 from deeplab.messages import say
 from deeplab.options import EngineOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import trained_network
@@ -75,7 +76,7 @@ class EngineNetwork(TrainedNetwork):
       failure = self.model.failure
       if failure is None:
         raise
-      words = shown(' '.join(str(failure).split())[:200])
+      words = shown(words_of(failure))
       raise InputError(f'{shown(self.prefix)}: the engine failed ({words})') from error
 
 
