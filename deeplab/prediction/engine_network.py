@@ -39,6 +39,10 @@ class EngineNetwork(TrainedNetwork):
   description: Description
   batch_size: int | None
 
+  @property
+  def is_exported(self) -> bool:
+    return True
+
   def announce(self, prediction_options: PredictionOptions) -> None:
     say(*self.notes)
 

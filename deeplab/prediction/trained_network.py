@@ -49,6 +49,11 @@ class TrainedNetwork:
   doubts: tuple[str, ...] = ()
   trained_size: tuple[int, int] | None = None
 
+  @property
+  def is_exported(self) -> bool:
+    """Whether an exported model computes it, whose variables nobody sees."""
+    return False
+
   def color_map(self, colormap: str | None, *, records: DataSet | None = None) -> np.ndarray:
     """The colours of the classes.
 
