@@ -54,6 +54,8 @@ def run(
   """
   started = time.monotonic() if started is None else started
   planned = _plan(inference_options)
+  for directory in planned.directories:
+    atomic_files.remove_unfinished(directory)  # Of killed commands.
   if not (planned.images or planned.videos):
     return PredictionSummary(num_bad=planned.num_bad)
   devices.prepare(compute_options)
@@ -79,8 +81,6 @@ def run(
   )
   inferencer = _inferencer(network, prediction_options, inference_options, compute_options)
   output_places.make_directory(inference_options.output_path, flag='output_path')
-  for directory in {inference_options.output_path, *map(os.path.dirname, planned.outputs)}:
-    atomic_files.remove_unfinished(directory)
   say(*output_places.notes_on_default(inference_options.output_path, InferenceOptions))
   say(f'predicting {planned.counted} with {network.prefix}')
   settings = {
@@ -167,11 +167,14 @@ def _predict_videos(pipeline, planned, summary):
 
 
 class _Planned(NamedTuple):
-  """What to predict, and how many inputs, named in warnings, are neither image nor video."""
+  """What to predict; how many inputs, named in warnings, are neither image nor video; and the
+  directories of all predictions, those that are there already too.
+  """
 
   images: list[PlannedPrediction]
   videos: list[PlannedVideo]
   num_bad: int
+  directories: Collection[str] = ()
 
   @property
   def paths(self):
@@ -233,6 +236,9 @@ def _plan(options: InferenceOptions) -> _Planned:
     prediction_paths.plan(images, **settings),
     video_paths.plan(videos, **settings),
     num_bad=len(problems),
+  )
+  planned = planned._replace(
+    directories={options.output_path, *map(os.path.dirname, planned.outputs)}
   )
   if options.skip_existing:
     everything = [*planned.images, *planned.videos]

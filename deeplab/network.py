@@ -148,6 +148,7 @@ class Network:
       with guest.tensorflow_at_work():
         from deeplab.export import exporter
 
+        self._trained.need_weights()
         trained = dataclasses.replace(self._trained, class_names=self.class_names)
         return exporter.export(trained, export_options, self.colors)
 

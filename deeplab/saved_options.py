@@ -91,6 +91,22 @@ def write(
     file.write('\n')
 
 
+def write_step(prefix: str, step: int) -> None:
+  """Writes what is saved beside checkpoint `prefix` again, with another step; nothing without a
+  file.
+  """
+  saved = read(prefix)
+  if saved is not None and saved.step != step:
+    write(
+      os.path.dirname(prefix) or os.curdir,
+      saved.model_options,
+      step=step,
+      class_names=saved.class_names,
+      data_set=saved.data_set,
+      trained_size=saved.trained_size,
+    )
+
+
 def read(prefix: str) -> SavedOptions | None:
   """What is saved beside checkpoint `prefix`, or None without a file.
 

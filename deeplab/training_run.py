@@ -100,6 +100,7 @@ def run(
   start = run_start.find(directory, options, given=given)
   num_steps = options.training.num_steps
   if start.newest and start.step >= num_steps and directory.is_finished(start.step):
+    directory.finish(step=start.step, max_to_keep=options.run.max_to_keep)
     say(f'nothing to do: step {start.step} >= num_steps {num_steps} in {directory.path}')
     return _result('nothing to do', start.step, directory, best=directory.best_score())
   data = _find_data(start)

@@ -17,13 +17,14 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from deeplab import flags, next_command, quiet_start  # noqa: E402
 from deeplab.errors import shown  # noqa: E402
+from deeplab.messages import say  # noqa: E402
 from deeplab.options import DownloadOptions  # noqa: E402
 from deeplab.published import cache, names  # noqa: E402
 
 
 def main(options):
   if options.list:
-    print('\n'.join(list_lines()))
+    say(*list_lines())
   models = [names.find(name, flag='name') for name in options.name]
   if not models:
     return
@@ -33,8 +34,8 @@ def main(options):
 
   for model in models:
     prefix = installation.prefix_of(model)
-    print(f'{model.name} is in {shown(os.path.dirname(prefix))}', flush=True)
-  print(_next(models[0]))
+    say(f'{model.name} is in {shown(os.path.dirname(prefix))}')
+  say(_next(models[0]))
 
 
 def list_lines():

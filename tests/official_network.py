@@ -76,8 +76,10 @@ class Official:
     return weights
 
   def logits(self, weights, images):
-    """float32 [B, H, W, classes] of float32 images [B, H, W, 3] in [0, 255]."""
-    return self._run(images, lambda name, shape: tf.constant(weights[name]))
+    """float32 [B, H, W, classes] of float32 images [B, H, W, 3] in [0, 255]; weights that are
+    tensors get gradients.
+    """
+    return self._run(images, lambda name, shape: tf.convert_to_tensor(weights[name]))
 
   def frozen_graph(self, weights, size=65):
     """GraphDef as freezing leaves it: input ImageTensor uint8 [1, size, size, 3], output

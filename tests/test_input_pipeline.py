@@ -349,7 +349,7 @@ def test_failure_without_bad_record_repeats_the_error(shards):
   settings = dict(num_classes=21, ignore_label=255)
   error = tf.errors.InternalError(None, None, 'Graph execution error:\n\nno\nluck [[{{node A}}]]')
   explained = str(input_pipeline.explain_failure(error, [shards], **settings))
-  assert explained.endswith(' failed: no luck')
+  assert explained.endswith(' failed: the device or its driver failed')
   error = tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating [[{{node A}}]]')
   explained = str(input_pipeline.explain_failure(error, [shards], **settings))
   assert explained.startswith('out of memory with the records of ') and 'OOM' not in explained

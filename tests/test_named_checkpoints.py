@@ -2,7 +2,10 @@
 
 import io
 import os
+import pathlib
 import shutil
+import subprocess
+import sys
 import tarfile
 import threading
 
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from official_network import Official
+from PIL import Image
 
 import deeplab
 from deeplab import checkpoints, messages, named_checkpoints, saved_options
@@ -306,3 +310,24 @@ def test_second_one_waits_for_the_first(server, tmp_path):
   assert sorted(line.split(' from ')[0] for line in lines) == [
     f'downloading {NAME}', f'{NAME}: another process is downloading it; waiting for that one'
   ]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.skipif('DEEPLAB_TEST_DATA' not in os.environ, reason='needs DEEPLAB_TEST_DATA')
+def test_from_the_name_to_a_photograph(server, tmp_path, monkeypatch):
+  """With published weights, in one command, in a process of its own."""
+  data = os.environ['DEEPLAB_TEST_DATA']
+  server.files = {PATH: packed(pathlib.Path(data) / 'deeplabv3_mnv2_dm05_pascal')}
+  command = [
+    os.path.join(os.path.dirname(os.path.dirname(deeplab.__file__)), 'run_inferencer.py'),
+    f'--ckpt_path={NAME}',
+    f'--input={data}/voc8/JPEGImages/2007_000129.jpg',
+    f'--output_path={tmp_path}/out',
+    '--output_type=color,ids',
+  ]
+  subprocess.run([sys.executable, *command], check=True, cwd=tmp_path)
+  ids = np.asarray(Image.open(tmp_path / 'out' / '2007_000129.jpg_ids.png'))
+  label = np.asarray(Image.open(f'{data}/voc8/SegmentationClass/2007_000129.png'))
+  assert (ids == label)[label != 255].mean() > 0.8  # 0.857; bicycles are thin.
+  colors = np.asarray(Image.open(tmp_path / 'out' / '2007_000129.jpg.png').convert('RGB'))
+  np.testing.assert_array_equal(colors, load_color_map('voc')[ids])

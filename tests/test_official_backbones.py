@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from official_network import Official
 
-from deeplab.model import resnet, slim_bridge, xception
+from deeplab.model import prediction_model, resnet, slim_bridge, xception
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.feature_extractor import extract_features
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
@@ -190,3 +190,31 @@ def test_logits_are_the_official_ones(pair, output_stride, constant_weights):
   logits = model.predict(IMAGES, constant_weights=constant_weights)
   assert np.std(expected) > 0.1
   np.testing.assert_allclose(logits, expected, rtol=0, atol=2e-4 * np.std(expected))
+
+
+def test_gradients_are_those_through_space_to_batch(pair, monkeypatch):
+  """At stride 8, where most depthwise convolutions are atrous ones; statistics are the stored."""
+  official, weights, model = pair
+  monkeypatch.setattr(prediction_model, '_dropout', lambda net, seed: net)
+  model.options = model.options.replace(output_stride=8)
+  official = dataclasses.replace(official, output_stride=8, space_to_batch=True)
+
+  def loss_of(logits):
+    return tf.reduce_mean(logits * tf.cos(tf.range(float(official.num_classes))))
+
+  names = list(model.trainable)
+  theirs = {name: tf.constant(value) for name, value in weights.items()}
+  with tf.GradientTape() as tape:
+    tape.watch([theirs[name] for name in names])
+    loss = loss_of(official.logits(theirs, tf.constant(IMAGES)))
+  expected = tape.gradient(loss, [theirs[name] for name in names])
+  with tf.GradientTape() as tape:
+    loss = loss_of(model.predict(IMAGES, is_training=True, fine_tune_batch_norm=False))
+  actual = tape.gradient(loss, [model.trainable[name] for name in names])
+  largest = max(np.linalg.norm(gradient) for gradient in expected)
+  for name, one, other in zip(names, actual, expected):
+    if name == official_names.CONCAT_WEIGHTS:
+      other = np.concatenate([other[:, :, 256:], other[:, :, :256]], axis=2)
+    # Rectifiers that flip by rounding; a wrong gradient would differ by as much as its norm.
+    norm = max(np.linalg.norm(other), 1e-3 * largest)
+    assert np.linalg.norm(one - other) <= 0.01 * norm, name

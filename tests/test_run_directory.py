@@ -278,6 +278,9 @@ def test_a_flag_that_the_runs_version_did_not_have(tmp_path):
   run.check_flags(*options(), given={'resume'})
   with pytest.raises(InputError, match=r'--optimizer=adam \(the run has none\)'):
     run.check_flags(*options(optimizer='adam'), given={'resume', 'optimizer'})
+  path.write_text('\n'.join(line for line in lines if not line.startswith('--num_steps=')) + '\n')
+  with pytest.raises(InputError, match=r'--num_steps=\d+ \(the run has none\)'):
+    run.check_flags(*options(num_steps=40_000), given={'resume'})
 
 
 def test_what_kills_left_is_put_right(run):
@@ -296,3 +299,25 @@ def test_what_kills_left_is_put_right(run):
   run.put_right()
   assert sorted(os.listdir(run.path)) == sorted([*whole, *users])
   assert run.newest_checkpoint()[0] == (run.file('model.ckpt-4'), 4)
+
+
+def test_what_a_kill_after_the_last_checkpoint_left_undone_is_done(run):
+  for step in (2, 4, 6):
+    save(run, step)
+  save(run, 6, final=True, max_to_keep=2)
+  expected = contents(run)
+  assert 'model.ckpt-2.index' not in expected
+  save(run, 2)  # As if it had not been removed; its step is what is saved then.
+  os.mkdir(run.file('.unfinished-abcdefgh-model.ckpt'))
+  assert contents(run) != expected
+  run.finish(step=6, max_to_keep=2)
+  assert contents(run) == expected and '.unfinished-abcdefgh-model.ckpt' not in os.listdir(run.path)
+
+
+def contents(run):
+  found = {}
+  for name in os.listdir(run.path):
+    if os.path.isfile(run.file(name)):
+      with open(run.file(name), 'rb') as file:
+        found[name] = file.read()
+  return found

@@ -84,10 +84,13 @@ class ImportOptions(CheckedOptions):
     'line.',
   )
   max_archive_mb: int = option(
-    4096, 'MB (10^6 bytes) that an archive may unpack to, all of it.', minimum=1
+    4096,
+    'MB (10^6 bytes) that an archive may unpack to, all of it.',
+    minimum=1,
+    maximum=10**7,
   )
   max_archive_members: int = option(
-    10000, 'Files and directories that an archive may have.', minimum=1
+    10000, 'Files and directories that an archive may have.', minimum=1, maximum=10**7
   )
 
 

@@ -96,6 +96,9 @@ class TrainedNetwork:
     """That of its weights, which are those of checkpoint `prefix`."""
     return checkpoints.Reader(prefix).global_step
 
+  def need_weights(self) -> None:
+    """Raises InputError where the network has no weights to make anything of."""
+
   def explaining_failures(self) -> contextlib.AbstractContextManager:
     """While open, errors of what computes the network are InputErrors where the user can do
     something.

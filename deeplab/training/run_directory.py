@@ -112,6 +112,16 @@ class RunDirectory:
     for prefix in prefixes:
       checkpoint_replacement.put_right(prefix)
 
+  def finish(self, *, step: int, max_to_keep: int) -> None:
+    """Does what a kill right after the last checkpoint of a run, of this step, left undone; nothing
+    where another process trains there.
+    """
+    with contextlib.suppress(InputError), self.locked():
+      self.put_right()
+      final = self.file(checkpoints.FINAL_NAME)
+      saved_options.write_step(final, step)
+      self._tidy(final, max_to_keep)
+
   def checkpoints_of_run(self) -> list[str]:
     """Prefixes of the whole checkpoints, `model.ckpt-STEP` by step and `model.ckpt` last."""
     return checkpoint_files.of_run(self.path)
@@ -227,14 +237,18 @@ class RunDirectory:
     # There may be more than allowed, of a run that is continued, and little space.
     self._remove_oldest(max_to_keep)
     self._write_checkpoint(prefix, variables, step=step)
-    self._remove_oldest(max_to_keep)
     saved_options.write(
       self.path, model_options, step=step, data_set=data_set, trained_size=trained_size
     )
-    checkpoints.update_state(
-      self.path, [*(each for each in self._numbered() if each != prefix), prefix]
-    )
+    self._tidy(prefix, max_to_keep)
     return prefix
+
+  def _tidy(self, newest, max_to_keep):
+    """Removes the oldest, and lists the others for TensorFlow's tools."""
+    self._remove_oldest(max_to_keep)
+    checkpoints.update_state(
+      self.path, [*(each for each in self._numbered() if each != newest), newest]
+    )
 
   def _numbered(self):
     return [

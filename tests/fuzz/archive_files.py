@@ -22,9 +22,8 @@ _TRUTH = {
   'model/README': b'read me',
 }
 _LIMITS = {
-  name: getattr(ImportOptions, f'max_archive_{name.removeprefix("max_")}')
-  for name in ('max_mb', 'max_members')
-  if hasattr(ImportOptions, f'max_archive_{name.removeprefix("max_")}')
+  'max_mb': ImportOptions.max_archive_mb,
+  'max_members': ImportOptions.max_archive_members,
 }
 _MODES = ('w', 'w:gz', 'w:bz2', 'w:xz')
 
