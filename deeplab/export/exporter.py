@@ -57,9 +57,14 @@ def export(
     colors: uint8 [n, 3], at least one for each class.
 
   Raises:
-    InputError: a file is there already, the disk is full, or a file could not be made or is not
-      what the checkpoint is; those that are right are written all the same.
+    InputError: the network is an exported model, a file is there already, the disk is full, or a
+      file could not be made or is not what the checkpoint is; those that are right are written all
+      the same.
   """
+  if trained.is_exported:
+    raise InputError(
+      f'{shown(trained.prefix)}: is an exported model; give the checkpoint that it was made from'
+    )
   files = exported_files.planned(options)
   exported_files.refuse_existing(options.output_path, files, overwrite=options.overwrite)
   exported_files.refuse_without_extras(options.format)

@@ -39,6 +39,10 @@ class EngineNetwork(TrainedNetwork):
   description: Description
   batch_size: int | None
 
+  @property
+  def is_exported(self) -> bool:
+    return True
+
   def announce(self, prediction_options: PredictionOptions) -> None:
     say(*self.notes)
 
@@ -59,6 +63,12 @@ class EngineNetwork(TrainedNetwork):
 
   def global_step(self, prefix: str) -> int:
     return self.description.global_step
+
+  def need_weights(self) -> None:
+    raise InputError(
+      f'{shown(self.prefix)}: is an exported model, and this needs a checkpoint; give the one that '
+      f'it was made from ({shown(self.description.checkpoint)})'
+    )
 
   @contextlib.contextmanager
   def explaining_failures(self) -> Iterator[None]:
