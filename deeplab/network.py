@@ -20,7 +20,7 @@ from deeplab.options import (
   keywords,
 )
 from deeplab.prediction import given_images
-from deeplab.prediction.python_prediction import Classes, Prediction
+from deeplab.prediction.python_prediction import Classes, Prediction, checked_classes
 from deeplab.prediction.same_size_batches import same_size_batches
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ class Network:
       with guest.tensorflow_at_work():
         from deeplab.export import exporter
 
+        self._trained.need_weights()
         trained = dataclasses.replace(self._trained, class_names=self.class_names)
         return exporter.export(trained, export_options, self.colors)
 
@@ -257,26 +258,12 @@ def load(
     colors = trained.color_map(colormap)
   else:
     colors = np.asarray(colormap)
-  _check_classes(names, colors, num_classes=trained.options.num_classes)
   return Network(
     trained,
-    Classes(names, colors.astype(np.uint8)),
+    checked_classes(names, colors, num_classes=trained.options.num_classes),
     compute_options=compute_options,
     defaults=defaults,
   )
-
-
-def _check_classes(names, colors, *, num_classes):
-  if len(names) != num_classes:
-    raise InputError(f'--class_names: {len(names)} names for the {num_classes} classes')
-  if colors.ndim != 2 or colors.shape[1] != 3 or colors.min() < 0 or colors.max() > 255:
-    raise InputError(
-      f'--colormap: an array {colors.dtype} {list(colors.shape)}; must be uint8 [num_classes, 3]'
-    )
-  if len(colors) < num_classes:
-    raise InputError(
-      f'--colormap has {len(colors)} colours, fewer than the {num_classes} classes of the network'
-    )
 
 
 def _usual_batch_size():

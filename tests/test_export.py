@@ -192,6 +192,12 @@ def test_convolutions_with_rates_are_one_operation_for_converters():
   )
 
 
+def test_an_exported_model_is_not_exported_again(exported, tmp_path):
+  network = deeplab.load(exported[1])
+  with pytest.raises(InputError, match='saved_model: is an exported model; give the checkpoint'):
+    network.export(tmp_path / 'again')
+
+
 @pytest.fixture
 def in_this_process(monkeypatch):
   monkeypatch.setattr(check, 'run', _in_this_process)

@@ -8,6 +8,7 @@ import numpy as np
 
 from deeplab.errors import InputError, shown
 from deeplab.export.description import NAME
+from deeplab.failure_reasons import words_of
 
 # Official names. A signature is a way to call a SavedModel or a TensorFlow Lite file.
 INPUT = 'ImageTensor'
@@ -94,7 +95,7 @@ def check_interface(
 
 def unreadable(path: str, kind: str, error: Exception | None = None) -> InputError:
   """For a file that its engine cannot load; `error` is what the engine says."""
-  words = ' '.join(str(error).split()) if error is not None else ''
+  words = words_of(error) if error is not None else ''
   reason = f' ({shown(words[:150])}{"..." if len(words) > 150 else ""})' if words else ''
   size = f'; {os.path.getsize(path)} bytes' if os.path.isfile(path) else ''
   return InputError(

@@ -110,4 +110,5 @@ def differences(
 
 
 def _shown(values):
-  return 'none' if values is None else ','.join(values)
+  text = 'none' if values is None else ','.join(values)
+  return text if len(text) <= 200 else f'{text[:200]}...'
