@@ -114,7 +114,8 @@ def missing_package(path: str, *, engine: str, extra: str, package: str) -> Inpu
 
 def num_classes(outputs: Sequence[Tensor]) -> int | None:
   """Size of the last axis of the probabilities, None where it is not fixed."""
-  size = next(tensor.shape[-1] for tensor in outputs if tensor.name == PROBABILITIES)
+  shape = next(tensor.shape for tensor in outputs if tensor.name == PROBABILITIES)
+  size = shape[-1] if len(shape) else None  # Of a damaged file it may be a single number.
   return size if isinstance(size, int) and size > 0 else None
 
 
