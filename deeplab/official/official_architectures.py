@@ -17,6 +17,7 @@ from deeplab.official.frozen_graphs import FrozenGraph
 from deeplab.official.graph_facts import Facts
 from deeplab.official.official_names import CONCAT_WEIGHTS, IMAGE_POOLING, LAST_WEIGHTS
 from deeplab.options import DEPTH_MULTIPLIERS, USUAL_RATES, ModelOptions
+from deeplab.options.model import MOST_ATROUS_RATES
 
 # The official default.
 OFFICIAL_STRIDE = 16
@@ -32,7 +33,6 @@ _CLASSIFIER = '|'.join(
   f'{backbone.scope}/({"|".join(backbone.classifier_scopes)})/' for backbone in BACKBONES.values()
 )
 _QUANTIZATION = r'.*_quant/'
-_MOST_BRANCHES = 16  # A network with all of them is made.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _from_names_and_shapes(shapes, name):
       f'{name}: has both plain and separable atrous branches, which this network does not'
     )
   found['num_rates'] = len(plain or separable)
-  if found['num_rates'] > _MOST_BRANCHES:
+  if found['num_rates'] > MOST_ATROUS_RATES:
     raise InputError(f'{name}: has {found["num_rates"]} atrous branches; DeepLab has 3 or so')
   found['aspp_with_separable_conv'] = bool(separable)
   found['use_image_level_feature'] = f'{IMAGE_POOLING}/weights' in shapes
