@@ -1,7 +1,6 @@
 """A trained network for Python programs: images in, predictions out."""
 
 import collections
-import contextlib
 import dataclasses
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
@@ -169,7 +168,7 @@ class Network:
     )
     predictions = {}
     for batch in batches:
-      with self._trained.explaining_failures(), _explaining_memory(batch[0][1]):
+      with self._trained.explaining_failures(), given_images.explaining_memory(batch[0][1]):
         predicted = inferencer.predict([image.pixels for _, image in batch])
       for (position, image), (labels, probabilities) in zip(batch, predicted):
         predictions[position] = self._prediction(image, labels, probabilities, options)
@@ -180,7 +179,7 @@ class Network:
       with (
         guest.tensorflow_at_work(),
         self._trained.explaining_failures(),
-        _explaining_memory(image),
+        given_images.explaining_memory(image),
       ):
         inferencer = self._inferencer(options, **settings)
         return inferencer.predict_with_foreground([image.pixels])[0]
@@ -277,18 +276,3 @@ def _batch_key(inferencer, image):
     return inferencer.batch_key(image.pixels)
   except InputError as error:
     raise InputError(f'{image.name}: {error}') from error
-
-
-@contextlib.contextmanager
-def _explaining_memory(image):
-  """Turns an error for want of memory into an InputError."""
-  import tensorflow as tf
-
-  try:
-    yield
-  except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-    height, width = image.pixels.shape[:2]
-    raise InputError(
-      f'{image.name}: out of memory for height {height}, width {width}; give --max_size, '
-      '--tile_size or smaller --eval_scales'
-    ) from error
