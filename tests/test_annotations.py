@@ -387,6 +387,19 @@ def test_labelme_shapes_are_the_known_masks(data):
   assert summary['overlapping_pixels'] == 20
 
 
+@pytest.mark.parametrize('far', [30_000, 2**63])  # Pillow draws neither, the second without end.
+def test_a_circle_far_larger_than_the_picture(far, data):
+  shapes = data / 'shapes'
+  shapes.mkdir()
+  circle = {'label': 'apple', 'shape_type': 'circle', 'points': [[-far, 15], [20, 15]]}
+  write_json(shapes, labelme([circle], image='a.jpg'), 'a.json')
+  conversion_run.convert(options_of(data, shapes, accept=('outside',)))
+  expected = np.zeros([HEIGHT, WIDTH], np.uint8)
+  expected[:, :20] = 1  # But for a pixel, its edge is a straight line there.
+  expected[15, 20] = 1
+  np.testing.assert_array_equal(labels_by_name(data)['a'], expected)
+
+
 def test_records_may_lie_beside_the_files_of_labelme(data):
   shapes = data / 'out' / 'train'
   shapes.mkdir(parents=True)

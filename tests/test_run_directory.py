@@ -148,7 +148,14 @@ def test_best_needs_checkpoint_and_score(run):
 
 
 @pytest.mark.parametrize(
-  'content', ['null', '{"step": 5.5, "mean_iou": 0.5}', '{"step": 5, "mean_iou": "0.5"}', '']
+  'content',
+  [
+    'null',
+    '{"step": 5.5, "mean_iou": 0.5}',
+    '{"step": 5, "mean_iou": "0.5"}',
+    '{"step": 5, "mean_iou": 7}',
+    '',
+  ],
 )
 def test_a_damaged_score_is_not_taken_for_none(run, content):
   run.save_best(VARIABLES, step=5, score={'mean_iou': 0.5})

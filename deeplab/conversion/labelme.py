@@ -14,6 +14,8 @@ from deeplab.errors import InputError, shown
 
 IGNORE_NAME = '__ignore__'  # labelme's name for regions that do not count.
 _LEAST_POINTS = {'polygon': 3, 'rectangle': 2, 'oriented_rectangle': 4, 'circle': 2, 'mask': 2}
+# Pillow's ellipses overflow beyond some 55,000 pixels across, and may then be drawn without end.
+_LARGEST_DRAWN_RADIUS = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,9 @@ class LabelmeShape:
     if self.kind == 'circle':  # Its centre and a point on it.
       (x, y), edge = xy
       radius = math.hypot(x - edge[0], y - edge[1])
+      if radius > _LARGEST_DRAWN_RADIUS:
+        rows, columns = np.ogrid[:height, :width]
+        return (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
       draw.ellipse([x - radius, y - radius, x + radius, y + radius], outline=1, fill=1)
     elif self.kind == 'rectangle':
       draw.rectangle([*points.min(axis=0), *points.max(axis=0)], outline=1, fill=1)

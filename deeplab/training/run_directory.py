@@ -288,7 +288,8 @@ class RunDirectory:
       json_files.whole_number(score.get('step'), 'step')
       if score.get('mean_iou', '') is None:  # No pixel counted.
         return None
-      json_files.number(score.get('mean_iou'), 'mean_iou')
+      if not 0 <= json_files.number(score.get('mean_iou'), 'mean_iou') <= 1:
+        raise ValueError(f'mean_iou is {json_files.shown(score["mean_iou"])}, not from 0 to 1')
       return score
     except (OSError, ValueError) as error:
       raise InputError(

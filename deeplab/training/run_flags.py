@@ -105,7 +105,7 @@ def differences(
       continue
     if was is None and wanted == usual.get(name):
       continue  # The run was started before there was such a flag.
-    different.append(f'--{name}={_shown(wanted)} (the run has {_shown(was)})')
+    different.append(f'--{name[:100]}={_shown(wanted)} (the run has {_shown(was)})')
   return different
 
 

@@ -27,7 +27,7 @@ _LINES = [
   {'step': 20, 'mean_iou': 0.5, 'validation_loss': 0.75, 'iou': [0.5, None, 0.25]},
   {'step': 30, 'mean_iou': 0.625, 'validation_loss': 0.5, 'iou': [0.5, None, 0.75]},
 ]
-# Keys whose value may be null.
+# Keys whose value may be null, which stands for none: files that are missed are told of elsewhere.
 _MAY_BE_NULL = {
   'step',
   'class_names',
@@ -38,6 +38,8 @@ _MAY_BE_NULL = {
   'colors',
   'splits',
   'source',
+  'files',
+  'filenames',
   'size',
 }
 
