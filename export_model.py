@@ -5,7 +5,7 @@ ONNX. Each is run in a process of its own and compared with the checkpoint befor
 Example: export_model.py --ckpt_path=model --output_path=exported --format=saved_model,onnx
 """
 
-from deeplab import flags
+from deeplab import flags, next_command
 from deeplab.options import ExportSourceOptions, ModelExportOptions, ModelOptions
 
 _OPTIONS = (ModelOptions, ExportSourceOptions, ModelExportOptions)
@@ -15,7 +15,8 @@ def main(*options):
   # Here and not above: it imports TensorFlow, which --help and flag errors need not wait for.
   from deeplab import export_run
 
-  export_run.run(*options, given=flags.given(*_OPTIONS))
+  exported = export_run.run(*options, given=flags.given(*_OPTIONS))
+  print(next_command.after_export(exported[0].path))
 
 
 if __name__ == '__main__':

@@ -35,7 +35,7 @@ _FILES = (
   ('tflite', 'float16'),
   ('tflite', 'int8'),
 )
-_NUM_SCENES = 15
+_NUM_SCENES = 9
 
 
 def main():
@@ -43,6 +43,7 @@ def main():
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   parser.add_argument('--ckpt_path', action='append', help='repeated; default: random weights')
+  parser.add_argument('--random', action='append', choices=list(_RANDOM), help='default: all')
   parser.add_argument('--size', default='513x513', help='of int8; the others are dynamic')
   parser.add_argument('--representative_filenames', action='append', default=[])
   parser.add_argument('--check_filenames', action='append', default=[])
@@ -59,8 +60,8 @@ def main():
   problems = []
   with tempfile.TemporaryDirectory() as directory:
     networks = {path: path for path in flags.ckpt_path or []}
-    for name, options in {} if networks else _RANDOM.items():
-      networks[name] = _random_checkpoint(os.path.join(directory, name), options)
+    for name in [] if networks else flags.random or _RANDOM:
+      networks[name] = _random_checkpoint(os.path.join(directory, name), _RANDOM[name])
     if not flags.representative_filenames:
       flags.representative_filenames = [
         _drawn(os.path.join(directory, 'scenes'), tuple(map(int, flags.size.split('x'))))

@@ -7,7 +7,7 @@ import json
 import os
 import re
 
-from deeplab import foreign_files
+from deeplab import foreign_files, ordinary_files
 from deeplab.errors import InputError, shown
 
 FINAL_NAME = 'model.ckpt'
@@ -89,7 +89,7 @@ def find(path: str) -> str:
     return prefix
   if os.path.isfile(prefix + PREVIOUS + '.index'):
     return prefix + PREVIOUS
-  if os.path.isfile(prefix):
+  if os.path.isfile(prefix) and ordinary_files.is_ordinary(prefix):
     return _find_in_file(prefix)
   if glob.glob(glob.escape(prefix) + '.data-*'):
     raise InputError(

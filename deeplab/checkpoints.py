@@ -44,8 +44,8 @@ class Reader:
       self.shapes = dict(self._reader.get_variable_to_shape_map())
     except _READ_ERRORS as error:
       raise InputError(
-        f'checkpoint {prefix}: cannot be read, it is damaged or no TensorFlow checkpoint '
-        f'({reason_of(error)})'
+        f'checkpoint {prefix}: cannot be read, it is damaged or no TensorFlow checkpoint'
+        f'{_beside_damage(error)}'
       ) from error
 
   def get(self, name: str) -> np.ndarray:
@@ -55,8 +55,7 @@ class Reader:
     except _READ_ERRORS as error:
       raise InputError(
         f'checkpoint {self.prefix}: variable {name} cannot be read, the data file is damaged or '
-        'truncated '
-        f'({reason_of(error)})'
+        f'truncated{_beside_damage(error)}'
       ) from error
 
   @property
@@ -155,3 +154,9 @@ def update_state(directory: str, prefixes: Sequence[str]) -> None:
     open(temporary, 'w', encoding='utf-8') as file,
   ):
     file.write('\n'.join(lines) + '\n')
+
+
+def _beside_damage(error):
+  """What the reader says of an error, in parentheses, where it is more than that it is damaged."""
+  reason = reason_of(error)
+  return '' if reason == 'damaged or truncated' else f' ({reason})'

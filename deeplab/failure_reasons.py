@@ -13,6 +13,7 @@ _SYSTEM_REASONS = re.compile(
   + '|'.join(re.escape(os.strerror(code)) for code in sorted(errno.errorcode))
   + r')\b'
 )
+_MOST_CHARACTERS = 200
 _REASONS = {
   'AbortedError': 'it was cut short',
   'AlreadyExistsError': os.strerror(errno.EEXIST),
@@ -54,6 +55,15 @@ def reason_of(error: BaseException) -> str:
     if one.__name__ in _REASONS:
       return _REASONS[one.__name__]
   return 'damaged or truncated'
+
+
+def words_of(error: BaseException) -> str:
+  """An error of another library in its own words, on one line and not too long; of TensorFlow in
+  ours.
+  """
+  if is_one(error):
+    return reason_of(error)
+  return ' '.join(str(error).split())[:_MOST_CHARACTERS] or type(error).__name__
 
 
 def explain(error: BaseException) -> str:

@@ -4,9 +4,9 @@ each other without end.
 
 import os
 import re
-import stat
 from collections.abc import Sequence
 
+from deeplab import ordinary_files
 from deeplab.errors import InputError
 
 _MOST_BYTES = 2**20
@@ -45,7 +45,7 @@ def _check_file(path, *, above, count):
     raise InputError(f'--flagfile={path}: includes itself; take that line out')
   if count >= _MOST_FILES:
     raise InputError(f'--flagfile={path}: is one of more than {_MOST_FILES} flagfiles; give fewer')
-  lines = _lines(path, real)
+  lines = _lines(path)
   count += 1
   for line in lines:
     match = _FLAG.fullmatch(line.strip())
@@ -54,18 +54,13 @@ def _check_file(path, *, above, count):
   return count
 
 
-def _lines(path, real):
-  if not stat.S_ISREG(os.stat(path).st_mode) or real.startswith(('/proc/', '/sys/', '/dev/')):
-    raise InputError(
-      f'--flagfile={path}: is no ordinary file; give a text file with one --flag=value a line'
-    )
+def _lines(path):
   try:
-    with open(path, 'rb') as file:
-      content = file.read(_MOST_BYTES + 1)
+    content = ordinary_files.read(path, most_bytes=_MOST_BYTES)
   except OSError:
     return []
-  if len(content) > _MOST_BYTES:
+  except ValueError as error:
     raise InputError(
-      f'--flagfile={path}: is larger than {_MOST_BYTES // 2**20} MB; it has one --flag=value a line'
-    )
+      f'--flagfile={path}: {error}; give a text file with one --flag=value a line'
+    ) from error
   return content.decode('utf-8', 'replace').splitlines()

@@ -6,8 +6,9 @@ import json
 import math
 import os
 import re
-import stat
 from typing import Any
+
+from deeplab import ordinary_files
 
 _MOST_BYTES = 2**26
 _MOST_LEVELS = 50
@@ -27,7 +28,7 @@ def read(path: str) -> dict[str, Any]:
 def read_text(path: str) -> str:
   """The text of a file in UTF-8. Raises as `read`."""
   # Opening a named pipe would wait for somebody to write to it.
-  if not stat.S_ISREG(os.stat(path).st_mode):
+  if not ordinary_files.is_ordinary(path):
     raise ValueError('is a directory' if os.path.isdir(path) else 'is not a regular file')
   with open(path, 'rb') as file:
     content = file.read(_MOST_BYTES + 1)

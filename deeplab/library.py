@@ -45,7 +45,8 @@ def load(
   Args:
     ckpt_path: a checkpoint's prefix, a directory that holds one, such as the output_path of a
       training, or the name of published weights, such as 'official/xception65_voc_trainaug', which
-      are downloaded once (`download_checkpoint.py --list` shows all).
+      are downloaded once (`download_checkpoint.py --list` shows all); or an exported model, such as
+      exported/model_int8.tflite.
     best: of a directory take best.ckpt, the best network of the validations while training.
     class_names: voc, cityscapes, ade20k, a file with one name a line, or a list of the names. None:
       those saved beside the checkpoint.

@@ -1,7 +1,6 @@
 """A trained network for Python programs: images in, predictions out."""
 
 import collections
-import contextlib
 import dataclasses
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from deeplab.options import (
   keywords,
 )
 from deeplab.prediction import given_images
-from deeplab.prediction.python_prediction import Classes, Prediction
+from deeplab.prediction.python_prediction import Classes, Prediction, checked_classes
 from deeplab.prediction.same_size_batches import same_size_batches
 
 if TYPE_CHECKING:
@@ -148,6 +147,7 @@ class Network:
       with guest.tensorflow_at_work():
         from deeplab.export import exporter
 
+        self._trained.need_weights()
         trained = dataclasses.replace(self._trained, class_names=self.class_names)
         return exporter.export(trained, export_options, self.colors)
 
@@ -168,7 +168,7 @@ class Network:
     )
     predictions = {}
     for batch in batches:
-      with self._trained.explaining_failures(), _explaining_memory(batch[0][1]):
+      with self._trained.explaining_failures(), given_images.explaining_memory(batch[0][1]):
         predicted = inferencer.predict([image.pixels for _, image in batch])
       for (position, image), (labels, probabilities) in zip(batch, predicted):
         predictions[position] = self._prediction(image, labels, probabilities, options)
@@ -179,7 +179,7 @@ class Network:
       with (
         guest.tensorflow_at_work(),
         self._trained.explaining_failures(),
-        _explaining_memory(image),
+        given_images.explaining_memory(image),
       ):
         inferencer = self._inferencer(options, **settings)
         return inferencer.predict_with_foreground([image.pixels])[0]
@@ -257,26 +257,12 @@ def load(
     colors = trained.color_map(colormap)
   else:
     colors = np.asarray(colormap)
-  _check_classes(names, colors, num_classes=trained.options.num_classes)
   return Network(
     trained,
-    Classes(names, colors.astype(np.uint8)),
+    checked_classes(names, colors, num_classes=trained.options.num_classes),
     compute_options=compute_options,
     defaults=defaults,
   )
-
-
-def _check_classes(names, colors, *, num_classes):
-  if len(names) != num_classes:
-    raise InputError(f'--class_names: {len(names)} names for the {num_classes} classes')
-  if colors.ndim != 2 or colors.shape[1] != 3 or colors.min() < 0 or colors.max() > 255:
-    raise InputError(
-      f'--colormap: an array {colors.dtype} {list(colors.shape)}; must be uint8 [num_classes, 3]'
-    )
-  if len(colors) < num_classes:
-    raise InputError(
-      f'--colormap has {len(colors)} colours, fewer than the {num_classes} classes of the network'
-    )
 
 
 def _usual_batch_size():
@@ -290,18 +276,3 @@ def _batch_key(inferencer, image):
     return inferencer.batch_key(image.pixels)
   except InputError as error:
     raise InputError(f'{image.name}: {error}') from error
-
-
-@contextlib.contextmanager
-def _explaining_memory(image):
-  """Turns an error for want of memory into an InputError."""
-  import tensorflow as tf
-
-  try:
-    yield
-  except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-    height, width = image.pixels.shape[:2]
-    raise InputError(
-      f'{image.name}: out of memory for height {height}, width {width}; give --max_size, '
-      '--tile_size or smaller --eval_scales'
-    ) from error

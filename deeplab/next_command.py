@@ -105,6 +105,11 @@ def after_training(
   )
 
 
+def after_export(path: str) -> str:
+  """Evaluate a model that was exported to `path`."""
+  return line('run_evaluator.py', filenames='RECORDS', ckpt_path=path)
+
+
 def after_evaluation(
   options: EvaluationOptions,
   prediction_options: PredictionOptions,

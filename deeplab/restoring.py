@@ -74,9 +74,11 @@ def restore(
       f'the first is {new[0][0]}; the model flags must be those the checkpoint was trained with'
     )
   values = [reader.get(name) for name in restored]
+  unused = sorted(set(reader.shapes) - set(restored))
+  for name in unused:  # A file that is damaged anywhere is not trusted.
+    reader.get(name)
   for name, value in zip(restored, values):
     named_variables[name].assign(value)
-  unused = sorted(set(reader.shapes) - set(restored))
   return RestoreReport(
     prefix=prefix, restored=tuple(restored), new=tuple(new), unused=tuple(unused)
   )

@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from deeplab.errors import InputError, shown
 
 _SUFFIXES = ('.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz')
-_OPENERS = ((b'\x1f\x8b', gzip.open), (b'BZh', bz2.open), (b'\xfd7zXZ', lzma.open))
+
+_XZ_MEMORY = 2**28  # Four times what `xz -9` makes necessary.
 # What damaged archives raise; gzip's own error is an OSError. tarfile takes headers one in another,
 # and numbers as they are.
 _DAMAGE = (
@@ -127,12 +128,20 @@ def _unpacked(path):
   with opened as file:
     start = file.read(8)
     file.seek(0)
-    opener = next((opener for mark, opener in _OPENERS if start.startswith(mark)), None)
+    openers = {b'\x1f\x8b': gzip.open, b'BZh': bz2.open, b'\xfd7zXZ': _open_xz}
+    opener = next((openers[mark] for mark in openers if start.startswith(mark)), None)
     if opener is None:
       yield file
       return
     with opener(file) as stream:
       yield stream
+
+
+def _open_xz(file):
+  """lzma.open of a file whose first block says that its dictionary is of a usual size."""
+  lzma.LZMADecompressor(memlimit=_XZ_MEMORY).decompress(file.read(2**16), max_length=1)
+  file.seek(0)
+  return lzma.open(file)
 
 
 class _Bounded(io.RawIOBase):

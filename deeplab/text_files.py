@@ -6,7 +6,10 @@ UTF-8 with and without mark, and UTF-16 and UTF-32 with mark, which is what Powe
 import codecs
 import re
 
+from deeplab import ordinary_files
 from deeplab.errors import InputError, shown
+
+_MOST_BYTES = 2**30  # Some ten million lines.
 
 # The mark of UTF-32 begins with that of UTF-16, so it comes first.
 _MARKS = (
@@ -38,10 +41,11 @@ def read_lines(
     InputError: the file cannot be read, or is no text.
   """
   try:
-    with open(path, 'rb') as file:
-      content = file.read()
+    content = ordinary_files.read(path, most_bytes=_MOST_BYTES, allow_pipe=True)
   except OSError as error:
     raise InputError(f'{shown(what)}: cannot be read ({error.strerror})') from error
+  except ValueError as error:
+    raise InputError(f'{shown(what)}: {error}; give a text file') from error
   encoding = 'utf-8'
   for mark, marked_encoding in _MARKS:
     if content.startswith(mark):

@@ -1,7 +1,9 @@
 import gzip
 import io
+import lzma
 import os
 import tarfile
+import zlib
 
 import pytest
 
@@ -143,6 +145,18 @@ def test_only_so_much_is_unpacked(tmp_path):
   many = archive(tmp_path / 'many.tar', {f'{index}': b'' for index in range(101)}, mode='w')
   with pytest.raises(InputError, match='more than 100 members; .*raise --max_archive_members'):
     extract(many)
+
+
+def test_a_dictionary_of_any_size_is_not_made(tmp_path):
+  path = tmp_path / 'model.tar.xz'
+  filters = [{'id': lzma.FILTER_LZMA2, 'dict_size': 2**20}]
+  content = bytearray(lzma.compress(bytes(10_000), filters=filters))
+  (place,) = [at for at in range(12, 20) if content[at : at + 2] == b'\x21\x01']
+  content[place + 2] = 40  # 4 GiB.
+  content[20:24] = zlib.crc32(content[12:20]).to_bytes(4, 'little')
+  path.write_bytes(content)
+  with pytest.raises(InputError, match='damaged .*Memory usage limit exceeded'):
+    extract(str(path))
 
 
 def test_headers_of_any_size_are_not_read(tmp_path):

@@ -1,13 +1,14 @@
 import gzip
 import os
 import random
+import socket
 
 import file_server
 import pytest
 
 from deeplab import messages
 from deeplab.errors import InputError
-from deeplab.published import download
+from deeplab.published import connection, download
 
 CONTENT = gzip.compress(random.Random(1).randbytes(20_000))
 PATH = '/models/weights.tar.gz'
@@ -163,24 +164,31 @@ def test_redirect_to_a_file_of_this_machine_is_refused(server, target, tmp_path)
 
 
 def test_silent_server(server, target, monkeypatch):
-  monkeypatch.setattr(download, 'TIMEOUT', 0.1)
+  monkeypatch.setattr(connection, 'TIMEOUT', 0.1)
   server.seconds_per_block = 1.0
   assert 'nothing came for 0.1 s; run it again to go on from there' in refused(server, target)
 
 
 def test_slow_server(server, target, monkeypatch):
-  monkeypatch.setattr(download, 'TIMEOUT', 0.2)
+  monkeypatch.setattr(connection, 'TIMEOUT', 0.2)
   server.seconds_per_block = 0.02  # 20 blocks: longer than the timeout, which is for each.
   fetch(server, target)
   assert content(target) == CONTENT
 
 
-def test_nobody_there(target):
+def test_nobody_there(target, monkeypatch):
   with file_server.serving() as server:
     pass
   message = refused(server, target)
   assert 'cannot be reached (Connection refused)' in message
-  with pytest.raises(InputError, match=r'cannot be reached \(the host is not known: '):
+
+  def unknown(*arguments, **more):
+    raise socket.gaierror(socket.EAI_NONAME, 'Name or service not known')
+
+  for name in ('http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'):
+    monkeypatch.delenv(name, raising=False)
+  monkeypatch.setattr(socket, 'getaddrinfo', unknown)
+  with pytest.raises(InputError, match=r'\(the host is not known: Name or service not known\)'):
     download.download(['http://no-such-host.invalid/a'], target, name='it')
 
 
@@ -198,3 +206,26 @@ def test_full_disk_is_told_before_the_download(server, target, monkeypatch):
   with pytest.raises(OSError, match='0.0 MB are free, 0.0 MB are needed'):
     fetch(server, target)
   assert os.listdir(os.path.dirname(target)) == []
+
+
+def test_endless_file(server, target, monkeypatch):
+  monkeypatch.setattr(download, '_MOST_BYTES', 10_000)
+  assert 'gives more than 0.0 MB' in refused(server, target)
+  server.says_length = 'none'
+  assert 'gives more than 0.0 MB' in refused(server, target)
+  assert len(os.listdir(os.path.dirname(target))) == 0
+
+
+def test_damaged_note_on_a_broken_download(server, target):
+  with open(target + '.part', 'wb') as file:
+    file.write(b'old')
+  for note in (
+    '{',
+    '[' * 100_000,
+    '{"address": "%s", "etag": 5, "size": "x"}' % (server.address + PATH),
+  ):
+    with open(target + '.part.json', 'w', encoding='utf-8') as file:
+      file.write(note)
+    fetch(server, target)
+    assert content(target) == CONTENT
+    os.rename(target, target + '.part')

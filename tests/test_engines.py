@@ -151,6 +151,8 @@ def test_from_python(work):
   np.testing.assert_allclose(one.probabilities.sum(axis=-1), 1.0, rtol=1e-5)
   with pytest.raises(InputError, match='eval_scales=0.5: not for exported models'):
     network.predict(image, eval_scales=0.5)
+  with pytest.raises(InputError, match=r'needs a checkpoint; .* \(model/model.ckpt\)'):
+    network.export('never')
 
 
 def test_larger_images_are_reduced_and_smaller_ones_padded_for_a_model_of_one_size(

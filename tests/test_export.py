@@ -1,5 +1,6 @@
 """Exported models: the same numbers as the network, and none that is another one."""
 
+import copy
 import dataclasses
 import json
 import os
@@ -26,7 +27,6 @@ from deeplab.export import (
 from deeplab.export.exported_network import LABELS, PROBABILITIES, ExportedNetwork
 from deeplab.export.portable_operations import PortableOperations
 from deeplab.inferencer import DeepLabV3Inferencer
-from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.operations import plain
 from deeplab.options import ModelExportOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import trained_network
@@ -159,14 +159,12 @@ def test_padding_is_that_of_the_evaluator(trained, pad, size):
 
 
 def test_a_network_of_another_type_is_exported_in_float32(trained):
-  model = DeepLabV3PredictionModel(trained.options, compute_dtype='bfloat16')
-  portable = model.with_operations(PortableOperations())
-  graph = portable.predict.__func__
-  logits = tf.function(lambda images: graph(portable, images), autograph=False)
-  operations = logits.get_concrete_function(tf.TensorSpec([1, 33, 33, 3])).graph.get_operations()
-  assert any(one.type == 'Conv2D' for one in operations)
-  assert not any(tf.bfloat16 in [out.dtype for out in one.outputs] for one in operations)
-  assert model.operations is not portable.operations
+  low = copy.copy(trained.model)
+  low._compute_dtype = tf.bfloat16
+  portable = low.with_operations(PortableOperations())
+  assert (portable._compute_dtype, low._compute_dtype) == (tf.float32, tf.bfloat16)
+  assert portable.named_variables is low.named_variables
+  assert portable.operations is not low.operations
 
 
 def test_convolutions_with_rates_are_one_operation_for_converters():
@@ -190,6 +188,12 @@ def test_convolutions_with_rates_are_one_operation_for_converters():
   np.testing.assert_allclose(
     operations.conv2d(images, weights, rate=2), plain.conv2d(images, weights, rate=2), rtol=1e-5
   )
+
+
+def test_an_exported_model_is_not_exported_again(exported, tmp_path):
+  network = deeplab.load(exported[1])
+  with pytest.raises(InputError, match='saved_model: is an exported model; give the checkpoint'):
+    network.export(tmp_path / 'again')
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import textwrap
@@ -51,8 +52,10 @@ def test_what_nobody_expected_is_a_line_too():
 
       flags.run(main, description='A test.', uses_tensorflow=False)
       """)
+  environment = {**os.environ}
+  environment.pop('TF_CPP_MIN_LOG_LEVEL', None)  # With it, the traceback is shown.
   result = subprocess.run(
-    [sys.executable, '-c', program], capture_output=True, text=True, check=False
+    [sys.executable, '-c', program], capture_output=True, text=True, check=False, env=environment
   )
   assert (result.returncode, result.stderr) == (
     1,

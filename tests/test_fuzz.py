@@ -67,7 +67,9 @@ def test_every_way_to_end_is_told_from_the_others(tmp_path):
 
 def test_damaged_input_ends_in_success_or_one_line(tmp_path):
   # Commands take seconds each; the long run by hand has them.
-  targets = 'pictures,labels,records,checkpoints,archives,graphs,side_files,annotations,flags'
+  targets = (
+    'pictures,labels,records,checkpoints,archives,graphs,side_files,annotations,flags,models'
+  )
   done = _python('-m', 'tests.fuzz', '--cases=150', '--processes=2', f'--targets={targets}')
   assert done.returncode == 0, done.stdout + done.stderr
   cases, taken, refused = re.search(

@@ -159,3 +159,14 @@ def _mat(scipy_io, contents):
   file = io.BytesIO()
   scipy_io.savemat(file, contents)
   return file.getvalue()
+
+
+def test_mat_files_that_unpack_to_much_are_refused():
+  scipy_io = pytest.importorskip('scipy.io')
+  file = io.BytesIO()
+  content = {'GTcls': {'Segmentation': np.zeros([5000, 5000], np.uint8)}}
+  scipy_io.savemat(file, content, do_compression=True)
+  assert len(file.getvalue()) < 100_000
+  assert labels.read_mat(file.getvalue(), max_pixels=5000**2).shape == (5000, 5000)
+  with pytest.raises(InputError, match='unpacks to more than 16777220 bytes, .*_pixels=1 and'):
+    labels.read_mat(file.getvalue(), max_pixels=1)

@@ -278,6 +278,9 @@ def test_a_flag_that_the_runs_version_did_not_have(tmp_path):
   run.check_flags(*options(), given={'resume'})
   with pytest.raises(InputError, match=r'--optimizer=adam \(the run has none\)'):
     run.check_flags(*options(optimizer='adam'), given={'resume', 'optimizer'})
+  path.write_text('\n'.join(line for line in lines if not line.startswith('--num_steps=')) + '\n')
+  with pytest.raises(InputError, match=r'--num_steps=\d+ \(the run has none\)'):
+    run.check_flags(*options(num_steps=40_000), given={'resume'})
 
 
 def test_what_kills_left_is_put_right(run):

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from deeplab import undecodable_names
+from deeplab import data_set_files, undecodable_names
 from deeplab.class_names import load_class_names
 from deeplab.color_map import read_entries
 from deeplab.errors import InputError
@@ -93,3 +93,20 @@ def test_undecodable_names_as_text_and_back(name, text):
 def test_undecodable_names_in_json():
   value = {'a\udcff': ['b\udcfe', 1, None, 2.5, True]}
   assert undecodable_names.for_json(value) == {r'a\xff': [r'b\xfe', 1, None, 2.5, True]}
+
+
+def test_what_has_no_end_is_not_read(tmp_path):
+  os.mkfifo(tmp_path / 'pipe')
+  for path in (tmp_path / 'pipe', '/dev/zero', '/proc/self/cmdline', tmp_path):
+    with pytest.raises(InputError, match='^--list_path=x: is no ordinary file; give a text file$'):
+      read_lines(str(path), what='--list_path=x')
+    with pytest.raises(InputError, match='is not a regular file|no such file|cannot be read'):
+      data_set_files.read(str(path))
+
+
+def test_the_pipe_of_a_shell_is_read(tmp_path):
+  ours, theirs = os.pipe()
+  os.write(theirs, b'a\nb')
+  os.close(theirs)
+  assert read_lines(f'/dev/fd/{ours}', what='list') == ['a', 'b']
+  os.close(ours)

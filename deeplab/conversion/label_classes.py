@@ -40,7 +40,7 @@ def settle(
     InputError: a class has no colour or name in the middle of others that have, or the numbers
       contradict each other.
   """
-  other = data_set_files.read(options.dataset) if options.dataset else DataSet()
+  other = _other_split(options.dataset) if options.dataset else DataSet()
   options = _read_as(other, options, given=given)
   ignore_label = options.ignore_label
   if 'ignore_label' not in given and other.ignore_label is not None:
@@ -82,6 +82,16 @@ def reading_of(options: ConversionOptions) -> dict[str, object]:
   if options.colormap and options.colormap not in color_map.NAMES:
     chosen['colormap'] = for_json(os.path.abspath(options.colormap))
   return chosen
+
+
+def _other_split(path):
+  """The DataSet of --dataset."""
+  if not os.path.exists(path):
+    raise InputError(
+      f'--dataset={shown(path)}: no such file or directory; must be the dataset.json of another '
+      'split or the directory of its records (for names alone give --class_names)'
+    )
+  return data_set_files.read(path)
 
 
 def _read_as(other, options, *, given):

@@ -51,7 +51,7 @@ def read(data: bytes, *, max_pixels: int, is_mat: bool = False) -> Samples:
     InputError: a phrase that says what is wrong with the file.
   """
   if data.startswith(b'MATLAB') or is_mat:
-    samples = Samples(labels.read_mat(data))
+    samples = Samples(labels.read_mat(data, max_pixels=max_pixels))
   elif data.startswith(b'\x93NUMPY'):
     samples = _read_npy(data)
   else:

@@ -4,6 +4,8 @@ Without TensorFlow, for workers.
 """
 
 import io
+import struct
+import zlib
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -19,6 +21,9 @@ INTERPOLATED = (
   'export or resize labels with nearest neighbour'
 )
 _MOST_COLORS = 100  # More that no class has are not forgotten classes.
+# MATLAB 5 files: the length of the header, and the type of an element that is compressed.
+_MAT_HEADER, _MAT_COMPRESSED = 128, 15
+_MAT_BYTES_PER_PIXEL, _MAT_BYTES_BESIDE = 4, 2**24
 _MOST_LISTED = 8  # Values or colours named in an error.
 
 
@@ -68,14 +73,27 @@ def read_png(
   return indices.astype(np.uint16 if indices.dtype.itemsize > 1 else np.uint8), True
 
 
-def read_mat(data: bytes) -> np.ndarray:
-  """The class indices of an SBD label (.mat with GTcls.Segmentation or GTinst.Segmentation), uint8
-  [height, width].
+def read_mat(data: bytes, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> np.ndarray:
+  """The class indices of an SBD label (.mat with GTcls.Segmentation), uint8 or uint16 [height,
+  width].
+
+  Args:
+    data: bytes of the file.
+    max_pixels: a file that unpacks to far more is refused before scipy unpacks it.
+
+  Raises:
+    InputError: a phrase that says what is wrong with the file.
   """
   try:
     from scipy import io as scipy_io
   except ImportError as error:
     raise InputError('needs scipy to be read: pip install scipy') from error
+  most = _MAT_BYTES_PER_PIXEL * max_pixels + _MAT_BYTES_BESIDE
+  if _unpacks_to_more(data, most):
+    raise picture_limit.TooLargeError(
+      f'unpacks to more than {most} bytes, {_MAT_BYTES_PER_PIXEL} for each pixel of '
+      f'--max_image_pixels={max_pixels} and {_MAT_BYTES_BESIDE}; make it smaller, or raise the flag'
+    )
   try:
     contents = scipy_io.loadmat(io.BytesIO(data))
     indices = np.asarray(contents['GTcls']['Segmentation'][0, 0])
@@ -87,6 +105,26 @@ def read_mat(data: bytes) -> np.ndarray:
       'width]'
     )
   return indices.astype(np.uint16 if indices.max(initial=0) > 255 else np.uint8)
+
+
+def _unpacks_to_more(data, most):
+  """Whether the compressed elements of a MATLAB 5 file hold more bytes than `most`."""
+  order = '>' if data[126:128] == b'MI' else '<'
+  place, total = _MAT_HEADER, 0
+  while place + 8 <= len(data):
+    kind, length = struct.unpack(f'{order}II', data[place : place + 8])
+    if kind == _MAT_COMPRESSED:
+      unpacker, packed = zlib.decompressobj(), data[place + 8 : place + 8 + length]
+      while packed and not unpacker.eof:
+        try:
+          total += len(unpacker.decompress(packed, 2**20))
+        except zlib.error:  # scipy says so.
+          return False
+        if total > most:
+          return True
+        packed = unpacker.unconsumed_tail
+    place += 8 + length
+  return False
 
 
 def shift(indices: np.ndarray, *, offset: int, ignore_label: int) -> np.ndarray:

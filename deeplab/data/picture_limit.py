@@ -10,6 +10,7 @@ import stat
 
 from PIL import Image
 
+from deeplab import ordinary_files
 from deeplab.errors import InputError, shown
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
@@ -75,7 +76,7 @@ def read_file(path: str, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> bytes
     OSError: it cannot be read.
   """
   # Opening a named pipe would wait for somebody to write to it, for good if nobody does.
-  if not stat.S_ISREG(os.stat(path).st_mode):
+  if not ordinary_files.is_ordinary(path):
     raise InputError(f'{shown(path)}: is not a regular file; remove it from the inputs')
   most = max_pixels * _BYTES_PER_PIXEL + _BYTES_BESIDE
   with open(path, 'rb') as file:

@@ -8,6 +8,7 @@ import numpy as np
 
 from deeplab.errors import InputError, shown
 from deeplab.export.description import NAME
+from deeplab.failure_reasons import words_of
 
 # Official names. A signature is a way to call a SavedModel or a TensorFlow Lite file.
 INPUT = 'ImageTensor'
@@ -94,7 +95,7 @@ def check_interface(
 
 def unreadable(path: str, kind: str, error: Exception | None = None) -> InputError:
   """For a file that its engine cannot load; `error` is what the engine says."""
-  words = ' '.join(str(error).split()) if error is not None else ''
+  words = words_of(error) if error is not None else ''
   reason = f' ({shown(words[:150])}{"..." if len(words) > 150 else ""})' if words else ''
   size = f'; {os.path.getsize(path)} bytes' if os.path.isfile(path) else ''
   return InputError(
@@ -113,7 +114,8 @@ def missing_package(path: str, *, engine: str, extra: str, package: str) -> Inpu
 
 def num_classes(outputs: Sequence[Tensor]) -> int | None:
   """Size of the last axis of the probabilities, None where it is not fixed."""
-  size = next(tensor.shape[-1] for tensor in outputs if tensor.name == PROBABILITIES)
+  shape = next(tensor.shape for tensor in outputs if tensor.name == PROBABILITIES)
+  size = shape[-1] if len(shape) else None  # Of a damaged file it may be a single number.
   return size if isinstance(size, int) and size > 0 else None
 
 

@@ -4,6 +4,7 @@ import glob
 import os
 from typing import NamedTuple
 
+from deeplab import ordinary_files
 from deeplab.errors import InputError, shown
 from deeplab.export.description import NAME
 
@@ -104,6 +105,8 @@ def description_of_saved_model(directory: str) -> str:
 
 def _is_tflite(path):
   try:
+    if not ordinary_files.is_ordinary(path):
+      return False
     with open(path, 'rb') as file:
       return file.read(8)[4:] == _TFLITE_MARK
   except OSError:  # Who reads it will say so.

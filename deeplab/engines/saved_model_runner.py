@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from deeplab import quiet_start
 from deeplab.engines.interface import (
   INPUT,
   LABELS,
@@ -24,14 +25,15 @@ class SavedModelRunner:
 
   def __init__(self, path: str):
     """Loads the SavedModel in `path`. Raises InputError: it is damaged, or no exported model."""
-    try:
-      self._loaded = tf.saved_model.load(path)
-      signatures = dict(self._loaded.signatures)
-      signature = signatures.get(SIGNATURE)
-      inputs = _tensors(signature.structured_input_signature[1]) if signature else []
-      outputs = _tensors(signature.structured_outputs) if signature else []
-    except Exception as error:  # Of a damaged graph anything may come, even KeyError.
-      raise unreadable(path, SAVED_MODEL) from error
+    with quiet_start.hidden_stderr():  # It writes there what it thinks of damaged parts.
+      try:
+        self._loaded = tf.saved_model.load(path)
+        signatures = dict(self._loaded.signatures)
+        signature = signatures.get(SIGNATURE)
+        inputs = _tensors(signature.structured_input_signature[1]) if signature else []
+        outputs = _tensors(signature.structured_outputs) if signature else []
+      except Exception as error:  # Of a damaged graph anything may come, even KeyError.
+        raise unreadable(path, SAVED_MODEL) from error
     check_interface(path, inputs, outputs, described=True)
     batch_size = inputs[0].shape[0]
     self.batch_size = batch_size

@@ -56,11 +56,13 @@ def write(
     OSError: a file cannot be written; an older report is as it was.
     InputError: another process is writing a report there, and does not end.
   """
-  os.makedirs(directory, exist_ok=True)
+  pictures_directory = os.path.join(directory, _PICTURES)
+  os.makedirs(pictures_directory, exist_ok=True)
   refusal = (
     f'--report_path={shown(directory)}: another process is writing there; choose another directory'
   )
-  with directory_lock.held(directory, refusal=refusal, seconds=_LONGEST_WAIT):
+  # The lock of the directory itself may be a training's, which a report does not disturb.
+  with directory_lock.held(pictures_directory, refusal=refusal, seconds=_LONGEST_WAIT):
     remove_unfinished(directory)
     with unfinished_directory(directory, 'report') as aside:
       _write_files(aside, report, worst_images, color_map, ignore_label=ignore_label)
@@ -71,9 +73,8 @@ def _take_place(aside, directory):
   """Puts the report where it belongs. An older one goes first, from report.html on, and the new
   report.html comes last: a kill in between leaves parts of one of them, never of both.
   """
-  pictures_directory = os.path.join(directory, _PICTURES)
-  os.makedirs(pictures_directory, exist_ok=True)
-  old_pictures = [name for name in os.listdir(pictures_directory) if _PICTURE.fullmatch(name)]
+  pictures_there = os.listdir(os.path.join(directory, _PICTURES))
+  old_pictures = [name for name in pictures_there if _PICTURE.fullmatch(name)]
   for name in (*reversed(_FILES), *(os.path.join(_PICTURES, name) for name in old_pictures)):
     with contextlib.suppress(FileNotFoundError):
       os.remove(os.path.join(directory, name))

@@ -1,7 +1,6 @@
 """A trained network to files, each of which gets its name after it was checked."""
 
 import os
-import re
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +22,7 @@ from deeplab.export.exported_network import ExportedNetwork
 from deeplab.export.own_process import ProcessError
 from deeplab.export.portable_operations import PortableOperations
 from deeplab.export.verification import Finding, Verification
+from deeplab.failure_reasons import reason_of
 from deeplab.messages import phase, problem, say, warn
 from deeplab.options import ModelExportOptions
 from deeplab.options.eval_padding import pad_size
@@ -57,9 +57,14 @@ def export(
     colors: uint8 [n, 3], at least one for each class.
 
   Raises:
-    InputError: a file is there already, the disk is full, or a file could not be made or is not
-      what the checkpoint is; those that are right are written all the same.
+    InputError: the network is an exported model, a file is there already, the disk is full, or a
+      file could not be made or is not what the checkpoint is; those that are right are written all
+      the same.
   """
+  if trained.is_exported:
+    raise InputError(
+      f'{shown(trained.prefix)}: is an exported model; give the checkpoint that it was made from'
+    )
   files = exported_files.planned(options)
   exported_files.refuse_existing(options.output_path, files, overwrite=options.overwrite)
   exported_files.refuse_without_extras(options.format)
@@ -219,8 +224,7 @@ class _explaining:
 
   def __exit__(self, kind, error, traceback):
     if isinstance(error, (OSError, tf.errors.OpError)):
-      reason = getattr(error, 'strerror', None) or re.sub(r'\s+', ' ', str(error))[-200:]
       raise InputError(
-        f'--output_path={self._path}: cannot be written ({reason}); what was there is as it was; '
-        'free space or choose another'
+        f'--output_path={self._path}: cannot be written ({reason_of(error)}); what was there is as '
+        'it was; free space or choose another'
       ) from error

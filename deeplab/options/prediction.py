@@ -122,7 +122,8 @@ class EvaluationOptions(CheckedOptions):
   ckpt_path: str | None = option(
     None,
     'Checkpoint: its prefix, a directory that holds one, or the name of published weights such as '
-    'official/xception65_voc_trainaug (download_checkpoint.py --list).',
+    'official/xception65_voc_trainaug (download_checkpoint.py --list). Or a model that '
+    'export_model.py wrote: a .tflite or .onnx file, or the directory of a SavedModel.',
     required=True,
   )
   best: bool = option(
@@ -196,7 +197,8 @@ class InferenceOptions(CheckedOptions):
   ckpt_path: str | None = option(
     None,
     'Checkpoint: its prefix, a directory that holds one, or the name of published weights such as '
-    'official/xception65_voc_trainaug (download_checkpoint.py --list).',
+    'official/xception65_voc_trainaug (download_checkpoint.py --list). Or a model that '
+    'export_model.py wrote: a .tflite or .onnx file, or the directory of a SavedModel.',
     required=True,
   )
   best: bool = option(

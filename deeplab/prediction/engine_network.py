@@ -12,6 +12,7 @@ from deeplab.engines import model_files, opening
 from deeplab.engines.model_files import ModelFile
 from deeplab.errors import InputError, shown
 from deeplab.export.description import Description
+from deeplab.failure_reasons import words_of
 from deeplab.messages import say
 from deeplab.options import EngineOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import trained_network
@@ -38,6 +39,10 @@ class EngineNetwork(TrainedNetwork):
   description: Description
   batch_size: int | None
 
+  @property
+  def is_exported(self) -> bool:
+    return True
+
   def announce(self, prediction_options: PredictionOptions) -> None:
     say(*self.notes)
 
@@ -59,6 +64,12 @@ class EngineNetwork(TrainedNetwork):
   def global_step(self, prefix: str) -> int:
     return self.description.global_step
 
+  def need_weights(self) -> None:
+    raise InputError(
+      f'{shown(self.prefix)}: is an exported model, and this needs a checkpoint; give the one that '
+      f'it was made from ({shown(self.description.checkpoint)})'
+    )
+
   @contextlib.contextmanager
   def explaining_failures(self) -> Iterator[None]:
     try:
@@ -69,7 +80,7 @@ class EngineNetwork(TrainedNetwork):
       failure = self.model.failure
       if failure is None:
         raise
-      words = shown(' '.join(str(failure).split())[:200])
+      words = shown(words_of(failure))
       raise InputError(f'{shown(self.prefix)}: the engine failed ({words})') from error
 
 

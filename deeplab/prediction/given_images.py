@@ -1,7 +1,8 @@
 """Images as Python programs hold them: arrays, PIL images, or where their files are."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -151,4 +152,19 @@ def _of_pillow(picture, *, name, max_pixels):
   except Exception as error:
     raise InputError(
       f'{name}: a PIL image of mode {picture.mode} cannot become RGB ({error})'
+    ) from error
+
+
+@contextlib.contextmanager
+def explaining_memory(image: GivenImage) -> Iterator[None]:
+  """Turns an error for want of memory for `image` into an InputError."""
+  import tensorflow as tf
+
+  try:
+    yield
+  except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+    height, width = image.pixels.shape[:2]
+    raise InputError(
+      f'{image.name}: out of memory for height {height}, width {width}; give --max_size, '
+      '--tile_size or smaller --eval_scales'
     ) from error

@@ -33,6 +33,28 @@ class Classes:
   colors: np.ndarray
 
 
+def checked_classes(names: Sequence[str], colors: np.ndarray, *, num_classes: int) -> Classes:
+  """Classes for a network of `num_classes`.
+
+  Args:
+    names, colors: of a Python program; the colours in any type.
+
+  Raises:
+    InputError: another number of names, too few colours, or an array that has none.
+  """
+  if len(names) != num_classes:
+    raise InputError(f'--class_names: {len(names)} names for the {num_classes} classes')
+  if colors.ndim != 2 or colors.shape[1] != 3 or colors.min() < 0 or colors.max() > 255:
+    raise InputError(
+      f'--colormap: an array {colors.dtype} {list(colors.shape)}; must be uint8 [num_classes, 3]'
+    )
+  if len(colors) < num_classes:
+    raise InputError(
+      f'--colormap has {len(colors)} colours, fewer than the {num_classes} classes of the network'
+    )
+  return Classes(tuple(names), colors.astype(np.uint8))
+
+
 class Prediction:
   """What a network says of one image; a notebook shows it, beside the image and with its classes.
 

@@ -49,6 +49,11 @@ class TrainedNetwork:
   doubts: tuple[str, ...] = ()
   trained_size: tuple[int, int] | None = None
 
+  @property
+  def is_exported(self) -> bool:
+    """Whether an exported model computes it, whose variables nobody sees."""
+    return False
+
   def color_map(self, colormap: str | None, *, records: DataSet | None = None) -> np.ndarray:
     """The colours of the classes.
 
@@ -90,6 +95,9 @@ class TrainedNetwork:
   def global_step(self, prefix: str) -> int:
     """That of its weights, which are those of checkpoint `prefix`."""
     return checkpoints.Reader(prefix).global_step
+
+  def need_weights(self) -> None:
+    """Raises InputError where the network has no weights to make anything of."""
 
   def explaining_failures(self) -> contextlib.AbstractContextManager:
     """While open, errors of what computes the network are InputErrors where the user can do

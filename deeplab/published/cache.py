@@ -102,7 +102,7 @@ class Entry:
       return record
     except FileNotFoundError:
       return None
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
       self._refuse(f'{shown(self._record)}, which has their checksums, is damaged')
 
   def _refuse(self, what):

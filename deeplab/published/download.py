@@ -1,31 +1,21 @@
-"""Downloading a file by HTTP: whole or not at all, going on where an earlier attempt broke off.
-
-By urllib: what is asked for beyond a plain GET (going on, a size that is compared, a first look at
-what comes) would be this module's own with `requests` too.
-"""
+"""Downloading a file by HTTP: whole or not at all, going on where an earlier attempt broke off."""
 
 import contextlib
 import dataclasses
-import http.client
 import json
 import os
 import re
 import shutil
-import socket
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from deeplab import __version__, messages
+from deeplab import messages
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError, shown
+from deeplab.published import connection
 
-# Seconds without a byte after which a server counts as silent.
-TIMEOUT = 30.0
-_BLOCK = 1 << 17
 _GZIP = b'\x1f\x8b'
 _MOST_CONNECTIONS = 20
+_MOST_BYTES = 2 * 10**9  # Four times the largest archive that is published.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,22 +31,6 @@ class _Begun:
   address: str
   etag: str
   size: int | None
-
-
-class UnavailableError(InputError):
-  """What is asked for cannot be got there; the message is a line without a remedy."""
-
-
-class _NotThereError(Exception):
-  """The server does not have the file."""
-
-
-class _ChangedError(Exception):
-  """The server has another file than the one of which a part has come."""
-
-
-class _BrokenError(Exception):
-  """The connection ended before the file did."""
 
 
 def download(addresses: Sequence[str], path: str, *, name: str) -> str:
@@ -79,13 +53,13 @@ def download(addresses: Sequence[str], path: str, *, name: str) -> str:
   for address in addresses:
     try:
       _download_one(address, part, name=name)
-    except _NotThereError as error:
+    except connection.NotThereError as error:
       missing.append(f'{address}: {error}')
       continue
     os.replace(part, path)
     _remove(part + '.json')
     return address
-  raise UnavailableError(f'{", and ".join(missing)}: the server does not have it')
+  raise connection.UnavailableError(f'{", and ".join(missing)}: the server does not have it')
 
 
 def _download_one(address, part, *, name):
@@ -96,12 +70,12 @@ def _download_one(address, part, *, name):
     try:
       _continue(address, part, name=name)
       return
-    except _ChangedError as error:
-      _remove(part)
+    except connection.ChangedError as error:
+      _discard(part)
       if changed:  # Again: the server never has what it says.
         raise InputError(f'{address}: the server is at odds with itself ({broken})') from error
       changed = True
-    except _BrokenError as error:
+    except connection.BrokenError as error:
       broken = str(error)
       if _size(part) <= before:
         raise InputError(
@@ -109,7 +83,7 @@ def _download_one(address, part, *, name):
           'it again to go on from there'
         ) from error
     except OSError:
-      _remove(part)  # The disk is full: what has come would keep it so.
+      _discard(part)  # The disk is full: what has come would keep it so.
       raise
   raise InputError(
     f'{address}: the connection broke {_MOST_CONNECTIONS} times ({broken}); run it again to go on '
@@ -123,15 +97,16 @@ def _continue(address, part, *, name):
   start = _size(part) if begun else 0
   if start and start == begun.size:
     return
-  with _opened(address, start=start, etag=begun.etag if begun else '') as response:
-    if response.status == 206:
+  with connection.opened(address, start=start, etag=begun.etag if begun else '') as response:
+    if start and response.status == 206:
       size = _whole_size_of_part(response, start)
       if size is None or begun.size not in (None, size):
-        raise _ChangedError
+        raise connection.ChangedError
     else:
       start, size = 0, response.length
+    _check_size(address, part, size)
     _check_space(part, size, start)
-    first = _next_block(response) if start else _first_block(response, address)
+    first = connection.next_block(response) if start else _first_block(response, address)
     _say_start(name, address, size=size, start=start)
     begun = _Begun(address, response.headers.get('ETag', ''), size)
     with replacing(part + '.json') as temporary, open(temporary, 'w', encoding='utf-8') as file:
@@ -142,60 +117,16 @@ def _continue(address, part, *, name):
         file.write(block)
         file.flush()  # A break must not take back what has come.
         bar.update(len(block))
-        block = _next_block(response)
+        _check_size(address, part, file.tell())
+        block = connection.next_block(response)
   if size is not None and _size(part) != size:
-    raise _BrokenError(f'{_size(part)} of {size} bytes')
+    raise connection.BrokenError(f'{_size(part)} of {size} bytes')
 
 
 def _say_start(name, address, *, size, start):
   of = f' of {_shown_size(size)}' if size is not None else ''
   how_much = f'going on at {_shown_size(start)}{of}' if start else _shown_size(size) if of else ''
   messages.say(f'downloading {name} from {address}' + (f' ({how_much})' if how_much else ''))
-
-
-@contextlib.contextmanager
-def _opened(address, *, start, etag) -> Iterator[http.client.HTTPResponse]:
-  """The response to a request for the file from byte `start` on; a server may send all of it."""
-  headers = {'User-Agent': f'deeplab-tf/{__version__}', 'Accept-Encoding': 'identity'}
-  if start:
-    headers['Range'] = f'bytes={start}-'
-    if etag and not etag.startswith('W/'):
-      headers['If-Range'] = etag
-  try:
-    response = _opener(address).open(
-      urllib.request.Request(address, headers=headers), timeout=TIMEOUT
-    )
-  except urllib.error.HTTPError as error:
-    error.close()
-    if error.code in (404, 410):
-      raise _NotThereError(f'{error.code} {error.reason}') from error
-    if error.code == 416 and start:  # It is no longer than what has come.
-      raise _ChangedError from error
-    reason = _one_line(error.reason)
-    raise UnavailableError(f'{address}: the server answered {error.code} {reason}') from error
-  except (OSError, http.client.HTTPException, ValueError) as error:
-    raise UnavailableError(f'{address}: cannot be reached ({_reason(error)})') from error
-  with response:
-    yield response
-
-
-def _opener(address):
-  """Opens http and https and nothing else, also where it is redirected to."""
-  opener = urllib.request.OpenerDirector()
-  host = urllib.parse.urlsplit(address).hostname or ''
-  # No proxy can reach what is on this machine.
-  local = host == 'localhost' or host == '::1' or host.startswith('127.')
-  for handler in (
-    urllib.request.ProxyHandler({} if local else None),
-    urllib.request.HTTPHandler(),
-    urllib.request.HTTPSHandler(),
-    urllib.request.HTTPRedirectHandler(),
-    urllib.request.HTTPDefaultErrorHandler(),
-    urllib.request.HTTPErrorProcessor(),
-    urllib.request.UnknownHandler(),
-  ):
-    opener.add_handler(handler)
-  return opener
 
 
 def _whole_size_of_part(response, start):
@@ -206,37 +137,34 @@ def _whole_size_of_part(response, start):
 
 def _first_block(response, address):
   """The first bytes, which must be those of a gzip file."""
-  block = _next_block(response)
+  block = connection.next_block(response)
   while 0 < len(block) < len(_GZIP):
-    more = _next_block(response)
+    more = connection.next_block(response)
     block += more
     if not more:
       break
   if not block.startswith(_GZIP):
     kind = response.headers.get_content_type() if 'Content-Type' in response.headers else 'bytes'
     title = re.search(rb'<title[^>]*>([^<]{1,80})', block, re.IGNORECASE)
-    said = f' (“{_one_line(title.group(1).decode("utf-8", "replace"))}”)' if title else ''
+    said = f' (“{connection.one_line(title.group(1).decode("utf-8", "replace"))}”)' if title else ''
     why = (
       '; a proxy or a page to sign in may stand between'
       if b'<' in block[:200]
       else '; the file there is another one, or damaged'
     )
     led = f' (led to {shown(response.url)})' if response.url != address else ''
-    raise UnavailableError(
+    raise connection.UnavailableError(
       f'{address}{led}: gave {shown(kind)}{said} and no gzip archive{why}; nothing of it was kept'
     )
   return block
 
 
-def _next_block(response):
-  try:
-    return response.read1(_BLOCK)
-  except TimeoutError as error:
-    raise InputError(
-      f'{response.url}: nothing came for {TIMEOUT:g} s; run it again to go on from there'
-    ) from error
-  except (OSError, http.client.HTTPException) as error:
-    raise _BrokenError(_reason(error)) from error
+def _check_size(address, part, size):
+  if size is not None and size > _MOST_BYTES:
+    _discard(part)
+    raise connection.UnavailableError(
+      f'{address}: gives more than {_shown_size(_MOST_BYTES)}, which no archive of weights has'
+    )
 
 
 def _check_space(part, size, start):
@@ -271,32 +199,24 @@ def _read_begun(part, address):
   try:
     with open(part + '.json', encoding='utf-8') as file:
       begun = _Begun(**json.load(file))
-  except (OSError, ValueError, TypeError):
+  except (OSError, ValueError, TypeError, RecursionError):
     return None
-  return begun if begun.address == address and os.path.isfile(part) else None
+  whole = begun.address == address and isinstance(begun.etag, str)
+  return begun if whole and os.path.isfile(part) else None
 
 
 def _size(path):
   return os.path.getsize(path) if os.path.exists(path) else 0
 
 
+def _discard(part):
+  for path in (part, part + '.json'):
+    _remove(path)
+
+
 def _remove(path):
   with contextlib.suppress(FileNotFoundError):
     os.remove(path)
-
-
-def _reason(error):
-  """Why a connection failed, in one line."""
-  cause = getattr(error, 'reason', error)
-  if isinstance(cause, socket.gaierror):
-    return f'the host is not known: {cause.strerror}'
-  if isinstance(cause, TimeoutError):
-    return f'no answer within {TIMEOUT:g} s'
-  return _one_line(getattr(cause, 'strerror', None) or str(cause) or type(cause).__name__)
-
-
-def _one_line(text):
-  return shown(' '.join(str(text).split()))
 
 
 def _shown_size(size):

@@ -20,7 +20,7 @@ from deeplab.official import (
   official_names,
 )
 from deeplab.options import ImportOptions
-from deeplab.published import cache, download, mirror
+from deeplab.published import cache, connection, download, mirror
 from deeplab.published.published_model import PublishedModel
 
 
@@ -64,7 +64,7 @@ def _archive(entry, model):
     return entry.archive
   try:
     return download.download(mirror.addresses(model.address), entry.archive, name=model.name)
-  except download.UnavailableError as error:
+  except connection.UnavailableError as error:
     raise InputError(
       f'{error}; try again later, set {mirror.VARIABLE} to a server that has it, or put '
       f'{model.archive}, got on another machine, at {shown(entry.archive)}'

@@ -38,8 +38,8 @@ def rewind(path: str, step: int) -> list[dict[str, Any]]:
       if number < len(texts) or text.endswith('\n'):  # Else a kill cut it off.
         damaged.append(f'line {number} ({shown(str(error))})')
   if damaged:
-    more = f' and {len(damaged) - 1} more lines' if len(damaged) > 1 else ''
-    messages.warn([f'{shown(path)}: {damaged[0]}{more} damaged, and left out from now on'])
+    are = f'and {len(damaged) - 1} more lines are' if len(damaged) > 1 else 'is'
+    messages.warn([f'{shown(path)}: {damaged[0]} {are} damaged, and left out from now on'])
   with replacing(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
     file.writelines(json_files.one_line(line) for line in kept)
   return kept

@@ -44,6 +44,7 @@ BEST_SCORE_NAME = 'best.json'
 AVERAGED_NAME = 'model_ema.ckpt'
 METRICS_NAME = 'metrics.jsonl'
 BAD_RECORDS_NAME = 'bad_records.txt'
+_MOST_NAMED = 8  # Flags in a message.
 # Of the checkpoints that a run numbers.
 _NUMBERED_DATA = re.compile(
   r'(model\.ckpt-\d+)' + f'(?:{re.escape(checkpoint_files.PREVIOUS)})?' + r'\.data-00000-of-00001'
@@ -195,8 +196,10 @@ class RunDirectory:
     saved = self.saved_flags()
     different = [] if saved is None else run_flags.differences(saved, *options, given=given)
     if different:
+      more = len(different) - _MOST_NAMED
+      named = different[:_MOST_NAMED] + ([f'and {more} more'] if more > 0 else [])
       raise InputError(
-        f'--resume: {", ".join(different)}: not the flags of the run in {self.path}; continue it '
+        f'--resume: {", ".join(named)}: not the flags of the run in {self.path}; continue it '
         f'with --flagfile={self.file(FLAGS_NAME)} --resume, or choose another --output_path. Only '
         'a larger --num_steps and the flags of logging, saving and validation may change'
       )

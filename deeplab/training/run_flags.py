@@ -101,7 +101,7 @@ def differences(
     was, wanted = saved.get(name), now.get(name)
     if was == wanted or name in _MAY_CHANGE or (name in _START_FLAGS and name not in given):
       continue
-    if name == 'num_steps' and int(wanted[0]) > int(was[0]):
+    if name == 'num_steps' and was and int(wanted[0]) > int(was[0]):
       continue
     if was is None and wanted == usual.get(name):
       continue  # The run was started before there was such a flag.
@@ -110,4 +110,5 @@ def differences(
 
 
 def _shown(values):
-  return 'none' if values is None else ','.join(values)
+  text = 'none' if values is None else ','.join(values)
+  return text if len(text) <= 200 else f'{text[:200]}...'

@@ -6,6 +6,7 @@ one costs little. Each runs case after case; this one watches them.
 
 import contextlib
 import dataclasses
+import fcntl
 import gc
 import json
 import os
@@ -136,17 +137,17 @@ class Campaign:
     return os.path.join(self._directory, f'case-{number}')
 
   def _seeds_of(self, target):
-    """Where `prepare` of a target has written; written anew where another process died of it."""
+    """Where `prepare` of a target has written, in this process or in another."""
     directory = os.path.join(self._directory, f'seeds-{target.name}')
-    if not os.path.exists(directory):
-      aside = f'{directory}-{os.getpid()}'
-      os.makedirs(aside)
-      if target.prepare is not None:
-        with _printed_to(aside + '.output'):
-          target.prepare(aside)
-      with contextlib.suppress(OSError):  # Another process was quicker.
+    with open(directory + '.lock', 'w', encoding='ascii') as lock:
+      fcntl.flock(lock, fcntl.LOCK_EX)
+      if not os.path.exists(directory):
+        aside = f'{directory}-{os.getpid()}'
+        os.makedirs(aside)
+        if target.prepare is not None:
+          with _printed_to(aside + '.output'):
+            target.prepare(aside)
         os.rename(aside, directory)
-      shutil.rmtree(aside, ignore_errors=True)
     return directory
 
   # -- in this process

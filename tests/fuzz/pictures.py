@@ -2,7 +2,6 @@
 agree on what each is.
 """
 
-import contextlib
 import functools
 import os
 
@@ -48,8 +47,8 @@ def _good_label(case):
 
 
 def _run(case, image, label):
-  image_path = case.write('image' + image[0], image[1])
-  label_path = case.write('label' + label[0], label[1])
+  image_path = case.write('images/picture' + image[0], image[1])
+  label_path = case.write('labels/picture' + label[0], label[1])
   in_python = _refusal(lambda: given_images.read([image_path], several=True)[0].pixels)
   inferred, refused = in_python
   converted = _converted(case, image_path, label_path)
@@ -73,7 +72,7 @@ def _run(case, image, label):
   if counted != dict(zip(converted.values, converted.pixels)):
     raise Silent(f'training sees labels {counted}, the converter {converted.values}')
   if case.chance(_SHARE_THROUGH_PIPELINES):
-    _through_pipelines(case, converted, stored_image)
+    _through_pipelines(case, stored_image, labels_ext=label[0])
 
 
 def _compare(what, one, other):
@@ -95,10 +94,11 @@ def _trial():
   return trial_decoding._Trial(_options('unused'))
 
 
-def _options(directory):
+def _options(directory, *, labels_ext='.png'):
   return ConversionOptions(
-    images_dir=directory,
-    labels_dir=directory,
+    images_dir=os.path.join(directory, 'images'),
+    labels_dir=os.path.join(directory, 'labels'),
+    labels_ext=labels_ext,
     split='fuzz',
     output_dir=os.path.join(directory, 'records'),
     num_classes=picture_seeds.NUM_CLASSES,
@@ -132,15 +132,10 @@ def _check_in_training(record):
     raise Silent(f'training refuses what conversion takes: {str(error)[:500]}') from error
 
 
-def _through_pipelines(case, converted, stored_image):
-  """The same by the converter's own writer and the two input pipelines."""
-  options = _options(case.directory)
-  path = case.path('records/fuzz.tfrecord')
-  os.makedirs(os.path.dirname(path))
-  with contextlib.ExitStack() as shards:
-    writer = conversion_run._ShardWriter([path], options, shards)
-    writer.write(converted)
-    writer.close()
+def _through_pipelines(case, stored_image, *, labels_ext):
+  """The same by the whole converter and the two input pipelines."""
+  summary = conversion_run.convert(_options(case.directory, labels_ext=labels_ext))
+  path = os.path.join(summary['directory'], summary['files'][0])
   (example,) = input_pipeline.evaluation_examples([path], **_LIMITS)
   if not np.array_equal(example['image'], stored_image):
     raise Silent('evaluation sees other pixels than training')

@@ -4,6 +4,7 @@ from . import (
   annotation_files,
   archive_files,
   commands,
+  exported,
   flag_values,
   graphs,
   pictures,
@@ -22,4 +23,5 @@ ALL = (
   *annotation_files.TARGETS,
   *flag_values.TARGETS,
   *commands.TARGETS,
+  *exported.TARGETS,
 )
