@@ -131,11 +131,13 @@ def _check_backbone(named_variables, reader, scope, exclude_scopes):
   if 2 * found >= len(ours):
     _check_root(named_variables, reader, exclude_scopes)
     return
+  theirs = variant_of_variables(reader.shapes)
   scopes = sorted({name.split('/')[0] for name in reader.shapes if '/' in name})
+  own = f'backbone is {theirs}' if theirs else f'own scopes are {", ".join(scopes[:8]) or "none"}'
   raise InputError(
     f'checkpoint {reader.prefix}: has {found} of the {len(ours)} variables of the backbone '
-    f'{scope}; its own scopes are {", ".join(scopes[:8]) or "none"}; check --model_variant, or, '
-    'if it is an official DeepLab checkpoint, import it with import_official_checkpoint.py'
+    f'{scope}; its {own}; check --model_variant, or, if it is an official DeepLab checkpoint, '
+    'import it with import_official_checkpoint.py'
   )
 
 

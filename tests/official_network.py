@@ -65,9 +65,11 @@ class Official:
             'moving_variance': (0.02, 0.1),
             'beta': (-0.2, 0.4),
           }.get(kind, (-0.1, 0.1))
-          value = rng.uniform(low, high, shape) * (
-            0.3 if name.endswith('conv3/BatchNorm/gamma') else 1.0
-          )
+          value = rng.uniform(low, high, shape)
+          if name.endswith('conv3/BatchNorm/gamma'):  # What is added up, unit after unit.
+            value *= 0.3
+          elif name.endswith('separable_conv3_pointwise/BatchNorm/gamma'):
+            value *= 0.1
         weights[name] = value.astype(np.float32)
       return tf.constant(weights[name])
 

@@ -234,7 +234,10 @@ def test_training_step_with_live_statistics(variant, result_of_step):
 
 
 @pytest.mark.parametrize('operations', ['plain', 'auto'])
-@pytest.mark.parametrize('variant', ['resnet_v2_50', 'mobilenet_v2'])
+@pytest.mark.parametrize(
+  'variant',
+  ['resnet_v2_50', 'mobilenet_v2', pytest.param('xception_65', marks=pytest.mark.slow)],
+)
 def test_recomputation_changes_nothing(variant, operations, result_of_step):
   """Not gradients, and statistics move once, not twice."""
   kept = result_of_step(variant, operations=operations, **LIVE)

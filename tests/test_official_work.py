@@ -16,7 +16,7 @@ import deeplab
 from deeplab import checkpoints, metrics, saved_options
 from deeplab.model.backbones import BACKBONES
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
-from deeplab.official import official_checkpoints
+from deeplab.official import official_architectures, official_checkpoints
 from deeplab.official.frozen_graphs import FrozenGraph
 from deeplab.official.official_architectures import recognize
 from deeplab.options import ExportOptions, ImportOptions
@@ -47,6 +47,9 @@ def official(request, monkeypatch):
   from deeplab.model import resnet, xception
 
   chosen = request.param
+  # Short and whole networks have the same options.
+  official_architectures.variable_shapes.cache_clear()
+  request.addfinalizer(official_architectures.variable_shapes.cache_clear)
   if chosen.middle_units:
     units = {**xception.MIDDLE_UNITS, int(chosen.backbone[-2:]): chosen.middle_units}
     monkeypatch.setattr(xception, 'MIDDLE_UNITS', units)

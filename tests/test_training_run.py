@@ -266,7 +266,7 @@ def test_bad_starts_are_refused(tmp_path, records, network):
   backbone = start('backbone', **{name: network[name] for name in names})
   for prefix, message in (
     (few, 'of the backbone MobilenetV2'),
-    (other, 'its own scopes are resnet_v1_50'),
+    (other, 'its backbone is resnet_v1_50; check --model_variant'),
   ):
     with pytest.raises(InputError, match=message):
       train(records, tmp_path / 'run', run={'load_ckpt_path': prefix})
