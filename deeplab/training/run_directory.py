@@ -83,22 +83,25 @@ class RunDirectory:
     checkpoint_files.refuse_run(self.path)
 
   def remove_run(self, *, keep_bad_records: bool = False) -> None:
-    """Removes the files of an earlier run, and nothing else."""
-    for prefix in self.checkpoints_of_run() + [self.file(BEST_NAME), self.file(AVERAGED_NAME)]:
+    """Removes the files of an earlier run, and nothing else. The newest checkpoint goes first and
+    the flags last: what a kill leaves is a run of fewer steps, or of none.
+    """
+    newest_first = reversed(self.checkpoints_of_run())
+    for prefix in (*newest_first, self.file(AVERAGED_NAME), self.file(BEST_NAME)):
       checkpoints.remove(prefix)
+    for name in glob.glob(glob.escape(self.file('events.out.tfevents.')) + '*'):
+      os.remove(name)
     for name in (
-      'checkpoint',
-      FLAGS_NAME,
-      DATA_FILES_NAME,
-      METRICS_NAME,
+      checkpoint_files.STATE_NAME,
       BEST_SCORE_NAME,
-      saved_options.FILE_NAME,
+      METRICS_NAME,
       *(() if keep_bad_records else (BAD_RECORDS_NAME,)),
+      DATA_FILES_NAME,
+      saved_options.FILE_NAME,
+      FLAGS_NAME,
     ):
       with contextlib.suppress(FileNotFoundError):
         os.remove(self.file(name))
-    for name in glob.glob(glob.escape(self.file('events.out.tfevents.')) + '*'):
-      os.remove(name)
 
   def put_right(self) -> None:
     """Removes what a kill left half-written, and finishes what it cut short; only for who holds the
