@@ -226,7 +226,9 @@ def _from_summary(path, split_name):
 
 def _optional_number(content, name, *, minimum):
   value = content.get(name)
-  return None if value is None else json_files.whole_number(value, name, minimum=minimum)
+  return (
+    None if value is None else json_files.whole_number(value, name, minimum=minimum, maximum=65535)
+  )
 
 
 def _label(text):

@@ -67,10 +67,11 @@ def _with_finite(value):
   return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def whole_number(value: Any, name: str, *, minimum: int = 0) -> int:
-  """`value`, if it is a whole number from `minimum` on; else raises ValueError, with its `name`."""
-  if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= 2**53:
-    raise ValueError(f'{name} is {shown(value)}, not a whole number from {minimum} on')
+def whole_number(value: Any, name: str, *, minimum: int = 0, maximum: int = 2**53) -> int:
+  """`value`, if it is a whole number in these bounds; else raises ValueError, with its `name`."""
+  if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+    to = 'on' if maximum == 2**53 else f'to {maximum}'
+    raise ValueError(f'{name} is {shown(value)}, not a whole number from {minimum} {to}')
   return value
 
 

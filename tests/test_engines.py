@@ -271,7 +271,7 @@ def test_a_file_of_another_program_is_refused_with_what_it_has(kind, tmp_path):
     graph = onnx.helper.make_graph([node], 'graph', values[:1], values[1:])
     opset = onnx.helper.make_opsetid('', 17)
     onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), path)
-    has = r'it has input x float \[1, 3, 8, 8\]; output y float \[1, 3, 8, 8\], and no description'
+    has = r'it has input x float32 \[1, 3, 8, 8\]; output y float32 \[1, 3, 8, 8\], and no desc'
   else:
     module = tf.Module()
     module.double = tf.function(

@@ -223,6 +223,7 @@ def test_another_network_does_not_get_its_name(
     _export(trained, tmp_path / 'new')
   problem = capsys.readouterr().err
   assert problem.startswith('problem: saved_model: not written: ')
+  assert 'these were drawn scenes: --check_images' in problem
   assert 'pixels differ' in problem and '--max_different_pixels is 0.01 %' in problem
   assert list(tmp_path.iterdir()) == []
 

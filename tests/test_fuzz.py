@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.skipif(
+  not os.path.exists('/proc/self/status'), reason='needs /proc, to see what processes take'
+)
 _TESTS = pathlib.Path(__file__).resolve().parent
 _FAKE = """
 import sys, tempfile, time

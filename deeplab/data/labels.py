@@ -92,7 +92,8 @@ def read_mat(data: bytes, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> np.n
   if _unpacks_to_more(data, most):
     raise picture_limit.TooLargeError(
       f'unpacks to more than {most} bytes, {_MAT_BYTES_PER_PIXEL} for each pixel of '
-      f'--max_image_pixels={max_pixels} and {_MAT_BYTES_BESIDE}; make it smaller, or raise the flag'
+      f'--max_image_pixels={max_pixels} and {_MAT_BYTES_BESIDE}; make it smaller, or raise that '
+      'limit'
     )
   try:
     contents = scipy_io.loadmat(io.BytesIO(data))

@@ -18,7 +18,7 @@ from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 # alpha), and what is behind the picture, such as the video of a phone's moving photograph.
 _BYTES_PER_PIXEL, _BYTES_BESIDE = 8, 2**26
 _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 322, 323
-_REMEDY = 'make it smaller, or raise the flag'
+_REMEDY = 'make it smaller, or raise that limit'
 
 
 class TooLargeError(InputError):

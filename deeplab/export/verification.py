@@ -22,6 +22,10 @@ _ENVIRONMENTS = {
   }
 }
 
+_ADVICE_ON_SCENES = (
+  '; these were drawn scenes: --check_images with images such as the network was made for tell more'
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
@@ -123,6 +127,7 @@ class Verification:
     if finding.comparison.percent > limit:
       raise CheckError(
         f'{finding}; --max_different_pixels is {limit:g} %; images of {expected.sizes}'
+        + ('' if self._given or file.weights == 'int8' else _ADVICE_ON_SCENES)
       )
     lost = (finding.mean_iou_of_checkpoint or 0.0) - (finding.mean_iou or 0.0)
     if finding.mean_iou is not None and lost > check.MOST_MIOU_LOST:
