@@ -11,14 +11,12 @@ import contextlib
 import json
 import multiprocessing
 import os
-import re
 import signal
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from deeplab import (
   __version__,
-  atomic_files,
   data_set_files,
   messages,
   output_places,
@@ -30,6 +28,7 @@ from deeplab.conversion import (
   label_checks,
   label_classes,
   layouts,
+  shards,
   source_files,
   trial_decoding,
 )
@@ -37,15 +36,12 @@ from deeplab.conversion.conversion_summary import ConversionSummary
 from deeplab.conversion.pairing import list_pairs
 from deeplab.conversion.problems import Problems
 from deeplab.data_set import Split
-from deeplab.errors import InputError, shown
-from deeplab.failure_reasons import reason_of
 from deeplab.messages import warn
 from deeplab.options import ConversionOptions
 from deeplab.undecodable_names import for_json
 
 # Of files that the workers are at or have been, until they are written.
 _MOST_BYTES_AHEAD = 256 * 2**20
-_SHARD_NUMBERS = re.compile(r'-\d{5}-of-\d{5}\.tfrecord$')
 
 
 def convert(options: ConversionOptions, *, given: Collection[str] | None = None) -> dict:
@@ -86,7 +82,7 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
   colors = options.colormap and source_files.color_indices(
     options.colormap, ignore_label=options.ignore_label
   )
-  paths = _shard_paths(options, num_records=len(pairs))
+  paths = shards.paths_of(options, num_records=len(pairs))
   directory = os.path.dirname(paths[0])
   if not pairs:
     problems.raise_error(num_items=pairing.num_items)
@@ -94,12 +90,12 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
   with contextlib.ExitStack() as place:
     aside = None
     if not problems:
-      _refuse_other_shards(paths)
+      shards.refuse_others(paths)
       data_set_files.refuse_another(directory, described, split_name=options.split)
       place.enter_context(output_places.new_directory(directory, flag='output_dir'))
-      aside = place.enter_context(_owned(directory, options))
-      _refuse_other_shards(paths)  # Of a conversion that has ended meanwhile.
-    writer = _ShardWriter(aside, paths, options)
+      aside = place.enter_context(shards.owned(directory, options))
+      shards.refuse_others(paths)  # Of a conversion that has ended meanwhile.
+    writer = shards.ShardWriter(aside, paths, options)
     results = trial_decoding.try_decoding(_converted(pairs, options, colors), options)
     results = _progress(results, total=len(pairs))
     for converted, pair in zip(results, pairs):  # The results first, so that they end.
@@ -120,30 +116,9 @@ def convert(options: ConversionOptions, *, given: Collection[str] | None = None)
     data_set_files.write(directory, described, split_name=options.split)
     for path in paths:
       os.replace(os.path.join(aside, os.path.basename(path)), path)
-    _write_summary(summary_path(paths[0]), result)
+    _write_summary(shards.summary_path(paths[0]), result)
   warn([*warnings, *summary.warnings()])
   return result
-
-
-@contextlib.contextmanager
-def _owned(directory: str, options: ConversionOptions) -> Iterator[str]:
-  """Yields a directory for the shards while they are being written. While open, no other process
-  can convert the split; what killed conversions left is removed.
-
-  Raises InputError where one does.
-  """
-  with contextlib.ExitStack() as claim:
-    try:
-      aside = claim.enter_context(
-        atomic_files.claimed_directory(directory, f'split-{options.split}')
-      )
-    except BlockingIOError as error:
-      raise InputError(
-        f'--split={options.split}: another process is writing these records in {shown(directory)}; '
-        'wait for it, stop it, or choose another --split or --output_dir'
-      ) from error
-    atomic_files.remove_unfinished(directory)
-    yield aside
 
 
 def _write_summary(path, summary):
@@ -176,99 +151,6 @@ def _split_of(summary, options, *, layout):
     labels={int(value): entry['images'] for value, entry in summary['labels'].items()},
     source={**for_json(source), **changed, 'written_by': f'deeplab-tf {__version__}'},
   )
-
-
-def summary_path(shard: str) -> str:
-  """Where the summary of the shards goes: beside them, SPLIT-summary.json."""
-  return _SHARD_NUMBERS.sub('-summary.json', shard)
-
-
-class _ShardWriter:
-  """Writes records to the shards one after the other, in the directory `aside`."""
-
-  def __init__(self, aside, paths, options):
-    self._aside, self._paths, self._options = aside, paths, options
-    self._writer, self._num_written = None, 0
-
-  def write(self, converted):
-    """Appends a record. Raises OSError where the disk does not take it."""
-    shard, position = divmod(self._num_written, self._options.num_per_shard)
-    quiet_start.import_tensorflow()
-    # pylint: disable=import-outside-toplevel  # Not before the first files proved good.
-    import tensorflow as tf
-
-    from deeplab.data import tfrecord
-
-    try:
-      if position == 0:
-        self.close()
-        self._writer = tf.io.TFRecordWriter(
-          os.path.join(self._aside, os.path.basename(self._paths[shard]))
-        )
-      self._writer.write(
-        tfrecord.serialize(
-          record_format=self._options.record_format,
-          image=converted.image,
-          label=converted.label,
-          name=converted.name,
-          height=converted.height,
-          width=converted.width,
-        )
-      )
-    except tf.errors.OpError as error:
-      raise InputError(
-        f'{shown(self._paths[shard])}: cannot be written ({reason_of(error)}); free space there or '
-        'choose another --output_dir'
-      ) from error
-    self._num_written += 1
-
-  def close(self):
-    """Finishes the open shard, if any."""
-    if self._writer is not None:
-      writer, self._writer = self._writer, None
-      try:
-        writer.close()
-      except Exception as error:  # pylint: disable=broad-except  # tf.errors.OpError, which is not imported here.
-        raise InputError(
-          f'{shown(self._options.output_dir)}: records cannot be written ({reason_of(error)}); '
-          'free space there or choose another --output_dir'
-        ) from error
-
-
-def _shard_paths(options, *, num_records):
-  """Paths of the shards: from 1 in a directory of the split, as the reference numbered them, or the
-  official way from 0.
-  """
-  num_shards = max(1, -(-num_records // options.num_per_shard))
-  if options.record_format == 'basic':
-    directory, first = os.path.normpath(os.path.join(options.output_dir, options.split)), 1
-  else:
-    directory, first = os.path.normpath(options.output_dir), 0
-  return [
-    os.path.join(directory, f'{options.split}-{first + index:05d}-of-{num_shards:05d}.tfrecord')
-    for index in range(num_shards)
-  ]
-
-
-def _refuse_other_shards(paths):
-  """Raises InputError if shards of the split would stay in the directory: they would be read
-  together with ours.
-  """
-  directory, name = os.path.split(paths[0])
-  if not os.path.isdir(directory):
-    return
-  split = _SHARD_NUMBERS.sub('', name)
-  others = sorted(
-    entry
-    for entry in set(os.listdir(directory)) - {os.path.basename(path) for path in paths}
-    if _SHARD_NUMBERS.search(entry) and _SHARD_NUMBERS.sub('', entry) == split
-  )
-  if others:
-    raise InputError(
-      f'{directory} has {len(others)} shards of another conversion ({others[0]} and so on) that '
-      'would be read together with the new ones; remove them, or choose another --output_dir or '
-      '--split'
-    )
 
 
 def _converted(pairs, options, colors):

@@ -328,3 +328,29 @@ def contents(run):
       with open(run.file(name), 'rb') as file:
         found[name] = file.read()
   return found
+
+
+def test_a_kill_while_a_run_is_removed_leaves_a_run_of_fewer_steps(run, monkeypatch):
+  run.write_flags(OPTIONS)
+  for step in (2, 4):
+    save(run, step)
+  save(run, 6, final=True)
+  run.save_best(VARIABLES, step=4, score={'mean_iou': 0.5})
+  remove, left = os.remove, []
+
+  def watched(path):
+    remove(path)
+    left.append(sorted(os.listdir(run.path)))
+
+  monkeypatch.setattr(os, 'remove', watched)
+  run.remove_run()
+  monkeypatch.undo()
+  assert left[-1] == []
+  steps = []
+  for there in left:
+    whole = [name.removesuffix('.index') for name in there if name.endswith('.index')]
+    steps.append([name for name in whole if name.startswith('model.ckpt')])
+    assert 'flags.txt' in there or not there
+    assert 'best.ckpt' in whole or not steps[-1]
+  assert steps[0] == ['model.ckpt-2', 'model.ckpt-4']  # Not what says that the run is finished.
+  assert ['model.ckpt-2'] in steps and ['model.ckpt-4'] not in steps

@@ -20,6 +20,7 @@ from deeplab.options.export import (
   ExportSourceOptions,
   ModelExportOptions,
 )
+from deeplab.options.loss import LossOptions
 from deeplab.options.model import (
   COMPUTE_DTYPES,
   DEPTH_MULTIPLIERS,
@@ -37,7 +38,7 @@ from deeplab.options.prediction import (
   InferenceOptions,
   PredictionOptions,
 )
-from deeplab.options.training import LossOptions, RunOptions, TrainingOptions
+from deeplab.options.training import RunOptions, TrainingOptions
 from deeplab.options.validation import ValidationOptions
 
 # What a command takes, in the order in which its run does.

@@ -13,18 +13,14 @@ checkpoints.
 """
 
 import contextlib
-import glob
 import json
 import os
-import re
 from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from deeplab import (
-  atomic_files,
   checkpoint_files,
-  checkpoint_replacement,
   checkpoints,
   directory_lock,
   json_files,
@@ -35,20 +31,17 @@ from deeplab.atomic_files import replacing
 from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
 from deeplab.options import CheckedOptions, ModelOptions
-from deeplab.training import data_files, run_flags
-
-FLAGS_NAME = 'flags.txt'
-DATA_FILES_NAME = 'data_files.json'
-BEST_NAME = 'best.ckpt'
-BEST_SCORE_NAME = 'best.json'
-AVERAGED_NAME = 'model_ema.ckpt'
-METRICS_NAME = 'metrics.jsonl'
-BAD_RECORDS_NAME = 'bad_records.txt'
-_MOST_NAMED = 8  # Flags in a message.
-# Of the checkpoints that a run numbers.
-_NUMBERED_DATA = re.compile(
-  r'(model\.ckpt-\d+)' + f'(?:{re.escape(checkpoint_files.PREVIOUS)})?' + r'\.data-00000-of-00001'
+from deeplab.training import data_files, run_files, run_flags
+from deeplab.training.run_files import (
+  AVERAGED_NAME,
+  BEST_NAME,
+  BEST_SCORE_NAME,
+  DATA_FILES_NAME,
+  FLAGS_NAME,
+  METRICS_NAME,  # noqa: F401
 )
+
+_MOST_NAMED = 8  # Flags in a message.
 
 
 class RunDirectory:
@@ -83,35 +76,16 @@ class RunDirectory:
     checkpoint_files.refuse_run(self.path)
 
   def remove_run(self, *, keep_bad_records: bool = False) -> None:
-    """Removes the files of an earlier run, and nothing else."""
-    for prefix in self.checkpoints_of_run() + [self.file(BEST_NAME), self.file(AVERAGED_NAME)]:
-      checkpoints.remove(prefix)
-    for name in (
-      'checkpoint',
-      FLAGS_NAME,
-      DATA_FILES_NAME,
-      METRICS_NAME,
-      BEST_SCORE_NAME,
-      saved_options.FILE_NAME,
-      *(() if keep_bad_records else (BAD_RECORDS_NAME,)),
-    ):
-      with contextlib.suppress(FileNotFoundError):
-        os.remove(self.file(name))
-    for name in glob.glob(glob.escape(self.file('events.out.tfevents.')) + '*'):
-      os.remove(name)
+    """Removes the files of an earlier run, and nothing else. The newest checkpoint goes first and
+    the flags last: what a kill leaves is a run of fewer steps, or of none.
+    """
+    run_files.remove(self.path, keep_bad_records=keep_bad_records)
 
   def put_right(self) -> None:
     """Removes what a kill left half-written, and finishes what it cut short; only for who holds the
     lock.
     """
-    atomic_files.remove_unfinished(self.path)
-    prefixes = {self.file(name) for name in (checkpoints.FINAL_NAME, BEST_NAME, AVERAGED_NAME)}
-    for name in os.listdir(self.path):
-      match = _NUMBERED_DATA.fullmatch(name)
-      if match:
-        prefixes.add(self.file(match.group(1)))
-    for prefix in prefixes:
-      checkpoint_replacement.put_right(prefix)
+    run_files.put_right(self.path)
 
   def finish(self, *, step: int, max_to_keep: int) -> None:
     """Does what a kill right after the last checkpoint of a run, of this step, left undone; nothing
