@@ -103,7 +103,7 @@ def _arguments():
   parser.add_argument('--engines', action='append', choices=list(ENGINES), help='default: all')
   parser.add_argument('--num_threads', type=int, default=2, help='of an engine alone')
   parser.add_argument('--rounds', type=int, default=15)
-  parser.add_argument('--num_images', type=int, default=40, help='in the folder')
+  parser.add_argument('--num_images', type=int, default=100, help='in the folder')
   parser.add_argument('--command_rounds', type=int, default=3)
   parser.add_argument('--output', help='JSON file')
   return parser.parse_args()

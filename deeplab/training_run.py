@@ -29,12 +29,12 @@ from deeplab.training import (
   training_data,
 )
 from deeplab.training.run_directory import (
-  BAD_RECORDS_NAME,
   BEST_NAME,
   FLAGS_NAME,
   METRICS_NAME,
   RunDirectory,
 )
+from deeplab.training.run_files import BAD_RECORDS_NAME
 from deeplab.training.run_start import AllOptions, RunStart
 from deeplab.training.stop_signals import StopSignals
 from deeplab.training.training_data import TrainingData

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from deeplab.errors import InputError
 from deeplab.options import ModelOptions, PredictionOptions, ValidationOptions
@@ -83,3 +84,20 @@ def test_padding_that_is_none_is_refused(options):
   assert options().eval_pad == 'auto'
   with pytest.raises(InputError, match='--eval_pad=513: must be auto, none, stride, or HEIGHTx'):
     options(eval_pad='513')
+
+
+def test_padding_of_bytes_is_the_rounded_value_and_leaves_the_rest():
+  images = np.arange(54, dtype=np.uint8).reshape([2, 3, 3, 3])
+  sizes = np.array([[3, 2], [2, 3]], np.int32)
+  filled = image_padding.fill_padding_with_bytes(
+    tf.constant(images), sizes, 'zero_mean_unit_range'
+  ).numpy()
+  assert filled.dtype == np.uint8
+  expected = images.copy()
+  expected[0, :, 2:] = expected[1, 2:] = 128  # 127.5, rounded to even.
+  assert filled.tolist() == expected.tolist()
+  whole = np.array([[3, 3], [3, 3]], np.int32)
+  again = image_padding.fill_padding_with_bytes(
+    tf.constant(images), whole, 'subtract_imagenet_mean'
+  ).numpy()
+  assert again.tolist() == images.tolist()
