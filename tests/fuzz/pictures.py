@@ -150,6 +150,6 @@ def _through_pipelines(case, stored_image, *, labels_ext):
 
 
 TARGETS = (
-  Target('pictures', run_pictures, weight=20),
+  Target('pictures', run_pictures, weight=20, megabytes=1500),
   Target('labels', run_labels, weight=14),
 )
