@@ -5,7 +5,7 @@ import tensorflow as tf
 from deeplab.engines.interface import LABELS, PROBABILITIES
 from deeplab.engines.opening import OpenedModel
 from deeplab.operations.dispatch import Operations
-from deeplab.prediction import multi_scale
+from deeplab.prediction import image_padding, multi_scale
 
 # The probabilities of int8 are multiples of 1 / 256, so 0 is all that is less than half of one: as
 # 0 a single pixel would outweigh a hundred others in the loss.
@@ -20,6 +20,8 @@ class EngineModel:
     options: the ModelOptions of the network.
     operations: what is around the network computes with.
   """
+
+  fill_padding = staticmethod(image_padding.fill_padding_with_bytes)
 
   def __init__(self, opened: OpenedModel):
     self.options = opened.description.model_options
@@ -36,24 +38,19 @@ class EngineModel:
     """Logits of every pixel: the logarithm of the probabilities.
 
     Args:
-      images: float32 or uint8 [B, H, W, 3], RGB in [0, 255].
+      images: uint8 [B, H, W, 3], RGB.
       constant_weights: they are.
 
     Returns:
       float32 [B, H, W, num_classes].
     """
-    probabilities = self._runner.run(PROBABILITIES, _as_bytes(images))
+    probabilities = self._runner.run(PROBABILITIES, images)
     return multi_scale.log_probabilities(tf.maximum(probabilities, self._least))
 
   def predict_labels(self, images: tf.Tensor, *, constant_weights: bool = False) -> tf.Tensor:
     """The most probable class of every pixel, int32 [B, H, W]; arguments as `predict`."""
-    return tf.cast(self._runner.run(LABELS, _as_bytes(images)), tf.int32)
+    return tf.cast(self._runner.run(LABELS, images), tf.int32)
 
   def l2_loss(self) -> tf.Tensor:
     """That of the checkpoint: float32 scalar."""
     return tf.constant(self._l2_loss, tf.float32)
-
-
-def _as_bytes(images):
-  """uint8: padding, the mean of training images, is rounded."""
-  return images if images.dtype == tf.uint8 else tf.cast(tf.round(images), tf.uint8)

@@ -109,15 +109,34 @@ def fill_padding(images: tf.Tensor, sizes: tf.Tensor, preprocess_images_option: 
   Returns:
     float32 [B, H, W, 3].
   """
-  height, width = tf.unstack(tf.shape(images)[1:3])
-  rows = tf.range(height)[tf.newaxis, :] < sizes[:, :1]
-  columns = tf.range(width)[tf.newaxis, :] < sizes[:, 1:]
-  inside = rows[:, :, tf.newaxis, tf.newaxis] & columns[:, tf.newaxis, :, tf.newaxis]
   return tf.where(
-    inside,
+    _inside(images, sizes),
     tf.cast(images, tf.float32),
     tf.constant(pixel_means.OF_OPTION[preprocess_images_option], tf.float32),
   )
+
+
+def _inside(images, sizes):
+  """Which pixels are the images' own: bool [B, H, W, 1]."""
+  height, width = tf.unstack(tf.shape(images)[1:3])
+  rows = tf.range(height)[tf.newaxis, :] < sizes[:, :1]
+  columns = tf.range(width)[tf.newaxis, :] < sizes[:, 1:]
+  return rows[:, :, tf.newaxis, tf.newaxis] & columns[:, tf.newaxis, :, tf.newaxis]
+
+
+def fill_padding_with_bytes(
+  images: tf.Tensor, sizes: tf.Tensor, preprocess_images_option: str
+) -> tf.Tensor:
+  """As `fill_padding`, of images uint8, which stay so: the value is rounded."""
+  height, width = tf.unstack(tf.shape(images)[1:3])
+  mean = np.round(pixel_means.OF_OPTION[preprocess_images_option]).astype(np.uint8)
+
+  def fill():
+    return tf.where(_inside(images, sizes), images, tf.constant(mean))
+
+  # Where there is no padding, which is often, looking at each pixel would take a part of the time
+  # of a small network.
+  return tf.cond(tf.reduce_all(sizes == [height, width]), lambda: images, fill)
 
 
 def pad_to_stride(

@@ -118,7 +118,8 @@ def predict_labels(
 def _with_padding(model, images, sizes, options):
   if options.pad_size(model.options) is None:
     return images
-  return image_padding.fill_padding(images, sizes, model.options.preprocess_images_option)
+  fill = getattr(model, 'fill_padding', image_padding.fill_padding)  # A model may need bytes.
+  return fill(images, sizes, model.options.preprocess_images_option)
 
 
 def _one_pass(model, images, *, mirrored, pad_to_stride):
