@@ -67,6 +67,7 @@ def main():
   parser.add_argument(
     '--again', type=float, default=0.0, help='share of the runs after a kill that are killed too'
   )
+  parser.add_argument('--only', help='a part of the name of the commands to kill')
   options = parser.parse_args()
   work = os.path.abspath(options.work_dir)
   os.makedirs(os.path.join(work, 'tmp'))  # A new one.
@@ -78,7 +79,7 @@ def main():
   faults, counts = [], {}
   for case in _cases():
     wanted = options.trainer if case.name == 'run_trainer.py' else options.others
-    if wanted:
+    if wanted and (options.only or '') in case.name:
       kills, found = _kill_often(case, wanted, dice, again=options.again)
       counts[case.name] = kills
       faults += found
@@ -294,7 +295,8 @@ def _files(directory):
   for path, _, names in os.walk(directory):
     for name in names:
       relative = os.path.relpath(os.path.join(path, name), directory)
-      if name.startswith('events.out.tfevents.'):  # Each run has its own, named by its time.
+      # Each run has its own, named by its time; each SavedModel has a number drawn at random.
+      if name.startswith('events.out.tfevents.') or name == 'fingerprint.pb':
         continue
       found[relative] = _digest(os.path.join(path, name))
   return found
@@ -303,6 +305,8 @@ def _files(directory):
 def _digest(path):
   with open(path, 'rb') as file:
     content = file.read()
+  if path.endswith('export.json'):  # It has the check sum of that number, too.
+    content = re.sub(rb'fingerprint\.pb",\s*"bytes": \d+,\s*"sha256": "\w+', b'', content)
   if path.endswith('metrics.jsonl'):
     lines = []
     for line in content.decode().splitlines():

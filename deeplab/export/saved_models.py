@@ -1,6 +1,8 @@
 """Writing SavedModels: what TensorFlow runs, and what converters read."""
 
+import contextlib
 import os
+import sys
 import tempfile
 
 import tensorflow as tf
@@ -29,6 +31,7 @@ def write(directory: str, network: ExportedNetwork, description: Description) ->
       file.write(description.to_json())
     # The module must not keep an asset whose file is gone.
     network.description = tf.saved_model.Asset(path)
+    modules = frozenset(sys.modules)
     try:
       tf.saved_model.save(
         network,
@@ -40,3 +43,14 @@ def write(directory: str, network: ExportedNetwork, description: Description) ->
       )
     finally:
       del network.description
+      _remove_generated(modules)
+
+
+def _remove_generated(modules_before):
+  """Removes the files that AutoGraph makes of TensorFlow's own wrappers of signatures, in the
+  directory of temporary files, and leaves there until the process ends, or after a kill for good.
+  """
+  for name in set(sys.modules) - modules_before:
+    if name.startswith('__autograph_generated_file'):
+      with contextlib.suppress(OSError):
+        os.remove(sys.modules[name].__file__)
