@@ -49,6 +49,7 @@ def main():
   parser.add_argument('--check_filenames', action='append', default=[])
   parser.add_argument('--check_images', action='append', default=[])
   parser.add_argument('--weights', default='float32,float16,int8', help='some of these')
+  parser.add_argument('--format', default='saved_model,onnx,tflite', help='some of these')
   flags = parser.parse_args()
   from deeplab import quiet_start
 
@@ -82,7 +83,7 @@ def _rows(name, ckpt_path, flags, output_path):
   trained = trained_network.load(ckpt_path, ModelOptions(), given=())
   heard = _Problems()
   for kind, weights in _FILES:
-    if weights not in flags.weights.split(','):
+    if weights not in flags.weights.split(',') or kind not in flags.format.split(','):
       continue
     int8 = weights == 'int8'
     options = ModelExportOptions(

@@ -134,6 +134,10 @@ def test_another_export_json_is_not_replaced(tmp_path, content):
     ('raise ValueError("two\\nlines")', 'ValueError: two'),
     ('import sys; sys.exit("no more")', 'no more'),
     ('import os; os.abort()', 'its process was ended by signal 6'),
+    (
+      'import os; os.kill(os.getpid(), 9)',
+      'its process was ended by signal 9, as a system does that runs out of memory',
+    ),
     ('import sys; sys.exit(3)', 'no reason given'),
   ],
 )

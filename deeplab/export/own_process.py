@@ -45,7 +45,8 @@ def run(
     preexec_fn=_end_with_parent if sys.platform == 'linux' else None,
   )
   if finished.returncode < 0:
-    raise ProcessError(f'its process was ended by signal {-finished.returncode}')
+    killed = ', as a system does that runs out of memory' if finished.returncode == -9 else ''
+    raise ProcessError(f'its process was ended by signal {-finished.returncode}{killed}')
   if finished.returncode:
     raise ProcessError(_reason(finished.stderr.decode('utf-8', 'replace')))
 
