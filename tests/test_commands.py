@@ -291,7 +291,7 @@ _CASES = [
   _train('directory without checkpoint', 'empty_directory', '--load_ckpt_path=empty_directory'),
   _train(
     'other backbone',
-    'has 0 of the 265 variables of the backbone resnet_v1_50; its backbone is mobilenet_v2; check --model_variant',
+    'has 0 of the 265 variables of the backbone resnet_v1_50; its backbone is mobilenet_v2; check',
     '--load_ckpt_path=model',
     '--model_variant=resnet_v1_50',
     '--depth_multiplier=1.0',
