@@ -14,6 +14,8 @@ from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 from deeplab.prediction import other_inputs, video_reader
 from deeplab.prediction.image_files import read_image
 
+_ALLOWED = 'give an array uint8 [height, width, 3], a PIL image or the path of an image file'
+
 
 class GivenImage(NamedTuple):
   """An image to predict.
@@ -81,6 +83,10 @@ def _check_size(*, height, width, name, max_pixels):
 
 def _path(image, *, name):
   path = os.fsdecode(image)
+  if not path:
+    raise InputError(f'{name}: is empty; {_ALLOWED}')
+  if isinstance(image, bytes) and '\0' not in path and not os.path.lexists(path):
+    raise InputError(f'{name}: bytes that name no file; {_ALLOWED}')
   if '\0' in path:  # As in the contents of every image file, and in no path.
     what = 'the contents of a file' if isinstance(image, bytes) else 'a text that is no path'
     raise InputError(
