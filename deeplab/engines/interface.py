@@ -109,6 +109,8 @@ def unreadable(path: str, kind: str, error: Exception | None = None) -> InputErr
   fault = _FAULT_OF_ONNX.match(words)
   if fault:  # What follows names files and lines of its own.
     words = _FAULTS.get(fault.group(1), 'onnxruntime refuses it')
+  elif type(error).__name__ == 'DecodeError':  # Of protobuf, whatever its implementation.
+    words = _FAULTS['INVALID_PROTOBUF']
   reason = f' ({shown(words[:150])}{"..." if len(words) > 150 else ""})' if words else ''
   size = f'; {os.path.getsize(path)} bytes' if os.path.isfile(path) else ''
   return InputError(
