@@ -1,11 +1,14 @@
 """A server that answers as TensorFlow Serving does, by REST and gRPC, for tests of clients: it
 knows an exported SavedModel by its signatures only.
+
+  python tests/serving_stub.py exported/saved_model
 """
 
 import concurrent.futures
 import contextlib
 import http.server
 import json
+import sys
 import threading
 
 import numpy as np
@@ -118,3 +121,10 @@ def _grpc_server(model):
   port = server.add_insecure_port('localhost:0')
   server.start()
   return server, port
+
+
+if __name__ == '__main__':
+  with serving(sys.argv[1]) as addresses:
+    print('REST {}, gRPC {}; Ctrl-C ends it'.format(*addresses), flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+      threading.Event().wait()

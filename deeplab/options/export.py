@@ -19,7 +19,10 @@ class ExportSourceOptions(CheckedOptions):
   group = 'Checkpoint'
 
   ckpt_path: str | None = option(
-    None, 'Checkpoint: its prefix, or a directory that holds one.', required=True
+    None,
+    'Checkpoint: its prefix, a directory that holds one, or the name of published weights such as '
+    'official/xception65_voc_trainaug (download_checkpoint.py --list).',
+    required=True,
   )
   best: bool = option(
     False,
@@ -72,8 +75,9 @@ class ModelExportOptions(CheckedOptions):
   pad: str = option(
     'auto',
     'Padding that the model adds to its images at the bottom and right, cropped off its '
-    'predictions: as --eval_pad of the evaluator, but an image larger than a given size is not '
-    'padded.',
+    'predictions: none; stride (to the next multiple of the output stride plus 1); HEIGHTxWIDTH '
+    'such as 513x513, for images that are not larger; or auto: stride where the network aligns '
+    'corners (official weights), else none.',
   )
   representative_filenames: tuple[str, ...] = option(
     (),
