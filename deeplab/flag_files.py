@@ -64,9 +64,8 @@ def _lines(path):
     raise InputError(
       f'--flagfile={path}: {error}; give a text file with one --flag=value a line'
     ) from error
-  try:
-    return content.decode().splitlines()
-  except UnicodeDecodeError as error:
+  if b'\0' in content:
     raise InputError(
       f'--flagfile={path}: is not a text file; give one with one --flag=value a line'
-    ) from error
+    )
+  return content.decode('utf-8', 'replace').splitlines()
