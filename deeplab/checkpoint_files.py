@@ -91,6 +91,11 @@ def find(path: str) -> str:
     return prefix + PREVIOUS
   if os.path.isfile(prefix) and ordinary_files.is_ordinary(prefix):
     return _find_in_file(prefix)
+  if os.path.exists(prefix):
+    raise InputError(
+      f'checkpoint {prefix}: is no checkpoint, but a device, a pipe or a file of the system; give '
+      'the prefix of a checkpoint, such as model.ckpt-30000, or its directory'
+    )
   if glob.glob(glob.escape(prefix) + '.data-*'):
     raise InputError(
       f'checkpoint {prefix}: {prefix}.index is missing; copy it beside the data file'
@@ -112,6 +117,23 @@ def list_prefixes(directory: str) -> list[str]:
   return sorted(
     prefixes, key=lambda prefix: (step_of(prefix) is None, step_of(prefix) or 0, prefix)
   )
+
+
+def another_than(prefix: str) -> str | None:
+  """The checkpoint of the highest step beside this one of which no file is missing or empty, None
+  without one. Nothing is read.
+  """
+  for other in reversed(list_prefixes(os.path.dirname(prefix) or os.curdir)):
+    if os.path.abspath(other) == os.path.abspath(prefix.removesuffix(PREVIOUS)):
+      continue
+    try:
+      found = find(other)
+    except InputError:
+      continue
+    files = [found + '.index', *glob.glob(glob.escape(found) + '.data-*')]
+    if all(map(os.path.getsize, files)):
+      return found
+  return None
 
 
 def of_run(directory: str) -> list[str]:

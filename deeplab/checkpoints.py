@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from deeplab import checkpoint_files
 from deeplab.atomic_files import replacing, unfinished_directory
 from deeplab.checkpoint_files import (
   FINAL_NAME,  # noqa: F401
@@ -36,16 +37,23 @@ class Reader:
     shapes: dict of name -> list of ints.
   """
 
-  def __init__(self, prefix: str):
-    """Opens the checkpoint. Raises InputError where it is not one, or damaged."""
-    self.prefix = prefix
+  def __init__(self, prefix: str, *, with_remedy: bool = True):
+    """Opens the checkpoint.
+
+    Args:
+      with_remedy: errors say what to do; False where another checkpoint is taken anyway.
+
+    Raises:
+      InputError: it is no checkpoint, or damaged.
+    """
+    self.prefix, self._with_remedy = prefix, with_remedy
     try:
       self._reader = tf.train.load_checkpoint(prefix)
       self.shapes = dict(self._reader.get_variable_to_shape_map())
     except _READ_ERRORS as error:
       raise InputError(
         f'checkpoint {prefix}: cannot be read, it is damaged or no TensorFlow checkpoint'
-        f'{_beside_damage(error)}'
+        f'{_beside_damage(error)}{self._remedy()}'
       ) from error
 
   def get(self, name: str) -> np.ndarray:
@@ -55,7 +63,7 @@ class Reader:
     except _READ_ERRORS as error:
       raise InputError(
         f'checkpoint {self.prefix}: variable {name} cannot be read, the data file is damaged or '
-        f'truncated{_beside_damage(error)}'
+        f'truncated{_beside_damage(error)}{self._remedy()}'
       ) from error
 
   @property
@@ -70,6 +78,13 @@ class Reader:
         f'{str(value)[:40]}, not the number of a step'
       )
     return value.item()
+
+  def _remedy(self):
+    if not self._with_remedy:
+      return ''
+    other = checkpoint_files.another_than(self.prefix)
+    such_as = f', such as {shown(other)}' if other else ''
+    return f'; copy it again or restore it from a backup, or give another{such_as}'
 
   def check(self) -> None:
     """Reads all variables, whose check sums TensorFlow compares. Raises InputError for the first
@@ -91,7 +106,7 @@ def newest_whole(prefixes: Sequence[str]) -> tuple[tuple[str, int] | None, list[
   readers, damaged = [], []
   for prefix in prefixes:
     try:
-      reader = Reader(find(prefix))
+      reader = Reader(find(prefix), with_remedy=False)
       if reader.global_step is not None:
         readers.append((reader.global_step, prefix, reader))
     except InputError as error:

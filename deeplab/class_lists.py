@@ -17,6 +17,7 @@ from deeplab.text_files import read_lines
 # color is (r, g, b), or None where the file has no colours; name may be ''.
 Entry = collections.namedtuple('Entry', ['index', 'color', 'name'])
 
+_KINDS = 'give a text file with a line for each class, such as `index r g b name` or a name'
 _OURS = re.compile(
   r'(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+)(?:[\s,]+(\S.*))?', flags=re.ASCII | re.DOTALL
 )
@@ -34,7 +35,7 @@ def lines_of(path: str, *, what: str) -> list[tuple[int, str]]:
 
   `what` names the file in messages. Raises InputError.
   """
-  lines = read_lines(path, what=what, undecodable='replace')
+  lines = read_lines(path, what=what, undecodable='replace', not_text=_KINDS)
   return [
     (number, line.strip())
     for number, line in enumerate(lines, start=1)

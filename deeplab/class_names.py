@@ -104,7 +104,10 @@ def count_names(path: str, *, ignore_label: int) -> int:
 def _read_entries(path):
   """The entries of a file that gives an index to each name, None for one with a name a line."""
   if not os.path.isfile(path):
-    raise InputError(f'--class_names={path}: not a file, and not one of {", ".join(_DATA_SETS)}')
+    raise InputError(
+      f'--class_names={path}: not a file, and not one of {", ".join(_DATA_SETS)}; give one of '
+      'these, or a text file with one name a line'
+    )
   what = f'--class_names={path}'
   try:
     return class_lists.read_entries(path, what=what)

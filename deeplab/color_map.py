@@ -101,24 +101,27 @@ def read_entries(path: str, *, flag: str | None = None) -> list[class_lists.Entr
   Raises:
     InputError: the file is missing or empty, or a line is something else.
   """
+  what = f'--{flag}={path}' if flag else f'colour map {path!r}'
   if not os.path.isfile(path):
-    what = f'--{flag}={path}' if flag else f'colour map {path!r}'
-    raise InputError(f'{what}: not a file, and not one of {", ".join(NAMES)}')
-  entries = class_lists.read_entries(path, what=path)
+    raise InputError(
+      f'{what}: not a file, and not one of {", ".join(NAMES)}; give one of these, or a text file '
+      'with lines `index r g b name`'
+    )
+  entries = class_lists.read_entries(path, what=what)
   if entries is None:
-    lines = class_lists.lines_of(path, what=path)
+    lines = class_lists.lines_of(path, what=what)
     if lines:
       number, line = lines[0]
       raise InputError(
-        f'{path}, line {number}: {line[:60]!r} is not `index r g b [name]` with an index up to '
+        f'{what}, line {number}: {line[:60]!r} is not `index r g b [name]` with an index up to '
         "65535 and colours from 0 to 255, nor a line of CVAT's labelmap.txt (name:r,g,b::)"
       )
   if not entries:
-    raise InputError(f'{path}: no line `index r g b [name]`; a colour map has one for each class')
+    raise InputError(f'{what}: no line `index r g b [name]`; a colour map has one for each class')
   for entry in entries:
     if entry.color is None:
       raise InputError(
-        f'{path}: no colour for class {entry.index} ({entry.name}); as a list of names give it to '
+        f'{what}: no colour for class {entry.index} ({entry.name}); as a list of names give it to '
         '--class_names'
       )
   return entries

@@ -19,8 +19,8 @@ def check(arguments: Sequence[str]) -> None:
 
   Raises:
     InputError: one is a device, a pipe or a file of /proc or /sys, which has no end or waits for
-      something; or too large; includes itself; or they are too many. A missing one is left to the
-      reader of the flags.
+      something; or is not there, cannot be read, is no text or too large; includes itself; or they
+      are too many.
   """
   count = 0
   arguments = list(arguments)
@@ -38,8 +38,6 @@ def check(arguments: Sequence[str]) -> None:
 def _check_file(path, *, above, count):
   """Checks one file and those it includes; returns how many were looked at in all."""
   path = os.path.expanduser(path.strip())
-  if not os.path.exists(path):
-    return count
   real = os.path.realpath(path)
   if real in above:
     raise InputError(f'--flagfile={path}: includes itself; take that line out')
@@ -57,10 +55,17 @@ def _check_file(path, *, above, count):
 def _lines(path):
   try:
     content = ordinary_files.read(path, most_bytes=_MOST_BYTES)
-  except OSError:
-    return []
+  except OSError as error:
+    raise InputError(
+      f'--flagfile={path}: cannot be read ({error.strerror}); give a text file with one '
+      '--flag=value a line, or leave --flagfile out'
+    ) from error
   except ValueError as error:
     raise InputError(
       f'--flagfile={path}: {error}; give a text file with one --flag=value a line'
     ) from error
+  if b'\0' in content:
+    raise InputError(
+      f'--flagfile={path}: is not a text file; give one with one --flag=value a line'
+    )
   return content.decode('utf-8', 'replace').splitlines()

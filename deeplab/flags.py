@@ -25,7 +25,7 @@ from deeplab import (
 )
 from deeplab.errors import InputError, let_streams_take_any_name, shown
 from deeplab.options import CheckedOptions
-from deeplab.options.checks import field_type
+from deeplab.options.checks import field_type, range_of_numbers
 from deeplab.standard_streams import OutputLost
 
 FLAGS = absl_flags.FLAGS
@@ -52,6 +52,20 @@ class _CommaOrRepeated(absl_flags.MultiFlag):
       return self.parser.parse(text)
     except ValueError as error:
       raise absl_flags.IllegalFlagValueError(f'flag --{self.name}={text}: {error}') from error
+
+
+class _Number(absl_flags.ArgumentParser):
+  """Parses numbers of one type; its error says what is allowed."""
+
+  def __init__(self, value_type, allowed):
+    self._parser = {int: absl_flags.IntegerParser, float: absl_flags.FloatParser}[value_type]()
+    self._allowed = allowed
+
+  def parse(self, argument):
+    try:
+      return self._parser.parse(argument)
+    except ValueError as error:
+      raise ValueError(f'must be {self._allowed}') from error
 
 
 def run(
@@ -171,11 +185,9 @@ def define(option_class: type[CheckedOptions]) -> None:
       default = None if field.default is None else str(field.default)
       absl_flags.DEFINE_enum(name, default, [str(choice) for choice in choices], metadata['help'])
     else:
-      parser = {
-        int: absl_flags.IntegerParser,
-        float: absl_flags.FloatParser,
-        str: absl_flags.ArgumentParser,
-      }[value_type]()
+      parser = absl_flags.ArgumentParser()
+      if value_type is not str:
+        parser = _Number(value_type, range_of_numbers(field, value_type))
       kind = absl_flags.Flag
       if repeated:
         kind = absl_flags.MultiFlag if value_type is str and not choices else _CommaOrRepeated

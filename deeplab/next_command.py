@@ -38,7 +38,21 @@ def line(command: str, **flags: str | bool | int | tuple[str, ...]) -> str:
   for name, value in flags.items():
     for one in value if isinstance(value, tuple) else (value,):
       words.append(f'--{name}' if one is True else f'--{name}={one}')
-  return 'next: ' + ' '.join(shlex.quote(shown(word)) for word in words)
+  return 'next: ' + ' '.join(map(_quoted, words))
+
+
+def _quoted(word):
+  """A word for a shell; what `shown` escapes is escaped so that bash and zsh read it back."""
+  if shown(word) == word:
+    return shlex.quote(word)
+  characters = []
+  for character in word:
+    if shown(character) != character:
+      data = character.encode('utf-8', 'surrogateescape')
+      characters.append(''.join(f'\\x{byte:02x}' for byte in data))
+    else:
+      characters.append(f'\\{character}' if character in "\\'" else character)
+  return f"$'{''.join(characters)}'"
 
 
 def after_conversion(directory: str, split: str) -> str:

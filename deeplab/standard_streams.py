@@ -21,7 +21,9 @@ class OutputLost(Exception):
   """
 
   def __init__(self, stream: str, reason: OSError):
-    super().__init__(f'{stream}: cannot be written ({reason.strerror})')
+    super().__init__(
+      f'{stream}: cannot be written ({reason.strerror}); free space, or send it elsewhere'
+    )
     self.stream, self.reason = stream, reason
 
   @property

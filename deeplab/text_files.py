@@ -26,7 +26,8 @@ def read_lines(
   *,
   what: str,
   undecodable: str = 'surrogateescape',
-  remedy: str = 'save it as UTF-8',
+  remedy: str | None = None,
+  not_text: str | None = None,
 ) -> list[str]:
   r"""The lines of a text file, without their ends (\n or \r\n).
 
@@ -35,7 +36,8 @@ def read_lines(
     what: how messages name it, such as '--list_path=train.txt'.
     undecodable: what becomes of bytes that are no UTF-8: 'surrogateescape' keeps them, as Python
       does in file names; 'replace' makes them U+FFFD, for text that is only shown.
-    remedy: what to do where it is no text.
+    remedy: what to do where it is no text; None: to save it as UTF-8, or to give a text file.
+    not_text: what to do where it is of another kind, such as a picture or a device; None: `remedy`.
 
   Raises:
     InputError: the file cannot be read, or is no text.
@@ -45,19 +47,22 @@ def read_lines(
   except OSError as error:
     raise InputError(f'{shown(what)}: cannot be read ({error.strerror})') from error
   except ValueError as error:
-    raise InputError(f'{shown(what)}: {error}; give a text file') from error
+    raise InputError(f'{shown(what)}: {error}; {not_text or "give a text file"}') from error
+  what_else = not_text or remedy or 'give a text file, in UTF-8'
   encoding = 'utf-8'
   for mark, marked_encoding in _MARKS:
     if content.startswith(mark):
       content, encoding = content[len(mark) :], marked_encoding
       break
+  if encoding == 'utf-8' and b'\0' in content:
+    raise InputError(f'{shown(what)}: is no text file; {what_else}')
   try:
     text = content.decode(encoding, undecodable if encoding == 'utf-8' else 'strict')
   except UnicodeDecodeError as error:
     raise InputError(
       f'{shown(what)}: cannot be read as text (begins as {encoding[:6].upper()}, but byte '
-      f'{error.start} is not); {remedy}'
+      f'{error.start} is not); {remedy or "save it as UTF-8"}'
     ) from error
   if '\0' in text:
-    raise InputError(f'{shown(what)}: is no text file; {remedy}')
+    raise InputError(f'{shown(what)}: is no text file; {what_else}')
   return re.split('\r\n|\n|\r', text)

@@ -37,3 +37,10 @@ def test_best_needs_a_directory_that_has_it(tmp_path):
     checkpoint_files.find_given(str(tmp_path / 'model.ckpt'), best=True)
   with pytest.raises(InputError, match='--best: means one checkpoint'):
     EvaluationOptions(filenames=('val',), ckpt_path='model', best=True, watch=True)
+
+
+def test_a_device_is_no_checkpoint():
+  with pytest.raises(
+    InputError, match='^--load_ckpt_path=/dev/zero: is no checkpoint, but a device'
+  ):
+    checkpoint_files.find_given('/dev/zero', flag='load_ckpt_path')

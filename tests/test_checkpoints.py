@@ -172,8 +172,14 @@ def test_incomplete_and_damaged_checkpoints_are_named(tmp_path):
     checkpoints.find(prefix)
   with open(data + '.away', 'rb') as whole, open(data, 'wb') as truncated:
     truncated.write(whole.read()[:20])
-  with pytest.raises(InputError, match='damaged or truncated'):
+  with pytest.raises(InputError, match='damaged or truncated; copy it again .*, or give another$'):
     restoring.restore(make_variables(), checkpoints.find(prefix))
+  checkpoints.write(f'{prefix}-7', make_variables())
+  (tmp_path / 'model.ckpt-8.index').touch()
+  with pytest.raises(InputError, match='or give another, such as .*model.ckpt-7$'):
+    restoring.restore(make_variables(), checkpoints.find(prefix))
+  checkpoints.remove(f'{prefix}-7')
+  os.remove(f'{prefix}-8.index')
   os.remove(prefix + '.index')
   with pytest.raises(InputError, match='index is missing'):
     checkpoints.find(prefix)

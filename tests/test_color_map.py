@@ -187,3 +187,14 @@ def test_script_draws_every_sheet_of_the_checkout(tmp_path, capsys):
   assert all((tmp_path / name).read_bytes().startswith(b'%PDF-') for name in drawn)
   printed = capsys.readouterr().out.splitlines()
   assert sorted(printed) == [f'Colour map written to {tmp_path / name}' for name in drawn]
+
+
+@pytest.mark.parametrize('content', [b'\x89PNG\r\n\x1a\n\0\0', b'\0\1\2 0 1'])
+def test_binary_files_are_no_lists_of_classes(tmp_path, content):
+  (tmp_path / 'a').write_bytes(content)
+  path = str(tmp_path / 'a')
+  wrong = 'is no text file; give a text file with a line for each class'
+  with pytest.raises(InputError, match=f'^--colormap={path}: {wrong}'):
+    color_map.load_color_map(path, flag='colormap')
+  with pytest.raises(InputError, match=f'^--class_names={path}: {wrong}'):
+    class_names.load_class_names(path, 2)

@@ -231,7 +231,7 @@ def test_every_bad_file_is_listed(data, capsys):
   write_label(data, 'b', np.full([5, 6], 77, np.uint8))
   write_label(data, 'c', np.zeros([6, 5], np.uint8))
   text = problem_of(data, capsys, num_classes=21)
-  assert f'a: {data}/images/a.jpg is no picture that can be read (' in text
+  assert f'a: {data}/images/a.jpg is not an image (' in text
   assert f'b: {data}/labels/b.png: label value 77: allowed are 0 to 20 and ignore_label 255' in text
   assert f'c: {data}/images/c.jpg is 6x5 but {data}/labels/c.png is 5x6' in text
   assert '3 problems (listed above)' in text
@@ -245,8 +245,13 @@ def test_truncated_image_and_label_and_a_text(data, capsys):
   (data / 'labels' / 'b.png').write_bytes((data / 'labels' / 'b.png').read_bytes()[:45])
   (data / 'images' / 'c.jpg').write_text('no picture')
   text = problem_of(data, capsys)
-  assert 'images/a.jpg cannot be decoded' in text and 'labels/b.png cannot be decoded' in text
-  assert 'images/c.jpg is no picture that can be read (10 bytes)' in text
+  # What the inferencer says of the same file.
+  damaged = (
+    'is a damaged or truncated image ({} bytes); copy it again, or remove it from the inputs'
+  )
+  assert f'images/a.jpg {damaged.format(len(content) // 2)}' in text
+  assert f'labels/b.png {damaged.format(45)}' in text
+  assert 'images/c.jpg is not an image (10 bytes); remove it from the inputs' in text
 
 
 def test_single_problem_is_the_error_line(data, capsys):

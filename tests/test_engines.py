@@ -20,7 +20,7 @@ from exported_models import CLASS_NAMES, FILES
 
 import deeplab
 from deeplab import evaluation_run, given_paths, inference_run
-from deeplab.engines import model_files, opening, tflite_metadata
+from deeplab.engines import interface, model_files, opening, tflite_metadata
 from deeplab.errors import InputError
 from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.options import (
@@ -420,3 +420,18 @@ def test_memory_does_not_grow_with_the_number_of_sizes(kind):
   before = resident()
   predict(300)
   assert resident() - before < 40
+
+
+@pytest.mark.parametrize('name', ['a.onnx', 'a.tflite'])
+def test_an_empty_file_is_called_so(tmp_path, name):
+  (tmp_path / name).touch()
+  with pytest.raises(
+    InputError, match=f'^--ckpt_path=.*{name}: is empty; copy it again, or export'
+  ):
+    model_files.find(str(tmp_path / name))
+
+
+def test_onnxruntimes_codes_are_not_repeated(tmp_path):
+  said = RuntimeError('[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model from a failed:x.cc')
+  message = str(interface.unreadable(str(tmp_path), 'ONNX', said))
+  assert 'cannot be read as ONNX (it is no protobuf of an ONNX model)' in message

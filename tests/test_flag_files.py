@@ -10,7 +10,6 @@ def test_ordinary_flagfiles_pass(tmp_path):
   (tmp_path / 'one').write_text(f'# A comment\n--flagfile={tmp_path}/two\n--a=1\n')
   (tmp_path / 'two').write_text('--b=2\n')
   flag_files.check(['--c=3', f'--flagfile={tmp_path}/one', '--flagfile', f'{tmp_path}/two'])
-  flag_files.check(['--flagfile=absent', '--flagfile'])  # The reader of flags says what is wrong.
   flag_files.check(['--', '--flagfile=/dev/zero'])
 
 
@@ -34,5 +33,13 @@ def test_what_is_no_file_of_flags_is_refused(tmp_path):
   for path in (tmp_path / 'pipe', tmp_path / 'link', '/dev/zero', '/proc/self/cmdline', tmp_path):
     with pytest.raises(InputError, match='is no ordinary file; give a text file'):
       flag_files.check(['-flagfile', str(path)])
+  for arguments in (['--flagfile=absent'], ['--flagfile', 'absent'], ['--flagfile']):
+    with pytest.raises(
+      InputError, match=r'cannot be read \(No such file or directory\); give a text'
+    ):
+      flag_files.check(arguments)
+  (tmp_path / 'bytes').write_bytes(b'\xff\xfe\0')
+  with pytest.raises(InputError, match='is not a text file; give one'):
+    flag_files.check([f'--flagfile={tmp_path}/bytes'])
   with pytest.raises(InputError, match='is larger than 1 MB'):
     flag_files.check([f'--flagfile={tmp_path}/large'])

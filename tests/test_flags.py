@@ -94,10 +94,14 @@ def test_version_before_anything_else():
   [
     (['--filename=a'], "Unknown command line flag 'filename'. Did you mean: filenames ?"),
     (['--output_stride=7'], 'flag --output_stride=7: value should be one of <8|16|32>'),
-    (['--batch_size=many'], 'flag --batch_size=many'),
-    (['--atrous_rates=6,many'], 'flag --atrous_rates=many'),
-    (['--flagfile=absent.txt'], 'error: Unable to open flagfile'),
-    (['--flagfile=/bin/sh'], '--flagfile: not a text file'),
+    (['--batch_size=1e20'], 'batch_size=1e20: must be a whole number from 1 to 65536, such as '),
+    (['--atrous_rates=6,many'], 'flag --atrous_rates=many: must be a whole number from 1 to '),
+    (['--weight_decay=many'], 'flag --weight_decay=many: must be a number from 0.0 to '),
+    (
+      ['--flagfile=absent.txt'],
+      '--flagfile=absent.txt: cannot be read (No such file or directory); give a',
+    ),
+    (['--flagfile=/bin/sh'], '--flagfile=/bin/sh: is not a text file; give'),
     (['picture.jpg'], "unexpected argument 'picture.jpg'"),
   ],
 )
@@ -111,7 +115,10 @@ def test_wrong_flags_end_in_one_line_and_status_2(arguments, message):
   'arguments, message',
   [
     ([], '--filenames is required'),
-    (['--filenames=a', '--crop_size_height=0'], '--crop_size_height=0: must be at least 1'),
+    (
+      ['--filenames=a', '--crop_size_height=0'],
+      '--crop_size_height=0: must be at least 1 and at most ',
+    ),
     (['--filenames=a', '--atrous_rates=-6'], '--atrous_rates=-6: must be at least 1'),
     (['--filenames=a', '--weight_decay=nan'], '--weight_decay=nan: must be a finite number'),
     (['--filenames=a', '--rates=.1'], '--rates has 1 values'),

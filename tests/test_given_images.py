@@ -146,6 +146,10 @@ def test_contents_of_a_file_are_no_path(tmp_path):
   with pytest.raises(InputError, match=r'^image: str, a text that is no path; give the path'):
     _pixels('a\0b')
   np.testing.assert_array_equal(_pixels(str(path).encode()), PIXELS)
+  with pytest.raises(InputError, match=r'^image: bytes that name no file; give an array uint8'):
+    _pixels(b'x')
+  with pytest.raises(InputError, match=r'^image: is empty; give an array uint8 \['):
+    _pixels('')
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_paths_and_older_names():
     ('max_size', 'big', "--max_size='big': must be a whole number"),
     ('max_size', 1.5, '--max_size=1.5: must be a whole number'),
     ('max_size', True, '--max_size=True: must be a whole number'),
-    ('max_size', 0, '--max_size=0: must be at least 1'),
+    ('max_size', 0, '--max_size=0: must be at least 1 and at most 65535'),
     ('eval_scales', ['1'], "--eval_scales='1': must be a number"),
     ('eval_scales', [None], '--eval_scales=None: must be a number'),
     ('eval_scales', float('nan'), '--eval_scales=nan: must be a finite number'),

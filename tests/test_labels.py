@@ -90,7 +90,7 @@ def test_colours_that_are_no_class_are_refused(pixels, color_map, message):
 def test_files_that_are_no_png_are_refused():
   with pytest.raises(InputError, match='is not a PNG'):
     labels.read_png(b'text')
-  with pytest.raises(InputError, match='cannot be decoded'):
+  with pytest.raises(InputError, match='is a damaged or truncated image'):
     labels.read_png(
       png(Image.fromarray(np.random.default_rng(0).integers(0, 9, [50, 50]).astype(np.uint8)))[
         :-200

@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import shutil
+import subprocess
 
 import pytest
 import record_makers
@@ -42,6 +44,17 @@ def test_a_line_can_be_pasted_whatever_the_names():
     '--filenames=a b-*',
     '--best',
   ]
+
+
+def test_control_characters_can_be_pasted_too():
+  name = "a\n\x1b[31m\u202e\udc9b\udcff it's \\n"
+  line = next_command.line('printf %s', input=name)
+  assert not set('\n\x1b\u202e\udc9b') & set(line)
+  bash = shutil.which('bash')
+  if bash:
+    _, _, pasted = os.fsencode(line).partition(b' ')
+    printed = subprocess.run([bash, '-c', pasted.replace(b"'printf %s'", b'printf %s')], stdout=-1)
+    assert printed.stdout == b'--input=' + os.fsencode(name)
 
 
 def test_after_conversion_the_records_of_the_split(tmp_path, monkeypatch):

@@ -49,19 +49,28 @@ def test_files_of_nothing_and_no_files(tmp_path):
   assert picture_limit.memory_of_file(str(tmp_path / 'none.png')) == 0
 
 
-def test_the_limit_is_a_number_of_pixels(tmp_path):
+def test_the_limit_is_a_number_of_pixels(tmp_path, monkeypatch):
   path = tmp_path / 'a.png'
   path.write_bytes(_png(6, 8))
   assert image_files.read_image(str(path), max_pixels=48).shape == (6, 8, 3)
   with pytest.raises(InputError, match=r'has 8x6 pixels \(width x height\), more than --'):
     image_files.read_image(str(path), max_pixels=47)
   assert picture_limit.memory_of_file(str(path)) == len(_png(6, 8)) + 4 * 48
-  with Image.open(path) as lazy, pytest.raises(InputError, match='image: a PIL image that has 8x6'):
-    given_images.read([lazy], several=False, max_pixels=47)
-  with Image.open(path) as decoded:
+  monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)  # A program's own.
+  with Image.open(path) as lazy, Image.open(path) as decoded:
     decoded.load()
-    (given,) = given_images.read([decoded], several=False, max_pixels=47)
+    for picture in (lazy, decoded, np.zeros([6, 8, 3], np.uint8)):
+      with pytest.raises(InputError, match=r'^image: has 8x6 pixels \(width x height\), more than'):
+        given_images.read([picture], several=False, max_pixels=47)
+    assert lazy.tile  # Not decoded.
+    (given,) = given_images.read([lazy], several=False, max_pixels=48)
   assert given.pixels.shape == (6, 8, 3)
+
+
+def test_arrays_of_nothing_from_python():
+  array = np.broadcast_to(np.uint8(0), [60000, 60000, 3])
+  with pytest.raises(InputError, match=r'^images\[0\]: has 60000x60000 pixels \(width x height\)'):
+    given_images.read([array], several=True)
 
 
 def _png(height, width):

@@ -61,7 +61,7 @@ print({'tensorflow', 'numpy', 'PIL', 'absl'} & set(sys.modules))
   )
   assert done.stdout.splitlines() == [
     "load() has no option 'max_sise'; did you mean max_size?",
-    'max_size=0: must be at least 1',
+    'max_size=0: must be at least 1 and at most 65535',
     'set()',
   ]
   assert done.stderr == ''

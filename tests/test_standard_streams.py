@@ -48,7 +48,13 @@ def run(redirection, directory, *arguments):
     ('>&- 2>&- <&-', (0, b'', b'', True)),
     (
       '>/dev/full',
-      (1, b'', b'-c: error: stdout: cannot be written (No space left on device)\n', False),
+      (
+        1,
+        b'',
+        b'-c: error: stdout: cannot be written (No space left on device); free space, or '
+        b'send it elsewhere\n',
+        False,
+      ),
     ),
     ('2>/dev/full', (1, b'a\n', b'', False)),
     ('>/dev/full 2>/dev/full', (1, b'', b'', False)),

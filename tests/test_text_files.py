@@ -39,7 +39,7 @@ def test_bytes_that_are_no_utf8(tmp_path):
 @pytest.mark.parametrize(
   'content, message',
   [
-    (b'\x89PNG\r\n\x1a\n\0\0', '--list_path=x: is no text file; save it as UTF-8'),
+    (b'\x89PNG\r\n\x1a\n\0\0', '--list_path=x: is no text file; give a text file'),
     (codecs.BOM_UTF16_LE + b'abc', '--list_path=x: cannot be read as text .*begins as UTF-16'),
     (None, '--list_path=x: cannot be read .No such file'),
   ],

@@ -13,7 +13,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from deeplab.data import labels, orientation, picture_limit
+from deeplab.data import labels, orientation, picture_faults, picture_limit
 from deeplab.errors import InputError
 
 _FORMATS = ('PNG', 'TIFF', 'BMP', 'GIF', 'WEBP', 'PPM')
@@ -99,8 +99,7 @@ def _read_picture(data, *, max_pixels):
   except picture_limit.TooLargeError:
     raise
   except Exception as error:  # pylint: disable=broad-except  # PIL raises many kinds.
-    kind = 'cannot be decoded' if data.startswith(b'\x89PNG') else 'is no picture'
-    raise InputError(f'{kind} ({len(data)} bytes)') from error
+    raise InputError(picture_faults.no_picture(data)) from error
   _refuse_lossy(picture, data)
   if getattr(picture, 'n_frames', 1) > 1:
     raise InputError(f'holds {picture.n_frames} pictures; a label file has one')
@@ -112,7 +111,7 @@ def _read_picture(data, *, max_pixels):
     return _read_16_bit_grey_and_alpha(data)
   if picture.format == 'TIFF':
     return _read_tiff(picture, data)
-  _load(picture)
+  _load(picture, data)
   samples = _samples_of(picture)
   is_16_bit_png = picture.format == 'PNG' and data[24] == 16
   if (is_16_bit_png and data[25] in (_COLORS, _COLORS_ALPHA)) or _is_16_bit_ppm(data):
@@ -156,7 +155,7 @@ def _refuse_greys_cut_to_8_bits(samples):
 def _read_tiff(picture, data):
   """The samples as they are stored, which Pillow turns as the tag says (not every version does)."""
   asked = orientation.of_file(data)
-  _load(picture)
+  _load(picture, data)
   samples = _samples_of(picture)
   if max(picture.tag_v2.get(_BITS_OF_TIFF, (8,))) > 8:
     _refuse_greys_cut_to_8_bits(samples)
@@ -169,13 +168,13 @@ def _read_tiff(picture, data):
   return dataclasses.replace(samples, values=values, opaque=opaque)
 
 
-def _load(picture):
+def _load(picture, data):
   try:
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')
       picture.load()
   except Exception as error:  # pylint: disable=broad-except  # PIL raises many kinds, SyntaxError among them.
-    raise InputError(f'cannot be decoded ({error})') from error
+    raise InputError(picture_faults.damaged(data)) from error
 
 
 def _refuse_lossy(picture, data):
@@ -205,7 +204,7 @@ def _read_stored_png(picture, data, *, max_pixels):
   indices, stored = labels.read_png(data, max_pixels=max_pixels)
   palette = None
   if data[25] == _PALETTE:
-    _load(picture)
+    _load(picture, data)
     palette = _palette_of(picture)
   return Samples(
     indices,
@@ -235,11 +234,11 @@ def _read_16_bit_grey_and_alpha(data):
   """Decoded as 8-bit RGBA, which has the same bytes; Pillow would keep their upper halves only."""
   header = data[12:24] + bytes([8, 6]) + data[26:29]
   if zlib.crc32(data[12:29]) != int.from_bytes(data[29:33], 'big'):
-    raise InputError('cannot be decoded (wrong check sum of its header)')
+    raise InputError(picture_faults.damaged(data))
   picture = Image.open(
     io.BytesIO(data[:12] + header + zlib.crc32(header).to_bytes(4, 'big') + data[33:])
   )
-  _load(picture)
+  _load(picture, data)
   parts = np.asarray(picture).astype(np.uint16)
   values = parts[..., 0] << 8 | parts[..., 1]
   if values.any() and not ((values % 256).any() and (values % 257).any()):

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from PIL import Image
 
-from deeplab.data import interpolation, picture_limit
+from deeplab.data import interpolation, picture_faults, picture_limit
+from deeplab.data.picture_faults import DamagedError
 from deeplab.errors import InputError
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
@@ -46,7 +47,7 @@ def read_png(
     holds, so that it can go into a record as it is.
 
   Raises:
-    InputError: a phrase that says what is wrong with the file.
+    InputError: a phrase that says what is wrong with the file; DamagedError where it is not whole.
   """
   if not data.startswith(b'\x89PNG'):
     raise InputError('is not a PNG')
@@ -56,7 +57,7 @@ def read_png(
   except picture_limit.TooLargeError:
     raise
   except Exception as error:  # pylint: disable=broad-except  # PIL raises many kinds, SyntaxError among them.
-    raise InputError(f'cannot be decoded ({error})') from error
+    raise DamagedError(picture_faults.damaged(data)) from error
   mode = picture.mode
   if mode in ('RGB', 'RGBA') or (mode in ('P', 'PA') and color_map is not None):
     if color_map is None:

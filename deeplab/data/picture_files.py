@@ -21,7 +21,8 @@ import numpy as np
 from PIL import Image
 
 from deeplab.data import orientation as orientations
-from deeplab.data import picture_limit
+from deeplab.data import picture_faults, picture_limit
+from deeplab.data.picture_faults import DamagedError, NoPictureError
 from deeplab.errors import InputError
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
@@ -39,14 +40,6 @@ _TENSORFLOWS_LIMIT = 2**29
 _BLACK, _DARK = 2**12, 2**14
 
 _RESCALE = 'bring the range of values that you want to see to 0 .. 255 and save it as an 8-bit PNG'
-
-
-class NoPictureError(InputError):
-  """The bytes are no picture of a known format."""
-
-
-class DamagedError(InputError):
-  """The picture is not whole."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +110,7 @@ def open_picture(
         f'{name} has texts beside its pixels that are too large to be unpacked; save it again '
         'without them (metadata)'
       ) from error
-    raise NoPictureError(f'{name} is no picture that can be read ({len(data)} bytes)') from error
+    raise NoPictureError(f'{name} {picture_faults.no_picture(data)}') from error
   if picture.format in _DRAWINGS:
     raise InputError(f'{name} is {picture.format}, a drawing without pixels; save it as PNG')
   if formats is not None and picture.format not in formats:
@@ -156,7 +149,7 @@ def examine(
     except picture_limit.TooLargeError as error:
       raise picture_limit.TooLargeError(f'{name} {error}') from error
     except Exception as error:
-      raise DamagedError(f'{name} cannot be decoded ({error})') from error
+      raise DamagedError(f'{name} {picture_faults.damaged(data)}') from error
   # Pillow turns a TIFF while it loads it (not every version does), and takes out the tag.
   turned = picture.format == 'TIFF' and orientations.TAG not in _tiff_tags(picture)
   size = picture.height, picture.width

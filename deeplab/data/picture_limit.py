@@ -41,14 +41,20 @@ def open_within(data: bytes, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> I
   try:
     picture = Image.open(io.BytesIO(data))
   except Image.DecompressionBombError as error:
-    raise _too_large(data, error, max_pixels=max_pixels) from error
+    raise _too_large(error, max_pixels=max_pixels) from error
+  prepare_opened(picture, max_pixels=max_pixels)
+  return picture
+
+
+def prepare_opened(picture: Image.Image, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> None:
+  """As `open_within`, for a picture that somebody else has opened. Raises TooLargeError."""
+  Image.MAX_IMAGE_PIXELS = max_pixels
   check(height=picture.height, width=picture.width, max_pixels=max_pixels)
   # Of a TIFF whole tiles are decoded, which may be larger than the picture.
   tags = getattr(picture, 'tag_v2', {})
   tile = tags.get(_TIFF_TILE_HEIGHT), tags.get(_TIFF_TILE_WIDTH)
   if all(isinstance(side, int) for side in tile):
     check(height=tile[0], width=tile[1], max_pixels=max_pixels, what='tiles of ')
-  return picture
 
 
 def load_within(picture: Image.Image, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> None:
@@ -56,7 +62,7 @@ def load_within(picture: Image.Image, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIX
   try:
     picture.load()
   except Image.DecompressionBombError as error:
-    raise _too_large(b'', error, max_pixels=max_pixels) from error
+    raise _too_large(error, max_pixels=max_pixels) from error
 
 
 def check(*, height: int, width: int, max_pixels: int, what: str = '') -> None:
@@ -104,18 +110,15 @@ def memory_of_file(path: str, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> 
     return 0
 
 
-def _too_large(data, error, *, max_pixels):
-  """The TooLargeError for Pillow's error, with width and height where they are easily found."""
-  for kind in ('PNG', 'JPEG', 'GIF', 'BMP', 'PPM'):
-    factory, accept = Image.OPEN.get(kind, (None, None))
-    try:
-      if factory is not None and accept(data[:16]):
-        picture = factory(io.BytesIO(data), '')
-        check(height=picture.height, width=picture.width, max_pixels=max_pixels)
-    except TooLargeError as found:
-      return found
-    except Exception:  # pylint: disable=broad-except  # Pillow raises many kinds.
-      continue
-  count = re.search(r'\d+', str(error))
-  pixels = f'{count.group()} pixels' if count else 'pixels'
+def _too_large(error, *, max_pixels):
+  """The TooLargeError for Pillow's error, with width and height, which Pillow's own text lacks."""
+  traceback = error.__traceback__
+  while traceback.tb_next is not None:
+    traceback = traceback.tb_next
+  size = traceback.tb_frame.f_locals.get('size')  # What Pillow's check was called with.
+  if isinstance(size, tuple) and len(size) == 2 and all(isinstance(side, int) for side in size):
+    pixels = f'{size[0]}x{size[1]} pixels (width x height)'
+  else:
+    count = re.search(r'\d+', str(error))
+    pixels = f'{count.group()} pixels' if count else 'pixels'
   return TooLargeError(f'has {pixels}, more than --max_image_pixels={max_pixels}; {_REMEDY}')

@@ -83,12 +83,7 @@ def undecodable_part(*, image: bytes, label: bytes) -> tuple[str, str]:
 
 def _image_size(encoded, *, max_image_pixels):
   """(height, width) of a whole JPEG or PNG; InputError says what is wrong."""
-  picture = picture_files.open_picture(
-    encoded,
-    name='the image',
-    max_pixels=max_image_pixels,
-    formats=picture_files.RECORD_FORMATS,
-  )
+  picture = _open(encoded, name='the image', max_pixels=max_image_pixels)
   try:
     picture.load()
   except Exception as error:
@@ -97,10 +92,19 @@ def _image_size(encoded, *, max_image_pixels):
 
 
 def _label(encoded, *, max_pixels):
-  picture_files.open_picture(
-    encoded, name='the label', max_pixels=max_pixels, formats=picture_files.RECORD_FORMATS
-  )
+  _open(encoded, name='the label', max_pixels=max_pixels)
   try:
     return labels.read_png(encoded, max_pixels=max_pixels)[0]
+  except picture_files.DamagedError as error:
+    raise InputError(f'the label cannot be decoded ({error.__cause__})') from error
   except InputError as error:
     raise InputError(f'the label {error}') from error
+
+
+def _open(encoded, *, name, max_pixels):
+  try:
+    return picture_files.open_picture(
+      encoded, name=name, max_pixels=max_pixels, formats=picture_files.RECORD_FORMATS
+    )
+  except picture_files.NoPictureError as error:  # It says what to do with a file.
+    raise InputError(f'{name} is no picture that can be read ({len(encoded)} bytes)') from error

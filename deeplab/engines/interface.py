@@ -1,6 +1,7 @@
 """What an exported model looks like from outside, and the refusal of a file that does not."""
 
 import os
+import re
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -16,6 +17,15 @@ LABELS = 'SemanticPredictions'
 PROBABILITIES = 'SemanticProbabilities'
 SIGNATURE = 'serving_default'
 LABELS_SIGNATURE = 'predict_labels'
+
+
+# With which onnxruntime begins its messages: what it is, the number and the name of the fault.
+_FAULT_OF_ONNX = re.compile(r'\[ONNXRuntimeError\] : \d+ : ([A-Z_]+) : ')
+_FAULTS = {
+  'INVALID_PROTOBUF': 'it is no protobuf of an ONNX model',
+  'INVALID_GRAPH': 'its graph is not valid',
+  'NOT_IMPLEMENTED': 'it has an operation that onnxruntime lacks',
+}
 
 
 class Runner(Protocol):
@@ -96,6 +106,11 @@ def check_interface(
 def unreadable(path: str, kind: str, error: Exception | None = None) -> InputError:
   """For a file that its engine cannot load; `error` is what the engine says."""
   words = words_of(error) if error is not None else ''
+  fault = _FAULT_OF_ONNX.match(words)
+  if fault:  # What follows names files and lines of its own.
+    words = _FAULTS.get(fault.group(1), 'onnxruntime refuses it')
+  elif type(error).__name__ == 'DecodeError':  # Of protobuf, whatever its implementation.
+    words = _FAULTS['INVALID_PROTOBUF']
   reason = f' ({shown(words[:150])}{"..." if len(words) > 150 else ""})' if words else ''
   size = f'; {os.path.getsize(path)} bytes' if os.path.isfile(path) else ''
   return InputError(

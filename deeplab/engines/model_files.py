@@ -50,6 +50,10 @@ def find(path: str, *, flag: str = 'ckpt_path') -> ModelFile | None:
     return None
   if not os.path.isfile(expanded):
     raise InputError(f'--{flag}={shown(path)}: no such file')
+  if not os.path.getsize(expanded) and ordinary_files.is_ordinary(expanded):
+    raise InputError(
+      f'--{flag}={shown(path)}: is empty; copy it again, or export the checkpoint again'
+    )
   return ModelFile(expanded, kind)
 
 

@@ -40,11 +40,13 @@ class OnnxRunner:
     """
     try:
       import onnx
-      import onnxruntime  # noqa: F401
+      import onnxruntime
     except ImportError as error:
       raise missing_package(
         path, engine='onnxruntime', extra='onnx', package='onnxruntime onnx'
       ) from error
+    if hasattr(onnxruntime, 'disable_telemetry_events'):  # It may keep them on the user's disk.
+      onnxruntime.disable_telemetry_events()
     self._path, self._num_threads = path, num_threads or num_cores()
     try:
       model = onnx.load(path)

@@ -47,6 +47,8 @@ def tflite(path):
 def onnx(path):
   import onnxruntime
 
+  if hasattr(onnxruntime, 'disable_telemetry_events'):  # It may keep them on the user's disk.
+    onnxruntime.disable_telemetry_events()
   session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
   names = [each.name for each in session.get_inputs()]
   if names != [INPUT]:

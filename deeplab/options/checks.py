@@ -123,9 +123,35 @@ def _check_value(field, value):
       f'--{field.name}={value}: is too near to 0 for float32; give 0 or at least '
       f'{_SMALLEST_FLOAT32:.2g}'
     )
-  if limits['minimum'] is not None and value < limits['minimum']:
-    raise InputError(f'--{field.name}={value}: must be at least {limits["minimum"]}')
-  if limits['above'] is not None and value <= limits['above']:
-    raise InputError(f'--{field.name}={value}: must be greater than {limits["above"]}')
-  if limits['maximum'] is not None and value > limits['maximum']:
-    raise InputError(f'--{field.name}={value}: must be at most {limits["maximum"]}')
+  lower, upper = _ends(limits)
+  too_low = (limits['minimum'] is not None and value < limits['minimum']) or (
+    limits['above'] is not None and value <= limits['above']
+  )
+  if too_low or (limits['maximum'] is not None and value > limits['maximum']):
+    ends = (lower, upper) if too_low else (upper, lower)
+    raise InputError(f'--{field.name}={value}: must be {" and ".join(filter(None, ends))}')
+
+
+def _ends(limits):
+  """(lower, upper) bound in words; '' without one."""
+  lower = '' if limits['minimum'] is None else f'at least {limits["minimum"]}'
+  if limits['above'] is not None:
+    lower = f'greater than {limits["above"]}'
+  return lower, '' if limits['maximum'] is None else f'at most {limits["maximum"]}'
+
+
+def range_of_numbers(field: dataclasses.Field, value_type: type) -> str:
+  """What a flag of numbers takes, in words that follow "must be"."""
+  lower, upper = _ends(field.metadata)
+  low = field.metadata['minimum']
+  kind = 'a whole number' if value_type is int else 'a number'
+  if low is not None and upper:
+    kind += f' from {low} to {field.metadata["maximum"]}'
+  elif lower or upper:
+    kind += f' {" and ".join(filter(None, (lower, upper)))}'
+  example = (
+    field.default[0] if isinstance(field.default, tuple) and field.default else field.default
+  )
+  if isinstance(example, tuple) or example is None:
+    example = low
+  return f'{kind}, such as {example}' if example is not None else kind

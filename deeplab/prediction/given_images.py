@@ -14,6 +14,8 @@ from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 from deeplab.prediction import other_inputs, video_reader
 from deeplab.prediction.image_files import read_image
 
+_ALLOWED = 'give an array uint8 [height, width, 3], a PIL image or the path of an image file'
+
 
 class GivenImage(NamedTuple):
   """An image to predict.
@@ -39,7 +41,7 @@ def read(
     images: each an array uint8 [H, W, 3], RGB, or what numpy can make one of; a PIL image of any
       mode, which is turned upright if it says so; or the path of an image file, see `read_image`.
     several: whether the caller gave a list.
-    max_pixels: of a file, or of a PIL image that is not decoded yet.
+    max_pixels: larger ones are refused before they are read, decoded or converted.
 
   Raises:
     InputError: one is none of these, or empty, too large, or its values have another range.
@@ -64,13 +66,27 @@ def _pixels(image, *, name, max_pixels):
       f'{name}: {type(image).__name__}; must be an array uint8 [height, width, 3], a PIL image, '
       'a path, or a list of them'
     )
+  shape = tuple(getattr(image, 'shape', ()))
+  if len(shape) == 3:
+    _check_size(height=shape[0], width=shape[1], name=name, max_pixels=max_pixels)
   array = np.asarray(image)
   _check(array, name=name)
   return np.array(array, np.uint8, order='C')  # A copy: the caller's array may change.
 
 
+def _check_size(*, height, width, name, max_pixels):
+  try:
+    picture_limit.check(height=height, width=width, max_pixels=max_pixels)
+  except picture_limit.TooLargeError as error:
+    raise InputError(f'{name}: {error}') from error
+
+
 def _path(image, *, name):
   path = os.fsdecode(image)
+  if not path:
+    raise InputError(f'{name}: is empty; {_ALLOWED}')
+  if isinstance(image, bytes) and '\0' not in path and not os.path.lexists(path):
+    raise InputError(f'{name}: bytes that name no file; {_ALLOWED}')
   if '\0' in path:  # As in the contents of every image file, and in no path.
     what = 'the contents of a file' if isinstance(image, bytes) else 'a text that is no path'
     raise InputError(
@@ -131,12 +147,12 @@ def _remedy_for_type(array):
 
 
 def _of_pillow(picture, *, name, max_pixels):
+  _check_size(height=picture.height, width=picture.width, name=name, max_pixels=max_pixels)
   try:
-    if getattr(picture, 'tile', None):  # It is not decoded yet.
-      picture_limit.check(height=picture.height, width=picture.width, max_pixels=max_pixels)
-    picture.load()
+    picture_limit.prepare_opened(picture, max_pixels=max_pixels)
+    picture_limit.load_within(picture, max_pixels=max_pixels)
   except picture_limit.TooLargeError as error:
-    raise InputError(f'{name}: a PIL image that {error}') from error
+    raise InputError(f'{name}: {error}') from error
   except Exception as error:  # Files that are closed, cut or gone raise almost anything.
     reason = str(error) or type(error).__name__
     raise InputError(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deeplab.data import picture_files, picture_limit
+from deeplab.data import picture_faults, picture_files, picture_limit
 from deeplab.errors import InputError, shown
 from deeplab.messages import warn
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
@@ -155,36 +155,23 @@ def read_image(path: str, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> np.n
   except OSError as error:
     raise InputError(f'{shown(path)}: cannot be read: {error.strerror}') from error
   if not data:
-    raise InputError(f'{shown(path)}: is empty, not an image')
+    raise InputError(f'{shown(path)}: {picture_faults.no_picture(data)}')
   try:
     picture = picture_files.examine(
       data, name=f'{shown(path)}:', max_pixels=max_pixels, whole=False
     )
     pixels = picture_files.decode(picture)
-  except picture_files.NoPictureError as error:
-    raise InputError(
-      f'{shown(path)}: is not an image ({len(data)} bytes); remove it from the inputs'
-    ) from error
-  except InputError as error:
-    if not isinstance(error, picture_files.DamagedError):
-      raise
-    raise _damaged(path, data) from error
+  except InputError:
+    raise
   except MemoryError as error:
     raise InputError(
       f'{shown(path)}: out of memory while it is decoded; make it smaller, or give a smaller '
       '--max_image_pixels to leave such images out'
     ) from error
   except Exception as error:  # Decoders raise almost anything on damaged files.
-    raise _damaged(path, data) from error
+    raise InputError(f'{shown(path)}: {picture_faults.damaged(data)}') from error
   warn(f'{shown(path)}: {note}' for note in picture.notes)
   return pixels
-
-
-def _damaged(path, data):
-  return InputError(
-    f'{shown(path)}: is a damaged or truncated image ({len(data)} bytes); copy it again, or remove '
-    'it from the inputs'
-  )
 
 
 def _listed_path(line):
