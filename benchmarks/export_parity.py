@@ -15,7 +15,6 @@ number above its limit is marked `!`. What a converter says against a network is
 
 import argparse
 import os
-import re
 import tempfile
 
 import machine
@@ -37,12 +36,6 @@ _FILES = (
   ('tflite', 'int8'),
 )
 _NUM_SCENES = 9
-# Training starts, and ends, with residual branches that add little (Goyal et al., 2017,
-# arXiv:1706.02677, section 5.1); with full ones a random network multiplies every rounding.
-_LAST_OF_A_BRANCH = (
-  r'bottleneck_v1/conv3/BatchNorm/gamma|bottleneck_v2/conv3/weights|project/.*gamma'
-)
-_SHARE_OF_A_BRANCH = 0.2
 
 
 def main():
@@ -165,9 +158,6 @@ def _random_checkpoint(directory, options):
     ]
     for index in range(4)
   ]
-  for name, variable in model.named_variables.items():
-    if re.search(_LAST_OF_A_BRANCH, name):
-      variable.assign(_SHARE_OF_A_BRANCH * variable)
   scenes = tf.constant(np.stack(scenes))
   model.predict(scenes, is_training=True)
   logits = model.predict(scenes)
