@@ -4,6 +4,7 @@ import os
 
 import command_processes as processes
 import pytest
+from PIL import Image
 
 from deeplab.model import mobilenet_v2, resnet, xception
 
@@ -17,6 +18,12 @@ def command_processes():
   """A command_processes.CommandProcesses."""
   with processes.start() as started:
     yield started
+
+
+@pytest.fixture(autouse=True)
+def _limit_of_pillow(monkeypatch):
+  """What a command sets for its process does not outlive the test."""
+  monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', Image.MAX_IMAGE_PIXELS)
 
 
 @pytest.fixture(scope='module')
