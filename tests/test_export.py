@@ -192,7 +192,9 @@ def test_convolutions_with_rates_are_one_operation_for_converters():
 
 def test_an_exported_model_is_not_exported_again(exported, tmp_path):
   network = deeplab.load(exported[1])
-  with pytest.raises(InputError, match='saved_model: is an exported model, and this needs a checkpoint'):
+  with pytest.raises(
+    InputError, match='saved_model: is an exported model, and this needs a checkpoint'
+  ):
     network.export(tmp_path / 'again')
 
 
