@@ -40,8 +40,8 @@ def alone(settings, image):
   """The engine's own call, with nothing of the toolkit around it."""
   import tensorflow as tf
 
-  from deeplab.engines import interface, model_files
-  from deeplab.engines.interface import LABELS
+  from deeplab.engines import model_files
+  from deeplab.export.description import INPUT, LABELS, LABELS_SIGNATURE
 
   images = image[np.newaxis]
   if not settings['exported']:
@@ -67,8 +67,8 @@ def alone(settings, image):
 
     runner = OnnxRunner(path, num_threads=num_threads)
   else:
-    signature = tf.saved_model.load(path).signatures[interface.LABELS_SIGNATURE]
-    return lambda: signature(**{interface.INPUT: tf.constant(images)})[LABELS].numpy()
+    signature = tf.saved_model.load(path).signatures[LABELS_SIGNATURE]
+    return lambda: signature(**{INPUT: tf.constant(images)})[LABELS].numpy()
   return lambda: runner.run(LABELS, images)
 
 

@@ -4,8 +4,8 @@ import os
 
 import tensorflow as tf
 
-from deeplab.export import convert_to_onnx, convert_to_tflite, exported_network, saved_models
-from deeplab.export.description import Description
+from deeplab.export import convert_to_onnx, convert_to_tflite, saved_models
+from deeplab.export.description import LABELS, PROBABILITIES, Description
 from deeplab.options import ModelOptions
 
 L2_LOSS = 0.25
@@ -30,12 +30,12 @@ class PixelNetwork(tf.Module):
   def _predict(self, images):
     return {
       **self._predict_labels(images),
-      exported_network.PROBABILITIES: tf.nn.softmax(self._logits(images)),
+      PROBABILITIES: tf.nn.softmax(self._logits(images)),
     }
 
   def _predict_labels(self, images):
     labels = tf.argmax(self._logits(images), axis=-1, output_type=tf.int32)
-    return {exported_network.LABELS: labels}
+    return {LABELS: labels}
 
   def _logits(self, images):
     return tf.nn.conv2d(tf.cast(images, tf.float32), self.scale[tf.newaxis, tf.newaxis], 1, 'SAME')

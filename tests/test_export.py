@@ -24,7 +24,8 @@ from deeplab.export import (
   run_exported,
   saved_models,
 )
-from deeplab.export.exported_network import LABELS, PROBABILITIES, ExportedNetwork
+from deeplab.export.description import LABELS, PROBABILITIES
+from deeplab.export.exported_network import ExportedNetwork
 from deeplab.export.portable_operations import PortableOperations
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.operations import plain

@@ -3,11 +3,11 @@
 A flipped bit in the weights crashes no engine; it only makes wrong pictures.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
 
+from deeplab import file_digests
 from deeplab.errors import InputError, shown
 
 _SUMMARY = 'export.json'
@@ -52,11 +52,8 @@ def _described_files(content) -> Iterator[dict]:
 
 
 def _sha256(path):
-  digest = hashlib.sha256()
+  """None without a file."""
   try:
-    with open(path, 'rb') as file:
-      while block := file.read(1 << 20):
-        digest.update(block)
+    return file_digests.sha256_of(path)
   except FileNotFoundError:
     return None
-  return digest.hexdigest()

@@ -3,7 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
-from deeplab.engines.interface import LABELS, Runner
+from deeplab.engines.interface import Runner
+from deeplab.export.description import (
+  LABELS,
+)
 
 
 class InGraph:

@@ -8,16 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from deeplab.errors import InputError, shown
-from deeplab.export.description import NAME
+from deeplab.export.description import INPUT, LABELS, NAME, PROBABILITIES
 from deeplab.failure_reasons import words_of
-
-# Official names. A signature is a way to call a SavedModel or a TensorFlow Lite file.
-INPUT = 'ImageTensor'
-LABELS = 'SemanticPredictions'
-PROBABILITIES = 'SemanticProbabilities'
-SIGNATURE = 'serving_default'
-LABELS_SIGNATURE = 'predict_labels'
-
 
 # With which onnxruntime begins its messages: what it is, the number and the name of the fault.
 _FAULT_OF_ONNX = re.compile(r'\[ONNXRuntimeError\] : \d+ : ([A-Z_]+) : ')

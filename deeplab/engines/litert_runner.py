@@ -5,14 +5,8 @@ import threading
 
 import numpy as np
 
-from deeplab import quiet_start
 from deeplab.engines import tflite_metadata
 from deeplab.engines.interface import (
-  INPUT,
-  LABELS,
-  LABELS_SIGNATURE,
-  PROBABILITIES,
-  SIGNATURE,
   Tensor,
   check_interface,
   missing_package,
@@ -21,7 +15,14 @@ from deeplab.engines.interface import (
   unreadable,
 )
 from deeplab.engines.model_files import TFLITE
-from deeplab.export.description import NAME
+from deeplab.export.description import (
+  INPUT,
+  LABELS,
+  LABELS_SIGNATURE,
+  NAME,
+  PROBABILITIES,
+  SIGNATURE,
+)
 
 
 class LiteRtRunner:
@@ -48,12 +49,11 @@ class LiteRtRunner:
       ) from error
     self.description = _metadata(path)
     try:
-      with quiet_start.hidden_stderr():  # It says what it computes with.
-        interpreter = Interpreter(path, num_threads=num_threads or num_cores())
-        signatures = {
-          key: interpreter.get_signature_runner(key) for key in interpreter.get_signature_list()
-        }
-        inputs, outputs = _tensors(interpreter, signatures.get(SIGNATURE))
+      interpreter = Interpreter(path, num_threads=num_threads or num_cores())
+      signatures = {
+        key: interpreter.get_signature_runner(key) for key in interpreter.get_signature_list()
+      }
+      inputs, outputs = _tensors(interpreter, signatures.get(SIGNATURE))
     except (ValueError, RuntimeError, TypeError, UnicodeDecodeError) as error:
       raise unreadable(path, TFLITE, error) from error
     check_interface(path, inputs, outputs, described=self.description is not None)

@@ -7,8 +7,6 @@ import threading
 import numpy as np
 
 from deeplab.engines.interface import (
-  INPUT,
-  LABELS,
   Tensor,
   check_interface,
   missing_package,
@@ -17,7 +15,11 @@ from deeplab.engines.interface import (
   unreadable,
 )
 from deeplab.engines.model_files import ONNX
-from deeplab.export.description import NAME
+from deeplab.export.description import (
+  INPUT,
+  LABELS,
+  NAME,
+)
 
 _FATAL_ONLY = 4
 

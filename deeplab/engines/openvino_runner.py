@@ -5,9 +5,6 @@ import threading
 import numpy as np
 
 from deeplab.engines.interface import (
-  INPUT,
-  LABELS,
-  PROBABILITIES,
   Tensor,
   check_interface,
   missing_package,
@@ -16,6 +13,11 @@ from deeplab.engines.interface import (
   unreadable,
 )
 from deeplab.engines.model_files import SAVED_MODEL
+from deeplab.export.description import (
+  INPUT,
+  LABELS,
+  PROBABILITIES,
+)
 
 _PRECISIONS = {'float32': 'f32', 'bfloat16': 'bf16'}
 # Sizes whose prepared work is kept; its own default keeps thousands, some megabytes each.

@@ -4,17 +4,19 @@ import tensorflow as tf
 
 from deeplab import quiet_start
 from deeplab.engines.interface import (
-  INPUT,
-  LABELS,
-  LABELS_SIGNATURE,
-  PROBABILITIES,
-  SIGNATURE,
   Tensor,
   check_interface,
   num_classes,
   unreadable,
 )
 from deeplab.engines.model_files import SAVED_MODEL
+from deeplab.export.description import (
+  INPUT,
+  LABELS,
+  LABELS_SIGNATURE,
+  PROBABILITIES,
+  SIGNATURE,
+)
 
 
 class SavedModelRunner:

@@ -15,6 +15,13 @@ from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
 from deeplab.options import ModelOptions
 
+# Official names. A signature is a way to call a SavedModel or a TensorFlow Lite file.
+INPUT = 'ImageTensor'
+LABELS = 'SemanticPredictions'
+PROBABILITIES = 'SemanticProbabilities'
+SIGNATURE = 'serving_default'
+LABELS_SIGNATURE = 'predict_labels'
+
 NAME = 'deeplab.json'
 FORMAT_VERSION = 1
 WEIGHTS = ('float32', 'float16', 'int8')

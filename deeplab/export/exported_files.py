@@ -4,14 +4,13 @@ Free of TensorFlow, so that an export that would be in the way of another is ref
 """
 
 import contextlib
-import hashlib
 import importlib.util
 import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from deeplab import atomic_files, directory_lock, output_places
+from deeplab import atomic_files, directory_lock, file_digests, output_places
 from deeplab.errors import InputError, shown
 from deeplab.options import ModelExportOptions
 
@@ -143,17 +142,11 @@ def checksums(path: str) -> list[dict[str, str | int]]:
     paths = sorted(
       os.path.join(directory, name) for directory, _, names in os.walk(path) for name in names
     )
-  files = []
-  for each in paths:
-    digest = hashlib.sha256()
-    with open(each, 'rb') as file:
-      while block := file.read(1 << 20):
-        digest.update(block)
-    files.append(
-      {
-        'name': os.path.relpath(each, os.path.dirname(path)),
-        'bytes': os.path.getsize(each),
-        'sha256': digest.hexdigest(),
-      }
-    )
-  return files
+  return [
+    {
+      'name': os.path.relpath(each, os.path.dirname(path)),
+      'bytes': os.path.getsize(each),
+      'sha256': file_digests.sha256_of(each),
+    }
+    for each in paths
+  ]

@@ -2,16 +2,10 @@
 
 import tensorflow as tf
 
+from deeplab.export.description import INPUT, LABELS, PROBABILITIES
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.operations.sizes import Size, are_known, maximum, spatial_size
 from deeplab.prediction import image_padding
-
-# Those of the official exported graphs.
-INPUT = 'ImageTensor'
-LABELS = 'SemanticPredictions'
-PROBABILITIES = 'SemanticProbabilities'
-SIGNATURE = 'serving_default'
-LABELS_SIGNATURE = 'predict_labels'
 
 
 class ExportedNetwork(tf.Module):

@@ -7,8 +7,8 @@ import tempfile
 
 import tensorflow as tf
 
-from deeplab.export.description import NAME, Description
-from deeplab.export.exported_network import LABELS_SIGNATURE, SIGNATURE, ExportedNetwork
+from deeplab.export.description import LABELS_SIGNATURE, NAME, SIGNATURE, Description
+from deeplab.export.exported_network import ExportedNetwork
 
 
 def write(directory: str, network: ExportedNetwork, description: Description) -> None:

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from deeplab.engines.interface import LABELS, PROBABILITIES
 from deeplab.engines.opening import OpenedModel
+from deeplab.export.description import LABELS, PROBABILITIES
 from deeplab.operations.dispatch import Operations
 from deeplab.prediction import image_padding, multi_scale
 

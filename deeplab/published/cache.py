@@ -8,14 +8,13 @@ its files had, which are compared at each use.
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import re
 import time
 from collections.abc import Callable, Iterator
 
-from deeplab import messages
+from deeplab import file_digests, messages
 from deeplab.atomic_files import lock, remove_unfinished, replacing, replacing_directory
 from deeplab.errors import InputError, shown
 
@@ -169,8 +168,4 @@ class Entry:
 
 def size_and_sha256(path: str) -> list:
   """[bytes, sha256 in hexadecimal] of a file."""
-  sha256 = hashlib.sha256()
-  with open(path, 'rb') as file:
-    while block := file.read(1 << 20):
-      sha256.update(block)
-    return [file.tell(), sha256.hexdigest()]
+  return [os.path.getsize(path), file_digests.sha256_of(path)]

@@ -10,7 +10,8 @@ import exported_models
 import numpy as np
 import tensorflow as tf
 
-from deeplab.engines import interface, model_files, opening
+from deeplab.engines import model_files, opening
+from deeplab.export.description import LABELS
 
 from . import damages
 from .cases import Case, Silent, Target
@@ -56,7 +57,7 @@ def run(case: Case) -> None:
   found = model_files.find(model)
   opened = opening.open_model(found, engine='auto', compute_dtype='float32')
   images = np.random.default_rng(0).integers(0, 256, [2, 9, 12, 3], np.uint8)
-  labels = opened.runner.run(interface.LABELS, tf.constant(images[:1])).numpy()
+  labels = opened.runner.run(LABELS, tf.constant(images[:1])).numpy()
   if has_sums and damaged != whole:
     raise Silent(f'{os.path.basename(path)}: another file than export.json describes is taken')
   if damaged == whole and not np.array_equal(labels, np.argmax(images[:1], axis=-1)):
