@@ -7,9 +7,7 @@ import os
 import stat
 
 from deeplab.errors import InputError, shown
-
-# --output_path of trainer and inferencer begins with it.
-DEFAULT = '/tmp/deeplabv3'
+from deeplab.options import DEFAULT_OUTPUT_PATH as DEFAULT
 
 
 def make(path: str, *, flag: str) -> None:

@@ -24,12 +24,10 @@ from deeplab.export.portable_operations import PortableOperations
 from deeplab.export.verification import Finding, Verification
 from deeplab.failure_reasons import reason_of
 from deeplab.messages import phase, problem, say, warn
-from deeplab.options import ModelExportOptions
+from deeplab.options import ModelExportOptions, TrainingInputOptions
 from deeplab.options.eval_padding import pad_size
 from deeplab.prediction import image_padding
 from deeplab.prediction.trained_network import TrainedNetwork
-
-_DEFAULT_IGNORE_LABEL = 255
 
 
 class Exported(NamedTuple):
@@ -98,7 +96,7 @@ def describe(
     model_options=trained.options,
     class_names=tuple(trained.class_names),
     colors=tuple(tuple(map(int, color)) for color in colors[: trained.options.num_classes]),
-    ignore_label=_DEFAULT_IGNORE_LABEL if ignore_label is None else ignore_label,
+    ignore_label=TrainingInputOptions.ignore_label if ignore_label is None else ignore_label,
     size=options.fixed_size,
     pad='x'.join(map(str, pad)) if isinstance(pad, tuple) else pad or 'none',
     trained_size=trained.trained_size,

@@ -12,11 +12,10 @@ from deeplab import data_set, data_set_files, pixel_means
 from deeplab.data import input_pipeline, record_files
 from deeplab.errors import InputError
 from deeplab.export.checking_images import fitted, of_flag
-from deeplab.options import ModelExportOptions
+from deeplab.options import ModelExportOptions, TrainingInputOptions
 from deeplab.prediction import image_files
 from deeplab.prediction.trained_network import TrainedNetwork
 
-_DEFAULT_IGNORE_LABEL = 255
 _MOST_EXAMPLES = 100
 # All of them are in memory at once; at three bytes a pixel.
 _MOST_PIXELS = 100_000_000
@@ -119,7 +118,7 @@ def _examples(flag, patterns, *, network, size, most):
     if kinds == {True} or flag == 'check_filenames':
       given, ignore_label = _of_records(patterns, network, most=most)
     else:
-      given, ignore_label = _of_images(patterns, most=most), _DEFAULT_IGNORE_LABEL
+      given, ignore_label = _of_images(patterns, most=most), TrainingInputOptions.ignore_label
     fill = pixel_means.OF_OPTION[network.options.preprocess_images_option]
     examples = [
       Example(
@@ -150,7 +149,7 @@ def _of_records(patterns: Sequence[str], network: TrainedNetwork, *, most: int):
       for known in (described, network.data_set)
       if known is not None and known.ignore_label is not None
     ),
-    _DEFAULT_IGNORE_LABEL,
+    TrainingInputOptions.ignore_label,
   )
   allowed = {'num_classes': network.options.num_classes, 'ignore_label': ignore_label}
   if described is not None:

@@ -12,6 +12,7 @@ from deeplab.options.data import (
 )
 from deeplab.options.eval_padding import EVAL_PAD_HELP, fixed_pad_size, pad_size
 from deeplab.options.model import ModelOptions
+from deeplab.options.training import DEFAULT_OUTPUT_PATH
 from deeplab.prediction.output_types import OUTPUT_TYPES
 
 _LONGEST_SIDE = 65535  # In pixels, of pictures: more than JPEG can hold.
@@ -207,7 +208,7 @@ class InferenceOptions(CheckedOptions):
     'training.',
   )
   output_path: str = option(
-    '/tmp/deeplabv3/pred/', 'Directory for the predictions.', not_empty='a directory'
+    f'{DEFAULT_OUTPUT_PATH}/pred/', 'Directory for the predictions.', not_empty='a directory'
   )
   output_type: tuple[str, ...] = option(
     ('color',),
