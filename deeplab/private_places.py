@@ -7,7 +7,9 @@ import os
 import stat
 
 from deeplab.errors import InputError, shown
-from deeplab.options import DEFAULT_OUTPUT_PATH as DEFAULT
+
+# --output_path of trainer and inferencer begins with it.
+DEFAULT = '/tmp/deeplabv3'
 
 
 def make(path: str, *, flag: str) -> None:

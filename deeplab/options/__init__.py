@@ -38,7 +38,7 @@ from deeplab.options.prediction import (
   InferenceOptions,
   PredictionOptions,
 )
-from deeplab.options.training import DEFAULT_OUTPUT_PATH, RunOptions, TrainingOptions
+from deeplab.options.training import RunOptions, TrainingOptions
 from deeplab.options.validation import ValidationOptions
 
 # What a command takes, in the order in which its run does.

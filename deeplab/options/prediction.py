@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+from deeplab import private_places
 from deeplab.errors import InputError
 from deeplab.options.checks import MOST_IMAGES_AT_ONCE, MOST_STEPS, CheckedOptions, option
 from deeplab.options.data import (
@@ -12,7 +13,6 @@ from deeplab.options.data import (
 )
 from deeplab.options.eval_padding import EVAL_PAD_HELP, fixed_pad_size, pad_size
 from deeplab.options.model import ModelOptions
-from deeplab.options.training import DEFAULT_OUTPUT_PATH
 from deeplab.prediction.output_types import OUTPUT_TYPES
 
 _LONGEST_SIDE = 65535  # In pixels, of pictures: more than JPEG can hold.
@@ -208,7 +208,7 @@ class InferenceOptions(CheckedOptions):
     'training.',
   )
   output_path: str = option(
-    f'{DEFAULT_OUTPUT_PATH}/pred/', 'Directory for the predictions.', not_empty='a directory'
+    f'{private_places.DEFAULT}/pred/', 'Directory for the predictions.', not_empty='a directory'
   )
   output_type: tuple[str, ...] = option(
     ('color',),

@@ -2,11 +2,10 @@
 
 import dataclasses
 
+from deeplab import private_places
 from deeplab.errors import InputError
 from deeplab.model.backbones import BACKBONES, HEAD_BATCH_NORM_DECAY
 from deeplab.options.checks import LARGEST_RATE, MOST_STEPS, CheckedOptions, option
-
-DEFAULT_OUTPUT_PATH = '/tmp/deeplabv3'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +185,7 @@ class RunOptions(CheckedOptions):
     'Variables of the checkpoint to leave out, by the start of their names, such as logits; '
     'repeated.',
   )
-  output_path: str = option(DEFAULT_OUTPUT_PATH, 'Directory for checkpoints and summaries.')
+  output_path: str = option(private_places.DEFAULT, 'Directory for checkpoints and summaries.')
   resume: bool = option(
     False,
     'Continue the run in --output_path from its last checkpoint, exactly as if it had not stopped.',
