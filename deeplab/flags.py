@@ -99,6 +99,8 @@ def run(
   """
   for option_class in option_classes:
     define(option_class)
+  # Now: libraries that are imported later set it for themselves.
+  wants_tensorflows_words = 'TF_CPP_MIN_LOG_LEVEL' in os.environ
   command = os.path.basename(sys.argv[0])
   asked = {argument.lstrip('-') for argument in sys.argv[1:] if argument.startswith('-')}
   standard_streams.prepare()
@@ -136,7 +138,7 @@ def run(
   except KeyboardInterrupt:
     _fail(command, 'interrupted', status=130)
   except Exception as error:
-    if not failure_reasons.is_one(error) or 'TF_CPP_MIN_LOG_LEVEL' in os.environ:
+    if not failure_reasons.is_one(error) or wants_tensorflows_words:
       raise
     _fail(command, failure_reasons.explain(error), status=1)
 

@@ -8,9 +8,13 @@ from PIL import Image
 
 from deeplab.model import mobilenet_v2, resnet, xception
 
-# Set by who runs the tests, it would make the commands show TensorFlow's own lines beside the ones
-# that tests compare.
-os.environ.pop('TF_CPP_MIN_LOG_LEVEL', None)
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+  """Set by who runs the tests, or by a library that some of them import, it would make the commands
+  show TensorFlow's own lines beside the ones that tests compare.
+  """
+  os.environ.pop('TF_CPP_MIN_LOG_LEVEL', None)
 
 
 @pytest.fixture(scope='session')

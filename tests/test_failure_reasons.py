@@ -36,7 +36,7 @@ def test_reasons_are_ours_or_the_systems(error, reason):
 
 def test_what_nobody_expected_is_a_line_too():
   program = textwrap.dedent(f"""
-      import sys, types
+      import os, sys, types
       from deeplab import flags
 
       class OpError(Exception):
@@ -46,6 +46,7 @@ def test_what_nobody_expected_is_a_line_too():
         pass
 
       def main():
+        os.environ['TF_CPP_MIN_LOG_LEVEL'] = '2'  # As OpenVINO does when it is imported.
         sys.modules['tensorflow'] = types.SimpleNamespace(
           errors=types.SimpleNamespace(OpError=OpError))
         raise InternalError({GRAPH!r})

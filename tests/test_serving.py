@@ -60,12 +60,6 @@ def _write_model(directory, *, size=None):
   return directory
 
 
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch):
-  """What the client sets, where nobody has, does not outlive a test: commands would show it."""
-  monkeypatch.setenv('TF_CPP_MIN_LOG_LEVEL', '2')
-
-
 @pytest.fixture(scope='module')
 def client():
   return runpy.run_path(str(_CLIENT))['main']
