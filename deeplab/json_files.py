@@ -46,12 +46,19 @@ def as_object(text: str) -> dict[str, Any]:
     raise ValueError('is empty')
   if _levels(text) > _MOST_LEVELS:  # Before Python's reader runs out of stack.
     raise ValueError(f'is nested more than {_MOST_LEVELS} levels deep')
-  content = json.loads(
-    text, object_pairs_hook=_without_repetition, parse_constant=_refuse, parse_float=_finite
-  )
+  content = parsed(text)
   if not isinstance(content, dict):
     raise ValueError(f'holds {shown(content)}, not an object {{...}}')
   return content
+
+
+def parsed(text: str | bytes) -> Any:
+  """The value in a JSON text, which the caller has bounded. Raises ValueError for what is no JSON, a
+  name that comes twice, a number that is not finite.
+  """
+  return json.loads(
+    text, object_pairs_hook=_without_repetition, parse_constant=_refuse, parse_float=_finite
+  )
 
 
 def one_line(value: Any) -> str:

@@ -69,6 +69,8 @@ def test_more_keys_are_no_damage():
     (_with(pad='513'), "pad '513'"),
     (_with(weights='int4'), "weights 'int4'"),
     (_with(l2_loss=None), 'l2_loss is None'),
+    (_with(l2_loss=float('nan')), 'NaN is not a finite number'),
+    (_with().replace('{', '{"pad": "none", ', 1), '"pad" comes twice'),
     (_with(global_step=True), 'global_step is True'),
     (_with(model_options={'model_variant': 'vgg'}), 'model_options: --model_variant=vgg'),
     (_with(model_options={'output_stride': 16.0, 'num_classes': 2}), 'output_stride is 16.0'),

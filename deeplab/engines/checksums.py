@@ -3,11 +3,10 @@
 A flipped bit in the weights crashes no engine; it only makes wrong pictures.
 """
 
-import json
 import os
 from collections.abc import Iterator
 
-from deeplab import file_digests
+from deeplab import file_digests, json_files
 from deeplab.errors import InputError, shown
 
 _SUMMARY = 'export.json'
@@ -35,11 +34,9 @@ def refuse_changed(path: str) -> None:
 def _known_files(path):
   """The {'name': ..., 'sha256': ...} in a JSON file, wherever they are in it."""
   try:
-    with open(path, encoding='utf-8') as file:
-      content = json.load(file)
-  except (OSError, ValueError, RecursionError):
+    return list(_described_files(json_files.read(path)))
+  except (OSError, ValueError):
     return []
-  return list(_described_files(content))
 
 
 def _described_files(content) -> Iterator[dict]:

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from deeplab import data_set_files
+from deeplab import data_set_files, json_files
 from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
 from deeplab.options import ModelOptions
@@ -111,7 +111,7 @@ def from_json(text: str | bytes, *, path: str) -> Description:
     InputError: it is no description, or one of a newer format.
   """
   try:
-    content = json.loads(text)
+    content = json_files.parsed(text)
     _refuse_newer(content['format_version'], path=path)
     description = Description(
       **{name: _of_type(content, name, *types) for name, types in _TYPES.items()},

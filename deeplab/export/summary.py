@@ -6,6 +6,7 @@ import json
 import os
 from typing import Any
 
+from deeplab import json_files
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError, shown
 from deeplab.export.exported_files import SUMMARY
@@ -23,12 +24,11 @@ def read(output_path: str) -> dict[str, dict]:
   if not os.path.lexists(path):
     return {}
   try:
-    with open(path, encoding='utf-8') as file:
-      content = json.load(file)
+    content = json_files.read(path)
     if content['format_version'] != _VERSION:
       raise ValueError(f'format_version {content["format_version"]}')
     models = {name: dict(entry) for name, entry in content['models'].items()}
-  except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
     raise InputError(
       f'{shown(path)}: not the summary of an export ({shown(str(error))}); remove it, or choose '
       'another --output_path'

@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 
-from deeplab import file_digests, messages
+from deeplab import file_digests, json_files, messages
 from deeplab.atomic_files import lock, remove_unfinished, replacing, replacing_directory
 from deeplab.errors import InputError, shown
 
@@ -92,8 +92,7 @@ class Entry:
   def record(self) -> Record | None:
     """What was noted at the first download, or None without one."""
     try:
-      with open(self._record, encoding='utf-8') as file:
-        record = Record(**json.load(file))
+      record = Record(**json_files.read(self._record))
       if not isinstance(record.files, dict) or record.checkpoint != os.path.basename(
         record.checkpoint
       ):
@@ -101,7 +100,7 @@ class Entry:
       return record
     except FileNotFoundError:
       return None
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, TypeError, AttributeError):
       self._refuse(f'{shown(self._record)}, which has their checksums, is damaged')
 
   def _refuse(self, what):

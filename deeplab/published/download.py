@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Sequence
 
-from deeplab import messages
+from deeplab import json_files, messages
 from deeplab.atomic_files import replacing
 from deeplab.errors import InputError, shown
 from deeplab.published import connection
@@ -197,9 +197,8 @@ def _bar(name, size, start):
 def _read_begun(part, address):
   """The _Begun beside `part`, if it is of this address; else None."""
   try:
-    with open(part + '.json', encoding='utf-8') as file:
-      begun = _Begun(**json.load(file))
-  except (OSError, ValueError, TypeError, RecursionError):
+    begun = _Begun(**json_files.read(part + '.json'))
+  except (OSError, ValueError, TypeError):
     return None
   whole = begun.address == address and isinstance(begun.etag, str)
   return begun if whole and os.path.isfile(part) else None
