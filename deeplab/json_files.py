@@ -53,8 +53,9 @@ def as_object(text: str) -> dict[str, Any]:
 
 
 def parsed(text: str | bytes) -> Any:
-  """The value in a JSON text, which the caller has bounded. Raises ValueError for what is no JSON, a
-  name that comes twice, a number that is not finite.
+  """The value in a JSON text, which the caller has bounded.
+
+  Raises ValueError for what is no JSON, a name that comes twice, a number that is not finite.
   """
   return json.loads(
     text, object_pairs_hook=_without_repetition, parse_constant=_refuse, parse_float=_finite
