@@ -234,6 +234,12 @@ def _check(words):
   place = next(index for index, word in enumerate(words) if word.endswith(path.name))
   for argument in words[place + 1 :]:
     said = f'{" ".join(words)}: {argument}'
+    if argument == '--':  # Another command follows.
+      command = words[words.index('--') + 1 :]
+      assert command, said
+      if _program(command):
+        _check(command)
+      return
     if path.name in TAKE_WORDS and not argument.startswith('-'):
       continue
     assert argument.startswith('--'), f'{said}: not a flag'

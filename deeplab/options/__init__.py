@@ -13,7 +13,7 @@ from deeplab.options.data import (
   PreviewOptions,
   TrainingInputOptions,
 )
-from deeplab.options.distribution import STRATEGIES, DistributionOptions
+from deeplab.options.distribution import STRATEGIES, DistributionOptions, LocalClusterOptions
 from deeplab.options.engine import ENGINES, EngineOptions
 from deeplab.options.export import (
   FORMATS,

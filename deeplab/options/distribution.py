@@ -72,3 +72,31 @@ class DistributionOptions(CheckedOptions):
         f'--distribution_strategy=mirrored: uses one machine, and --worker_hosts has {num_hosts} '
         'workers; give multi_worker_mirrored or auto, or leave --worker_hosts out'
       )
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalClusterOptions(CheckedOptions):
+  """Workers on this machine."""
+
+  group = 'Workers'
+
+  num_workers: int = option(2, 'How many workers to start.', minimum=1, maximum=64)
+  port: int | None = option(
+    None,
+    'Port of the first worker; the others have those that follow. Default: free ones.',
+    minimum=1,
+    maximum=65535,
+  )
+  gpus_per_worker: int | None = option(
+    None,
+    'How many GPUs each worker sees, by CUDA_VISIBLE_DEVICES; no two see the same one. Default: '
+    'all see all, which is right without GPUs only.',
+    minimum=0,
+    maximum=64,
+  )
+  grace_seconds: float = option(
+    30.0,
+    'Seconds from the end of one worker by an error to the SIGKILL of the others.',
+    minimum=0.0,
+    maximum=86400.0,
+  )
