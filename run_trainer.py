@@ -10,6 +10,7 @@ from deeplab import flags, messages, next_command
 from deeplab.options import (
   OPTIONS_OF_TRAINING,
   ComputeOptions,
+  DistributionOptions,
   LossOptions,
   ModelOptions,
   RunOptions,
@@ -26,6 +27,7 @@ _HELP_ORDER = (
   LossOptions,
   ModelOptions,
   ComputeOptions,
+  DistributionOptions,
 )
 
 
@@ -35,7 +37,7 @@ def main(*options):
 
   result = training_run.run(*options, given=flags.given(*OPTIONS_OF_TRAINING))
   if result.outcome != 'stopped':
-    _, _, input_options, _, _, validation_options, run_options = options
+    _, _, input_options, _, _, validation_options, run_options, _ = options
     messages.say(next_command.after_training(input_options, validation_options, run_options))
 
 

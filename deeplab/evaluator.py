@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab import metrics
+from deeplab.distribution.workers import Workers
 from deeplab.errors import InputError
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import PredictionOptions
@@ -66,7 +67,7 @@ class DeepLabV3Evaluator:
     num_classes: int,
     ignore_label: int = 255,
     options: PredictionOptions | None = None,
-    strategy: tf.distribute.Strategy | None = None,
+    workers: Workers | None = None,
     jit_compile: bool = False,
     constant_weights: bool = False,
   ):
@@ -76,8 +77,9 @@ class DeepLabV3Evaluator:
       num_classes: number of classes C.
       ignore_label: label value that counts neither in the loss nor in the confusion matrix.
       options: None for the network as it is, one image at a time.
-      strategy: the one in whose scope `model` was made, or None. Every replica gets batches of its
-        own.
+      workers: that evaluate together, each another part of the examples; `model` was made in the
+        scope of their strategy, and every device gets batches of its own. None: this one alone with
+        the strategy in scope.
       jit_compile: compile with XLA. A new image size then costs a compilation.
       constant_weights: the variables will not change any more after the first image, which is
         faster; with one replica only.
@@ -87,7 +89,7 @@ class DeepLabV3Evaluator:
     self._ignore_label = ignore_label
     self._options = options or PredictionOptions()
     self._options.check_against(model.options)
-    self._strategy = strategy
+    self._workers = workers or Workers(tf.distribute.get_strategy())
     settings = dict(jit_compile=jit_compile, constant_weights=constant_weights)
     self._tiles = TilePredictor(model, self._options, **settings)
     self._reduced = ReducedPredictor(model, self._options, self._tiles, **settings)
@@ -119,7 +121,7 @@ class DeepLabV3Evaluator:
 
     Args:
       dataset: dicts with image uint8 [H, W, 3], label int32 [H, W], name string, from
-        `input_pipeline.evaluation_examples`.
+        `input_pipeline.evaluation_examples`; of several workers, this one's share.
       on_image: called with the EvaluatedImage of each example, in no particular order when batches
         are larger than 1.
 
@@ -135,6 +137,10 @@ class DeepLabV3Evaluator:
       confusion += evaluated.confusion
       if on_image is not None:
         on_image(evaluated)
+    num_images, cross_entropy, confusion = self._workers.sums(
+      [np.int64(num_images), np.float64(cross_entropy), confusion]
+    )
+    num_images, cross_entropy = int(num_images), float(cross_entropy)
     if not num_images:
       raise InputError('no image to evaluate: the records are empty')
     loss = cross_entropy / num_images + float(self._model.l2_loss())
@@ -149,7 +155,7 @@ class DeepLabV3Evaluator:
       self._batch_key,
       batch_size=self._options.batch_size,
     )
-    replicas = 1 if self._strategy is None else self._strategy.num_replicas_in_sync
+    devices = self._workers.num_local_devices
     group = []
     for batch in batches:
       images = [example['image'] for example in batch]
@@ -160,10 +166,10 @@ class DeepLabV3Evaluator:
         yield from map(self._evaluate_by_bands, batch, map(self._tiles.bands, images))
         continue
       group.append(batch)
-      if len(group) == replicas:
+      if len(group) == devices:
         yield from self._evaluate_group(group)
         group = []
-    for batch in group:  # Too few for all replicas: one after the other.
+    for batch in group:  # Too few for all devices: one after the other.
       yield from self._evaluate_group([batch])
 
   def _batch_key(self, example):
@@ -183,17 +189,19 @@ class DeepLabV3Evaluator:
     if len(batches) == 1:
       outputs = [self._step(*inputs[0])]
     else:
+      strategy = self._workers.strategy
+      first = self._workers.index * self._workers.num_local_devices
       per_replica = [
-        self._strategy.experimental_distribute_values_from_function(
+        strategy.experimental_distribute_values_from_function(
           lambda context, index=index: tf.convert_to_tensor(
-            inputs[context.replica_id_in_sync_group][index]
+            inputs[context.replica_id_in_sync_group - first][index]
           )
         )
         for index in range(3)
       ]
-      results = self._strategy.run(lambda *arguments: self._step(*arguments), args=per_replica)
+      results = strategy.run(lambda *arguments: self._step(*arguments), args=per_replica)
       outputs = list(
-        zip(*(self._strategy.experimental_local_results(result) for result in results))
+        zip(*(strategy.experimental_local_results(result) for result in results))
       )
     for batch, (cross_entropies, confusions, predictions) in zip(batches, outputs):
       for example, cross_entropy, confusion, prediction in zip(

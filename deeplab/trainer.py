@@ -1,6 +1,6 @@
 """The training loop: batches in, checkpoints and a trained network out."""
 
-import time
+import contextlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -9,17 +9,21 @@ import tensorflow as tf
 from deeplab import checkpoints, restoring
 from deeplab.data_set import DataSet
 from deeplab.devices import MEMORY_REMEDIES
+from deeplab.distribution.workers import Workers
 from deeplab.errors import InputError
 from deeplab.learning_rate import learning_rate
 from deeplab.losses import SegmentationLoss
 from deeplab.messages import warn
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions, RunOptions, TrainingOptions
+from deeplab.training import device_batches
 from deeplab.training.run_directory import RunDirectory
+from deeplab.training.saves import Saves
 from deeplab.training.step_result import StepResult
 from deeplab.training.stop_signals import StopSignals
 from deeplab.training.training_log import TrainingLog
 from deeplab.training.training_step import TrainingStep
+from deeplab.training.updates import StartedUpdate, Updates
 from deeplab.training.validation import Interrupted, Validation
 
 _CALMER = 'Try a lower --init_learning_rate, --warmup_steps or --clip_gradient_norm'
@@ -29,7 +33,7 @@ class DeepLabV3Trainer:
   """Trains a network under the `tf.distribute` strategy it is given.
 
   Attributes:
-    global_step: updates made so far, those of the run that is continued included.
+    global_step: updates started so far, those of the run that is continued included.
     average: optimizer.MovingAverage of the weights, or None.
   """
 
@@ -39,7 +43,7 @@ class DeepLabV3Trainer:
     options: TrainingOptions,
     *,
     loss: SegmentationLoss,
-    strategy: tf.distribute.Strategy | None = None,
+    workers: Workers | None = None,
     seed: int = 0,
     jit_compile: bool = False,
     scale_loss: bool = False,
@@ -50,17 +54,19 @@ class DeepLabV3Trainer:
       model: made in the scope of `strategy`.
       options: optimizer and schedule.
       loss: what is minimized.
-      strategy: None for the one in scope, by default one device.
+      workers: that train together; None for this one alone with the strategy in scope.
       seed: of dropout.
       jit_compile: compile forward and backward pass with XLA.
       scale_loss: scale the loss dynamically, for a model that computes in float16.
     """
     self._model, self._options = model, options
+    self._workers = workers or Workers(tf.distribute.get_strategy())
+    self._strategy = self._workers.strategy
     self._step = TrainingStep(
       model,
       options,
       loss=loss,
-      strategy=strategy or tf.distribute.get_strategy(),
+      strategy=self._strategy,
       seed=seed,
       jit_compile=jit_compile,
       scale_loss=scale_loss,
@@ -68,13 +74,18 @@ class DeepLabV3Trainer:
     self._ignore_label = loss.ignore_label
     self.average = self._step.average
     self._labels_seen = False
-    self._names = ()  # Of the last batch: string [B].
+    self._agreed_to_stop = False
     self.global_step = 0
 
   @property
   def model_options(self) -> ModelOptions:
     """The architecture of the network."""
     return self._model.options
+
+  @property
+  def accumulate_steps(self) -> int:
+    """Batches of an update."""
+    return self._options.accumulate_steps
 
   @property
   def variables(self) -> dict[str, tf.Variable]:
@@ -103,16 +114,42 @@ class DeepLabV3Trainer:
       InputError: a label is out of range; loss or gradient is not finite (the variables are then
         worthless); or the device has too little memory.
     """
+    started = self.start_update(batches)
+    return self.finish_update(started), started.learning_rate
+
+  def start_update(self, batches: Sequence[dict], *, stop: bool = False) -> StartedUpdate:
+    """Starts an update and counts it; arguments as of `update` and `TrainingStep.start`."""
     rate = learning_rate(self._options, self.global_step)
-    try:
-      result = self._step(batches, learning_rate=rate, step=self.global_step)
-    except tf.errors.ResourceExhaustedError as error:
-      raise InputError(
-        f'out of memory at step {self.global_step + 1}: {MEMORY_REMEDIES}'
-      ) from error
-    self._check(result, batches, rate)
+    with self._explaining(self.global_step + 1):
+      pending = self._step.start(batches, learning_rate=rate, step=self.global_step, stop=stop)
     self.global_step += 1
-    return result, rate
+    return StartedUpdate(
+      pending=pending,
+      step=self.global_step,
+      learning_rate=rate,
+      names=[{'names': batch['names']} for batch in batches],
+      num_images=device_batches.num_images(batches, self._strategy),
+    )
+
+  def finish_update(self, started: StartedUpdate) -> StepResult:
+    """Waits for the update and looks whether it went well; raises as `update`."""
+    with self._explaining(started.step):
+      result = started.pending.result()
+    self._check(result, started)
+    self._agreed_to_stop = self._agreed_to_stop or result.stop_requested
+    return result
+
+  def names_of(self, batches: Sequence[dict]) -> list[bytes]:
+    """The names of the examples of batches on the devices."""
+    return device_batches.names_of(batches, self._strategy)
+
+  @contextlib.contextmanager
+  def _explaining(self, step):
+    try:
+      with self._workers.waiting():
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+      raise InputError(f'out of memory at step {step}: {MEMORY_REMEDIES}') from error
 
   def train(
     self,
@@ -145,7 +182,7 @@ class DeepLabV3Trainer:
       InputError: see `update`; or a checkpoint or the log cannot be written. Older checkpoints are
         whole.
     """
-    saves = _Saves(
+    saves = Saves(
       self,
       run,
       log,
@@ -153,14 +190,17 @@ class DeepLabV3Trainer:
       trained_size=trained_size,
       max_to_keep=run_options.max_to_keep,
     )
-    iterator = iter(batches)
+    updates = Updates(self, iter(batches), log, log_per_steps=run_options.log_per_steps)
     if self.global_step:  # A kill may have come between the checkpoint and its validation.
       self._validate_if_due(validation, stop)
       if validation is not None and validation.is_out_of_patience():
         saves.save(final=True)
         return 'out of patience'
-    while self.global_step < self._options.num_steps and not stop.requested:
-      self._logged_update(iterator, log, log_per_steps=run_options.log_per_steps)
+    while self.global_step < self._options.num_steps and not self._stops(stop):
+      updates.start(stop=bool(stop.requested))
+      if not self._is_read_now(run_options, validation):
+        continue
+      updates.finish()
       if self.global_step % run_options.persist_per_steps == 0:
         saves.save()
         log.panel(
@@ -168,7 +208,7 @@ class DeepLabV3Trainer:
           zip(*self._pictures()),
           step=self.global_step,
           ignore_label=self._ignore_label,
-          titles=[name.decode('utf-8', 'surrogateescape') for name in self._names.numpy()],
+          titles=[name.decode('utf-8', 'surrogateescape') for name in updates.last_names()],
         )
       try:
         validated = self._validate_if_due(validation, stop)
@@ -178,6 +218,7 @@ class DeepLabV3Trainer:
       if validated and validation.is_out_of_patience():
         saves.save(final=True)
         return 'out of patience'
+    updates.finish()
     if self.global_step < self._options.num_steps:
       saves.save_new_steps()
       return 'stopped'
@@ -186,31 +227,31 @@ class DeepLabV3Trainer:
     saves.save(final=True)
     return 'finished'
 
-  def _logged_update(self, iterator, log, *, log_per_steps):
-    """Draws batches, makes one update and reports it."""
-    started = time.monotonic()
-    drawn = [next(iterator) for _ in range(self._options.accumulate_steps)]
-    waited = time.monotonic() - started
-    result, rate = self.update(drawn)
-    self._names = drawn[-1]['names']
-    self._warn_if_nothing_counts(result, log_per_steps)
-    log.update(
-      result,
-      step=self.global_step,
-      learning_rate=rate,
-      waited=waited,
-      num_images=sum(batch['images'].shape[0] for batch in drawn),
+  def _stops(self, stop):
+    """Whether no update is to be started any more. Several workers stop after the same one, the
+    first whose result says that one of them was asked to.
+    """
+    return self._agreed_to_stop if self._workers.num_workers > 1 else bool(stop.requested)
+
+  def _is_read_now(self, run_options, validation):
+    """Whether something follows this step that must not come before its numbers were looked at."""
+    step = self.global_step
+    return (
+      step % run_options.log_per_steps == 0
+      or step % run_options.persist_per_steps == 0
+      or step == self._options.num_steps
+      or (validation is not None and validation.is_due(step))
     )
 
-  def _warn_if_nothing_counts(self, result, log_per_steps):
+  def warn_if_nothing_counts(self, result: StepResult, step: int, log_per_steps: int) -> None:
     """Warns once where no pixel of any batch so far has counted: the loss then falls by the L2 term
     alone.
     """
     self._labels_seen = self._labels_seen or result.label_range is not None
-    if not self._labels_seen and self.global_step in (log_per_steps, self._options.num_steps):
+    if not self._labels_seen and step in (log_per_steps, self._options.num_steps):
       warn(
         [
-          f'every pixel of the batches up to step {self.global_step} has '
+          f'every pixel of the batches up to step {step} has '
           f'--ignore_label={self._ignore_label}: nothing is learnt; check the labels'
         ]
       )
@@ -221,15 +262,14 @@ class DeepLabV3Trainer:
     try:
       validation.validate(self.global_step, stop=stop)
     except Interrupted:
+      self._agreed_to_stop = True
       return False
     return True
 
-  def _check(self, result, batches, rate):
+  def _check(self, result, started):
     """Stops a run that has gone wrong before anything of it is saved."""
-    step = self.global_step + 1
-    names = ', '.join(
-      name.decode('utf-8', 'replace') for batch in batches for name in batch['names'].numpy()
-    )
+    step, rate = started.step, started.learning_rate
+    names = ', '.join(name.decode('utf-8', 'replace') for name in self.names_of(started.names))
     if result.wrong_labels:
       raise InputError(
         f'step {step}: {result.wrong_labels} pixels of the batch have a label that is neither '
@@ -269,31 +309,3 @@ class DeepLabV3Trainer:
   def _pictures(self):
     images, labels, predictions = self._step.pictures()
     return np.clip(np.rint(images), 0, 255).astype(np.uint8), labels, predictions
-
-
-class _Saves:
-  """The checkpoints of one call of `DeepLabV3Trainer.train`."""
-
-  def __init__(self, trainer, run, log, **settings):
-    self._trainer, self._run, self._log = trainer, run, log
-    self._settings = settings  # Of RunDirectory.save.
-    self._saved_step = trainer.global_step
-
-  def save(self, *, final=False):
-    """Writes a checkpoint of this step, and brings the log to the disk."""
-    self._log.at('saving')
-    self._trainer.check_variables()
-    self._run.save(
-      self._trainer.variables,
-      step=self._trainer.global_step,
-      model_options=self._trainer.model_options,
-      final=final,
-      **self._settings,
-    )
-    self._log.flush()
-    self._saved_step = self._trainer.global_step
-
-  def save_new_steps(self):
-    """Writes a checkpoint where updates were made since the last one."""
-    if self._saved_step < self._trainer.global_step:
-      self.save()

@@ -1,16 +1,27 @@
 """A training run, from options to the last checkpoint: what run_trainer.py does."""
 
+import contextlib
 import dataclasses
 import shlex
 from collections.abc import Collection
 
 import tensorflow as tf
 
-from deeplab import checkpoints, devices, losses, output_places, quiet_start, saved_options
+from deeplab import (
+  checkpoints,
+  devices,
+  losses,
+  messages,
+  output_places,
+  quiet_start,
+  saved_options,
+)
+from deeplab.data.batch_shares import BatchShare
 from deeplab.messages import phase, say, say_in_any_case, warn
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
   ComputeOptions,
+  DistributionOptions,
   LossOptions,
   ModelOptions,
   RunOptions,
@@ -27,7 +38,9 @@ from deeplab.training import (
   settling,
   starting_report,
   training_data,
+  workers_of_run,
 )
+from deeplab.training.follower import Follower, FollowerDirectory, FollowerLog
 from deeplab.training.run_directory import (
   BEST_NAME,
   FLAGS_NAME,
@@ -70,6 +83,7 @@ def run(
   loss_options: LossOptions,
   validation_options: ValidationOptions,
   run_options: RunOptions,
+  distribution_options: DistributionOptions = DistributionOptions(),
   *,
   given: Collection[str] = (),
   own_process: bool = True,
@@ -79,13 +93,12 @@ def run(
   Args:
     given: names of the options that the user gave; the others give way to what is saved beside the
       checkpoint that the run starts from, or with the run that goes on.
-    own_process: as in `devices.prepare` and `StopSignals`.
+    own_process: as in `workers.joined`, `devices.prepare` and `StopSignals`.
 
   Raises:
     InputError: the options do not fit each other, the data or what is in the output directory; or
       see `DeepLabV3Trainer.train`.
   """
-  directory = RunDirectory(run_options.output_path)
   options = AllOptions(
     model=model_options,
     compute=compute_options,
@@ -95,77 +108,97 @@ def run(
     validation=validation_options,
     run=run_options,
   )
+  with workers_of_run.joined(distribution_options, options, own_process=own_process) as workers:
+    if not workers.is_chief:
+      return _follow(workers, options, given=given, own_process=own_process)
+    with contextlib.ExitStack() as locks:
+      directory = RunDirectory(run_options.output_path)
+      with workers_of_run.telling_errors(workers):
+        start, data = _find_start(directory, options, locks, given=given)
+      workers_of_run.tell_start(workers, start, data)
+      if data is None:
+        return _result('nothing to do', start.step, directory, best=directory.best_score())
+      return _train(directory, start, data, workers, own_process=own_process)
+
+
+def _find_start(directory, options, locks, *, given):
+  """(RunStart, TrainingData or None where nothing is left to do); the directory is made and locked
+  until `locks` closes; see `run`.
+  """
   options, lines = settling.settled(directory, options, given=given)
   say(*lines)
   start = run_start.find(directory, options, given=given)
-  num_steps = options.training.num_steps
+  num_steps = start.options.training.num_steps
   if start.newest and start.step >= num_steps and directory.is_finished(start.step):
-    directory.finish(step=start.step, max_to_keep=options.run.max_to_keep)
+    directory.finish(step=start.step, max_to_keep=start.options.run.max_to_keep)
     say(f'nothing to do: step {start.step} >= num_steps {num_steps} in {directory.path}')
-    return _result('nothing to do', start.step, directory, best=directory.best_score())
+    return start, None
   data = _find_data(start)
+  run_options = start.options.run
   if start.newest:
     warn(
       data_files.check_resumed(
         directory.saved_data_files(),
         data.facts,
         path=directory.path,
-        allow_changed_data=options.run.allow_changed_data,
+        allow_changed_data=run_options.allow_changed_data,
       )
     )
   say(*output_places.notes_on_default(run_options.output_path, RunOptions))
   directory.create()
-  with directory.locked():
-    if not (run_options.resume or run_options.overwrite):
-      directory.refuse_if_in_use()  # Another one may have begun and ended meanwhile.
-    directory.put_right()
-    return _train(directory, start, data, own_process=own_process)
+  locks.enter_context(directory.locked())
+  if not (run_options.resume or run_options.overwrite):
+    directory.refuse_if_in_use()  # Another one may have begun and ended meanwhile.
+  directory.put_right()
+  return start, data
 
 
-def _train(directory, start, data, *, own_process):
+def _follow(workers, options, *, given, own_process):
+  """Trains as the chief says; nothing is written or said."""
+  with messages.heard_by(Follower()):
+    start, counts = workers_of_run.told_start(workers, options, given=given)
+    directory = FollowerDirectory(options.run.output_path)
+    if counts is None:
+      return TrainingResult('nothing to do', start.step, None)
+    data = _find_data(start)
+    workers_of_run.check_data(workers, data, counts)
+    return _train(directory, start, data, workers, own_process=own_process)
+
+
+def _train(directory, start, data, workers, *, own_process):
   """Builds the parts, trains, and says how it ended; see `run`."""
   options = start.options
-  strategy = _prepare_tensorflow(start, data, own_process=own_process)
-  model, trainer = _build(options, strategy=strategy)
+  _prepare_tensorflow(start, data, workers, own_process=own_process)
+  model, trainer = _build(options, workers)
   _warn(start, data)
   # The first batch comes before the old run goes: most of what can be wrong with the data shows by
   # then.
   with phase('reading the first batch'):
+    share = BatchShare(workers.index, workers.num_workers, workers.num_local_devices)
     batches = batches_of_run.first_drawn(
-      batches_of_run.draw(start, data.facts, bad_records_path=directory.file(BAD_RECORDS_NAME))
+      batches_of_run.draw(
+        start,
+        data.facts,
+        bad_records_path=directory.file(BAD_RECORDS_NAME) if workers.is_chief else None,
+        strategy=workers.strategy,
+        share=share,
+      )
     )
-  with phase('restoring the checkpoint'):
-    run_start.restore(start, trainer, model, directory)
-  directory.write_flags(*options.groups())
-  directory.write_data_files(data.facts)
   # What is saved beside the weights.
   description = {'data_set': data.described, 'trained_size': options.input.crop_size}
-  saved_options.write(directory.path, options.model, step=trainer.global_step, **description)
+  with phase('restoring the checkpoint'):
+    if workers.is_chief:
+      run_start.restore(start, trainer, model, directory)
+      directory.write_flags(*options.groups())
+      directory.write_data_files(data.facts)
+      saved_options.write(directory.path, options.model, step=trainer.global_step, **description)
+    workers_of_run.share_variables(workers, trainer, start)
   with (
     StopSignals(own_process=own_process) as stop,
-    TrainingLog(
-      directory.path,
-      metrics_name=METRICS_NAME,
-      log_per_steps=options.run.log_per_steps,
-      num_steps=options.training.num_steps,
-      start_step=trainer.global_step,
-      colors=training_data.panel_colors(data.described),
-    ) as log,
+    _log(directory, start, data, workers) as log,
   ):
-    validation = None
-    if data.eval_files:
-      validation = Validation(
-        model,
-        directory,
-        log,
-        options=options.validation,
-        ignore_label=options.input.ignore_label,
-        average=trainer.average,
-        class_names=data.described.class_names,
-        strategy=strategy,
-        max_image_pixels=options.input.max_image_pixels,
-        num_images=sum(file.num_records for file in data.eval_files),
-      )
+    workers_of_run.tell_validations(workers, directory, log.validations)
+    validation = _validation(directory, start, data, workers, trainer, model, log)
     outcome = trainer.train(
       batches,
       run=directory,
@@ -175,16 +208,50 @@ def _train(directory, start, data, *, own_process):
       validation=validation,
       **description,
     )
+  if not workers.is_chief:
+    return TrainingResult(outcome, trainer.global_step, None)
   best = validation.best if validation is not None else None
   result = _result(outcome, trainer.global_step, directory, best=best)
-  say_in_any_case(_last_line(result, directory, best=best, signal=stop.requested))
+  signal = stop.requested or 'a signal to another worker'
+  say_in_any_case(_last_line(result, directory, best=best, signal=signal))
   return result
 
 
-def _prepare_tensorflow(start, data, *, own_process):
-  """Sets seed, determinism and devices, and prints what the run begins with; returns the
-  tf.distribute.Strategy.
-  """
+def _log(directory, start, data, workers):
+  """A context manager of the TrainingLog, or of what stands for it."""
+  if not workers.is_chief:
+    return contextlib.nullcontext(FollowerLog())
+  options = start.options
+  return TrainingLog(
+    directory.path,
+    metrics_name=METRICS_NAME,
+    log_per_steps=options.run.log_per_steps,
+    num_steps=options.training.num_steps,
+    start_step=start.step,
+    colors=training_data.panel_colors(data.described),
+  )
+
+
+def _validation(directory, start, data, workers, trainer, model, log):
+  """The Validation, or None without records for it."""
+  if not data.eval_files:
+    return None
+  return Validation(
+    model,
+    directory,
+    log,
+    options=start.options.validation,
+    ignore_label=start.options.input.ignore_label,
+    average=trainer.average,
+    class_names=data.described.class_names,
+    workers=workers,
+    max_image_pixels=start.options.input.max_image_pixels,
+    num_images=sum(file.num_records for file in data.eval_files),
+  )
+
+
+def _prepare_tensorflow(start, data, workers, *, own_process):
+  """Sets seed and determinism, and prints what the run begins with."""
   options = start.options
   quiet_start.hide_advice()
   # Never 0 (also modulo 2 ** 31 - 1): with that, tf.data's shuffle takes no seed that is a tensor,
@@ -193,18 +260,16 @@ def _prepare_tensorflow(start, data, *, own_process):
   if options.training.deterministic:
     tf.config.experimental.enable_op_determinism()
   gpus = devices.prepare(options.compute, own_process=own_process)
-  strategy = devices.make_strategy()
-  say(starting_report.device_line(strategy, gpus))
+  say(starting_report.device_line(workers, gpus))
   say(starting_report.data_line('training data', data.files))
   if data.eval_files:
     say(starting_report.data_line('validation data', data.eval_files))
   say(starting_report.changed_flags_line(*options.groups()))
   for note in (*data.notes, *start.notes):
     say(note)
-  return strategy
 
 
-def _build(options, *, strategy):
+def _build(options, workers):
   """(DeepLabV3PredictionModel, DeepLabV3Trainer), with initial values."""
   ignore_label = options.input.ignore_label
   with phase('counting the labels'):
@@ -216,7 +281,7 @@ def _build(options, *, strategy):
       max_image_pixels=options.input.max_image_pixels,
     )
   loss = losses.SegmentationLoss(options.loss, ignore_label, class_weights)
-  with phase('making the network'), strategy.scope():
+  with phase('making the network'), workers.strategy.scope():
     model = DeepLabV3PredictionModel(
       options.model,
       batch_norm_decay=options.training.batch_norm_decay,
@@ -229,7 +294,7 @@ def _build(options, *, strategy):
     model,
     options.training,
     loss=loss,
-    strategy=strategy,
+    workers=workers,
     seed=options.input.seed,
     jit_compile=options.compute.jit_compile,
     scale_loss=options.compute.compute_dtype == 'float16',

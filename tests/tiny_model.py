@@ -32,13 +32,19 @@ class TinyModel(tf.Module):
       trainable=False,
       name='moving_mean',
       synchronization=tf.VariableSynchronization.ON_READ,
-      aggregation=tf.VariableAggregation.MEAN,
+      aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
     )
     self.named_variables = {**self.trainable, 'MobilenetV2/Conv/BatchNorm/moving_mean': self._mean}
     self.dropout_rate = 0.1
 
   def predict_low_resolution(
-    self, images, *, is_training=False, fine_tune_batch_norm=True, dropout_seed=None
+    self,
+    images,
+    *,
+    is_training=False,
+    fine_tune_batch_norm=True,
+    dropout_seed=None,
+    share=(0, 1),
   ):
     net = tf.nn.conv2d(
       tf.cast(images, tf.float32) / 255.0, self.trainable['MobilenetV2/Conv/weights'], 1, 'SAME'
@@ -50,7 +56,12 @@ class TinyModel(tf.Module):
       mean = tf.convert_to_tensor(self._mean)
     net = tf.nn.relu(net - mean + self.trainable['MobilenetV2/Conv/BatchNorm/beta'])
     if is_training and self.dropout_rate:
-      net = tf.nn.experimental.stateless_dropout(net, self.dropout_rate, seed=dropout_seed)
+      index, number = share
+      size = net.shape[0]
+      factors = tf.nn.experimental.stateless_dropout(
+        tf.ones([size * number, *net.shape[1:]]), self.dropout_rate, seed=dropout_seed
+      )
+      net *= factors[index * size : (index + 1) * size]
     return (
       tf.nn.conv2d(net, self.trainable['logits/semantic/weights'], 1, 'SAME')
       + self.trainable['logits/semantic/biases']

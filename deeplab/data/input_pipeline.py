@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from deeplab.data import augmentation, bad_records, decoding, record_files, tfrecord
 from deeplab.data.bad_records import explain_failure  # noqa: F401
+from deeplab.data.batch_shares import WHOLE, BatchShare
 from deeplab.errors import InputError, shown
 from deeplab.messages import warn
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS, TrainingInputOptions
@@ -37,6 +38,7 @@ def training_batches(
   num_classes: int,
   start_step: int = 0,
   bad_records_path: str | None = None,
+  share: BatchShare = WHOLE,
 ) -> tf.data.Dataset:
   """Endless training batches.
 
@@ -47,13 +49,15 @@ def training_batches(
       drawn.
     bad_records_path: text file to write with --skip_bad_records: a line for each record that is
       skipped. None: only the first are named, in warnings.
+    share: the part of each batch that this worker makes.
 
   Returns:
     tf.data.Dataset of dicts: images float32 [batch, height, width, 3] in [0, 255], labels int32
-    [batch, height, width], names string [batch].
+    [batch, height, width], names string [batch]. With several devices, each element is one
+    device's part of a batch, those of this worker's devices in turns.
 
   Raises:
-    InputError: no such files, or one that is empty, truncated or no TFRecord file.
+    InputError: the batch does not divide among the devices; no such files, or one that is empty, truncated or no TFRecord file.
     While iterating, tf.errors.OpError for a bad record: see `explain_failure`.
   """
   paths = record_files.expand_filenames(options.filenames)
@@ -65,8 +69,10 @@ def training_batches(
     )
   seed = random.randrange(2**31) if options.seed is None else options.seed
   first = start_step * options.batch_size
+  size = share.of_device(options.batch_size)
   records = _shuffled_records(files, bad, options, seed=seed, first=first)
   dataset = tf.data.Dataset.zip(records, _random_rows(seed, first=first))
+  dataset = share.taken(dataset, options.batch_size)
 
   @_as_written
   def example(record, draws):
@@ -84,7 +90,7 @@ def training_batches(
   dataset = dataset.map(
     example, num_parallel_calls=_num_threads(options.num_input_threads), deterministic=True
   )
-  dataset = dataset.batch(options.batch_size, drop_remainder=True).prefetch(2)
+  dataset = dataset.batch(size, drop_remainder=True).prefetch(2 * share.num_devices)
   return dataset.with_options(_dataset_options())
 
 
@@ -95,6 +101,7 @@ def evaluation_examples(
   ignore_label: int,
   max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
   num_threads: int | None = None,
+  share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
   """Each record once, in the order of the files, at its native size.
 
@@ -103,6 +110,8 @@ def evaluation_examples(
     num_classes, ignore_label: the label values allowed.
     max_image_pixels: larger images are an error.
     num_threads: threads that decode; None: one for each core.
+    share: (index, number): of the records only this one of so many parts; it has every number-th
+      record, from the index-th on.
 
   Returns:
     tf.data.Dataset of dicts: image uint8 [height, width, 3], label int32 [height, width], name
@@ -136,9 +145,14 @@ def evaluation_examples(
   dataset = dataset.flat_map(
     _as_written(lambda path, num_records: _named_records(path, num_records=num_records))
   )
+  index, number = share
+  if number > 1:
+    dataset = dataset.shard(number, index)
   dataset = dataset.map(example, num_parallel_calls=_num_threads(num_threads), deterministic=True)
   dataset = dataset.apply(
-    tf.data.experimental.assert_cardinality(sum(file.num_records for file in files))
+    tf.data.experimental.assert_cardinality(
+      len(range(index, sum(file.num_records for file in files), number))
+    )
   )
   return dataset.prefetch(2).with_options(_dataset_options())
 

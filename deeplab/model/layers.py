@@ -222,11 +222,12 @@ def normalization(
     plain.BatchNorm, and what to call with the batch's mean and variance afterwards.
   """
   zeros, ones = tf.compat.v1.zeros_initializer(), tf.compat.v1.ones_initializer()
-  # Each replica keeps its own; reading from outside, for a checkpoint, takes the mean.
+  # Each replica follows its own images; the training step makes them equal after each update, so
+  # the first replica's are everyone's, and a checkpoint or a validation needs no other device.
   statistic = dict(
     trainable=False,
     synchronization=tf.VariableSynchronization.ON_READ,
-    aggregation=tf.VariableAggregation.MEAN,
+    aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
   )
   with variable_scope(scope):
     beta = get_variable('beta', [depth], initializer=zeros)

@@ -74,6 +74,7 @@ class DeepLabV3PredictionModel(tf.Module):
     is_training: bool = False,
     fine_tune_batch_norm: bool = True,
     dropout_seed: tf.Tensor | None = None,
+    share: tuple[int | tf.Tensor, int] = (0, 1),
     constant_weights: bool = False,
   ) -> tf.Tensor:
     """Logits of every pixel.
@@ -83,6 +84,8 @@ class DeepLabV3PredictionModel(tf.Module):
       is_training: apply dropout, and batch norm as the next argument says.
       fine_tune_batch_norm: in training, use the batch's statistics and update the moving ones.
       dropout_seed: int32 [2], makes dropout a function of it; None draws one.
+      share: (index, number): `images` are this one of so many equal parts of a batch, over which
+        dropout is drawn, so that it does not depend on how many devices share the batch.
       constant_weights: the variables will not change any more, so a function that is traced from
         this may keep what depends on them alone; the numbers are the same.
 
@@ -94,6 +97,7 @@ class DeepLabV3PredictionModel(tf.Module):
       is_training=is_training,
       fine_tune_batch_norm=fine_tune_batch_norm,
       dropout_seed=dropout_seed,
+      share=share,
       constant_weights=constant_weights,
     )
     return self.upsample(logits, spatial_size(images))
@@ -105,6 +109,7 @@ class DeepLabV3PredictionModel(tf.Module):
     is_training: bool = False,
     fine_tune_batch_norm: bool = True,
     dropout_seed: tf.Tensor | None = None,
+    share: tuple[int | tf.Tensor, int] = (0, 1),
     constant_weights: bool = False,
   ) -> tf.Tensor:
     """As `predict`, before the last resize: float32 [B, h, w, num_classes], at the output stride,
@@ -119,7 +124,9 @@ class DeepLabV3PredictionModel(tf.Module):
       operations,
       uses_batch_statistics=is_training and fine_tune_batch_norm,
       recompute=is_training and self._recompute_gradients,
-      dropout=functools.partial(_dropout, seed=dropout_seed) if is_training else tf.identity,
+      dropout=functools.partial(_dropout, seed=dropout_seed, share=share)
+      if is_training
+      else tf.identity,
     )
     with variables_from(self.named_variables):
       return self._logits(images, run)
@@ -220,5 +227,13 @@ class _Pass(typing.NamedTuple):
   dropout: Callable
 
 
-def _dropout(net, seed):
-  return tf.nn.experimental.stateless_dropout(net, rate=DROPOUT_RATE, seed=seed)
+def _dropout(net, seed, share):
+  index, number = share
+  if number == 1:
+    return tf.nn.experimental.stateless_dropout(net, rate=DROPOUT_RATE, seed=seed)
+  images = tf.shape(net)[0]
+  whole = tf.concat([[images * number], tf.shape(net)[1:]], axis=0)
+  factors = tf.nn.experimental.stateless_dropout(
+    tf.ones(whole, net.dtype), rate=DROPOUT_RATE, seed=seed
+  )
+  return net * factors[index * images : (index + 1) * images]

@@ -51,6 +51,13 @@ OPTIONS_OF_TRAINING = (
   LossOptions,
   ValidationOptions,
   RunOptions,
+  DistributionOptions,
 )
-OPTIONS_OF_EVALUATION = (ModelOptions, PredictionOptions, EvaluationOptions, EngineOptions)
+OPTIONS_OF_EVALUATION = (
+  ModelOptions,
+  PredictionOptions,
+  EvaluationOptions,
+  EngineOptions,
+  DistributionOptions,
+)
 OPTIONS_OF_INFERENCE = (ModelOptions, PredictionOptions, InferenceOptions, EngineOptions)

@@ -8,20 +8,31 @@ from collections.abc import Iterator, Mapping
 import tensorflow as tf
 
 from deeplab.data import input_pipeline
+from deeplab.data.batch_shares import BatchShare
 from deeplab.devices import MEMORY_REMEDIES
 from deeplab.errors import InputError
 from deeplab.messages import warn
+from deeplab.training import device_batches
 from deeplab.training.data_files import DataWatch
 from deeplab.training.run_start import RunStart
 
 
-def draw(start: RunStart, data: Mapping[str, Mapping], *, bad_records_path: str) -> Iterator[dict]:
-  """Yields the batches after the updates made before.
+def draw(
+  start: RunStart,
+  data: Mapping[str, Mapping],
+  *,
+  bad_records_path: str | None,
+  strategy: tf.distribute.Strategy,
+  share: BatchShare,
+) -> Iterator[dict]:
+  """Yields the batches after the updates made before, on the devices of `strategy`, as
+  `device_batches.on_devices` makes them.
 
   Args:
     start: of the run.
     data: flag -> `data_files.facts`; files that differ are a warning after each epoch.
-    bad_records_path: as of `training_batches`.
+    bad_records_path, share: as of `training_batches`.
+    strategy: whose devices compute.
 
   Raises:
     InputError: a record is bad, which is named, or memory is short.
@@ -34,6 +45,10 @@ def draw(start: RunStart, data: Mapping[str, Mapping], *, bad_records_path: str)
     num_classes=num_classes,
     start_step=first_batch,
     bad_records_path=bad_records_path,
+    share=share,
+  )
+  batches = device_batches.on_devices(
+    batches, strategy, largest_label=max(num_classes - 1, options.input.ignore_label)
   )
   patterns = {'filenames': options.input.filenames}
   if options.validation.eval_filenames:

@@ -7,9 +7,8 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
-
 from deeplab.data.record_files import RecordFile
+from deeplab.distribution.workers import Workers
 from deeplab.model.backbones import BACKBONES, HEAD_BATCH_NORM_DECAY
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
@@ -26,11 +25,17 @@ _SMALL_BATCH = 8
 FEW_RECORDS = 5000
 
 
-def device_line(strategy: tf.distribute.Strategy, gpus: Sequence[str]) -> str:
-  """One line on what computes; `gpus` are their names."""
-  if not gpus:
-    return f'devices: CPU with {os.cpu_count()} cores, no GPU'
-  return f'devices: {strategy.num_replicas_in_sync} of {len(gpus)} GPUs ({", ".join(gpus)})'
+def device_line(workers: Workers, gpus: Sequence[str]) -> str:
+  """One line on what computes; `gpus` are the names of this worker's."""
+  count, here = workers.num_workers, ''
+  if count > 1:
+    here = f'{count} workers, of which this is the chief; each has '
+  if gpus:
+    return f'devices: {here}{workers.num_local_devices} of {len(gpus)} GPUs ({", ".join(gpus)})'
+  divided = ''
+  if workers.num_local_devices > 1:
+    divided = f' as {workers.num_local_devices} logical devices'
+  return f'devices: {here}CPU with {os.cpu_count()} cores{divided}, no GPU'
 
 
 def parameter_line(model: DeepLabV3PredictionModel) -> str:

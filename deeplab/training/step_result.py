@@ -17,6 +17,7 @@ class StepResult:
     label_range: (smallest, largest) label that is not ignored, or None where all are.
     wrong_labels: number of pixels whose label is neither below num_classes nor ignored.
     overflowed: whether the float16 gradient did: nothing was updated, the loss scale was halved.
+    stop_requested: whether a worker was asked to stop when it started this update.
   """
 
   total_loss: float
@@ -25,3 +26,4 @@ class StepResult:
   label_range: tuple[int, int] | None
   wrong_labels: int
   overflowed: bool
+  stop_requested: bool = False

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab import losses, optimizer
-from deeplab.errors import InputError
 from deeplab.model.backbones import is_of_backbone
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import TrainingOptions
@@ -18,6 +17,17 @@ from deeplab.training.loss_scale import LossScale
 from deeplab.training.step_result import StepResult
 
 _NUM_SHOWN = 3  # Images of a batch whose predictions come along for the picture panel.
+
+
+class PendingResult:
+  """What an update that was started will tell of itself. Holds numbers only, no maps."""
+
+  def __init__(self, vector: tf.Tensor, read):
+    self._vector, self._read = vector, read
+
+  def result(self) -> StepResult:
+    """Waits for the update to end."""
+    return self._read(self._vector.numpy())
 
 
 class TrainingStep:
@@ -46,7 +56,7 @@ class TrainingStep:
       options: optimizer and what goes with it.
       loss: what is minimized.
       strategy: on one device or several.
-      seed: of dropout, which is a function of seed, step and replica.
+      seed: of dropout, which is a function of seed, step and place in the batch.
       jit_compile: compile forward and backward pass with XLA.
       scale_loss: dynamic loss scaling, for float16.
     """
@@ -75,35 +85,47 @@ class TrainingStep:
       self.slots.update(self._loss_scale.slots)
     if jit_compile:
       self._gradients = tf.function(self._gradients, autograph=False, jit_compile=True)
+    # Statistics that each replica has moved by its own images.
+    self._diverging = ()
+    if strategy.num_replicas_in_sync > 1 and options.fine_tune_batch_norm:
+      self._diverging = tuple(
+        variable for variable in model.named_variables.values() if not variable.trainable
+      )
     self._names = None
     self._last_batch = None
 
-  def __call__(self, batches: Sequence[dict], *, learning_rate: float, step: int) -> StepResult:
-    """Makes one update.
+  def __call__(self, batches: Sequence[dict], **settings: float) -> StepResult:
+    """Makes one update; arguments as of `start`."""
+    return self.start(batches, **settings).result()
+
+  def start(
+    self, batches: Sequence[dict], *, learning_rate: float, step: int, stop: bool = False
+  ) -> PendingResult:
+    """Starts one update. On a GPU it goes on while the caller prepares the next one.
 
     Args:
-      batches: accumulate_steps dicts with images float32 [B, h, w, 3] and labels int32 [B, h, w].
+      batches: accumulate_steps dicts with images float32 [B, h, w, 3] and labels uint8, uint16 or
+        int32 [B, h, w]; with several replicas, of what `device_batches` makes of such.
       learning_rate: of this update.
       step: number of updates made so far.
-
-    Raises:
-      InputError: the batch does not divide among the devices.
+      stop: this worker is asked to stop; what all workers say is in the result of each.
     """
     self._last_batch = None  # Before anything is allocated for this update.
-    images = [self._split(batch['images']) for batch in batches]
-    labels = [self._split(batch['labels']) for batch in batches]
+    images = [batch['images'] for batch in batches]
+    labels = [batch['labels'] for batch in batches]
     rate, step = tf.constant(learning_rate, tf.float32), tf.constant(step, tf.int64)
+    stop = tf.constant(float(stop))
     if self._accumulators is None:
-      vector, logits = self._update(images[0], labels[0], rate, step)
+      vector, logits = self._update(images[0], labels[0], rate, step, stop)
     else:
       counts = self._count(labels)
       for micro in range(len(batches)):
         logits = self._accumulate(
           images[micro], labels[micro], counts, step, tf.constant(micro, tf.int64)
         )
-      vector = self._finish(rate, step)
+      vector = self._finish(rate, step, stop)
     self._last_batch = images[-1], labels[-1], logits
-    return self._result(vector.numpy())
+    return PendingResult(vector, self._result)
 
   def pictures(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A few images of the last update's (last) batch, for people.
@@ -115,7 +137,7 @@ class TrainingStep:
     images, labels, logits = self._last_batch
     resized = self._model.upsample(logits, self._local(labels).shape[1:3])
     return (
-      self._first(images),
+      self._local(images)[:_NUM_SHOWN].numpy(),
       self._first(labels),
       tf.argmax(resized, axis=-1, output_type=tf.int32).numpy(),
     )
@@ -131,43 +153,28 @@ class TrainingStep:
       label_range=(smallest, largest) if smallest <= largest else None,
       wrong_labels=int(values['wrong_labels']),
       overflowed=self._loss_scale is not None and not np.isfinite(values['gradient_norm']),
+      stop_requested=values['stop'] > 0,
     )
-
-  # === Distribution of a batch ===
-
-  def _split(self, tensor):
-    """The tensor itself, or a PerReplica value with an equal share of it for each replica."""
-    replicas = self._strategy.num_replicas_in_sync
-    if replicas == 1:
-      return tensor
-    if tensor.shape[0] % replicas:
-      raise InputError(
-        f'--batch_size={tensor.shape[0]}: must be a multiple of the number of devices, {replicas}'
-      )
-    share = tensor.shape[0] // replicas
-
-    def of_replica(context):
-      start = context.replica_id_in_sync_group * share
-      return tensor[start : start + share]
-
-    return self._strategy.experimental_distribute_values_from_function(of_replica)
 
   def _local(self, value):
     return self._strategy.experimental_local_results(value)[0]
 
   def _first(self, value):
-    return self._local(value)[:_NUM_SHOWN].numpy()
+    return tf.cast(self._local(value)[:_NUM_SHOWN], tf.int32).numpy()
 
   # === One batch an update ===
 
   @tf.function(autograph=False)
-  def _update(self, images, labels, rate, step):
+  def _update(self, images, labels, rate, step, stop):
     def on_replica(images, labels):
       context = tf.distribute.get_replica_context()
+      labels = tf.cast(labels, tf.int32)
       counts = context.all_reduce('SUM', self._loss.counts(labels))
-      seed = self._dropout_seed(context, step, tf.constant(0, tf.int64))
-      gradients, sums, logits = self._gradients(images, labels, counts, seed, step)
-      return self._apply(context, gradients, sums, self._label_facts(labels), rate), logits
+      seed = self._dropout_seed(step, tf.constant(0, tf.int64))
+      gradients, sums, logits = self._gradients(
+        images, labels, counts, seed, step, context.replica_id_in_sync_group
+      )
+      return self._apply(context, gradients, sums, self._label_facts(labels), rate, stop), logits
 
     vector, logits = self._strategy.run(on_replica, args=(images, labels))
     return self._after_update(self._local(vector), step), self._local(logits)
@@ -179,7 +186,7 @@ class TrainingStep:
     """{part: count} over all replicas and micro-batches."""
 
     def on_replica(labels):
-      counts = [self._loss.counts(micro) for micro in labels]
+      counts = [self._loss.counts(tf.cast(micro, tf.int32)) for micro in labels]
       total = {part: tf.add_n([count[part] for count in counts]) for part in counts[0]}
       return tf.distribute.get_replica_context().all_reduce('SUM', total)
 
@@ -189,19 +196,20 @@ class TrainingStep:
   @tf.function(autograph=False)
   def _accumulate(self, images, labels, counts, step, micro):
     def on_replica(images, labels):
-      context = tf.distribute.get_replica_context()
-      gradients, sums, logits = self._gradients(
-        images, labels, counts, self._dropout_seed(context, step, micro), step
-      )
+      labels = tf.cast(labels, tf.int32)
+      replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+      seed = self._dropout_seed(step, micro)
+      gradients, sums, logits = self._gradients(images, labels, counts, seed, step, replica)
       self._accumulators.add(gradients, sums, self._label_facts(labels))
       return logits
 
     return self._local(self._strategy.run(on_replica, args=(images, labels)))
 
   @tf.function(autograph=False)
-  def _finish(self, rate, step):
+  def _finish(self, rate, step, stop):
     def on_replica():
-      return self._apply(tf.distribute.get_replica_context(), *self._accumulators.take(), rate)
+      context = tf.distribute.get_replica_context()
+      return self._apply(context, *self._accumulators.take(), rate, stop)
 
     return self._after_update(self._local(self._strategy.run(on_replica)), step)
 
@@ -217,23 +225,23 @@ class TrainingStep:
       ignore_label=self._loss.ignore_label,
     )
 
-  def _dropout_seed(self, context, step, micro):
-    replicas = self._strategy.num_replicas_in_sync
-    replica = tf.cast(context.replica_id_in_sync_group, tf.int64)
-    drawn = (step * self._options.accumulate_steps + micro) * replicas + replica
+  def _dropout_seed(self, step, micro):
+    drawn = step * self._options.accumulate_steps + micro
     return tf.stack([tf.constant(self._seed % 2**31, tf.int32), tf.cast(drawn % 2**31, tf.int32)])
 
-  def _gradients(self, images, labels, counts, dropout_seed, step):
+  def _gradients(self, images, labels, counts, dropout_seed, step, replica):
     """This replica's share of gradients and loss parts: their sums over replicas and micro-batches
     are the batch's.
     """
-    shares = self._strategy.num_replicas_in_sync * self._options.accumulate_steps
+    replicas = self._strategy.num_replicas_in_sync
+    shares = replicas * self._options.accumulate_steps
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(list(self._trainable.values()))
       logits = self._model.predict_low_resolution(
         images,
         is_training=True,
         dropout_seed=dropout_seed,
+        share=(replica, replicas),
         fine_tune_batch_norm=self._options.fine_tune_batch_norm,
       )
       sums = self._loss.sums(
@@ -255,17 +263,23 @@ class TrainingStep:
       gradients = [gradient / self._loss_scale.value for gradient in gradients]
     return dict(zip(self._trainable, gradients)), {**sums, 'l2': l2}, logits[:_NUM_SHOWN]
 
-  def _apply(self, context, gradients, sums, facts, rate):
+  def _apply(self, context, gradients, sums, facts, rate, stop):
     """Adds up over replicas and updates the variables; returns the vector of numbers named by
     `self._names`.
     """
     gradients, sums = context.all_reduce('SUM', (gradients, sums))
     # There is no all_reduce of extremes: gather by a sum of vectors with one entry a replica.
     replica = tf.one_hot(context.replica_id_in_sync_group, self._strategy.num_replicas_in_sync)
-    smallest, largest, wrong = context.all_reduce(
+    smallest, largest, wrong, stop = context.all_reduce(
       'SUM',
-      (replica * facts['smallest_label'], replica * facts['largest_label'], facts['wrong_labels']),
+      (
+        replica * facts['smallest_label'],
+        replica * facts['largest_label'],
+        facts['wrong_labels'],
+        tf.identity(stop),
+      ),
     )
+    self._share_statistics(context)
     norm = tf.linalg.global_norm(list(gradients.values()))
     finite = tf.math.is_finite(norm) if self._loss_scale is not None else None
     self._optimizer.apply(gradients, rate, finite=finite)
@@ -275,9 +289,19 @@ class TrainingStep:
       'smallest_label': tf.reduce_min(smallest),
       'largest_label': tf.reduce_max(largest),
       'wrong_labels': wrong,
+      'stop': stop,
     }
     self._names = tuple(numbers)
     return tf.stack(list(numbers.values()))
+
+  def _share_statistics(self, context):
+    """Gives every replica the mean of the batch norm statistics. The mean of moving averages moves
+    as the averages of the means would.
+    """
+    if self._diverging:
+      means = context.all_reduce('MEAN', [tf.identity(each) for each in self._diverging])
+      for variable, value in zip(self._diverging, means):
+        variable.assign(value)
 
   def _after_update(self, vector, step):
     """Follows the update with what is done once for all replicas."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from deeplab.data import input_pipeline
 from deeplab.errors import InputError
+from deeplab.distribution.workers import Workers
 from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.optimizer import MovingAverage
@@ -18,6 +19,7 @@ from deeplab.training.stop_signals import StopSignals
 from deeplab.training.training_log import TrainingLog
 
 _NUM_SHOWN = 4
+_IMAGES_A_ROUND = 8  # That a worker evaluates before it asks the others whether to stop.
 
 
 class Interrupted(Exception):
@@ -41,7 +43,7 @@ class Validation:
     ignore_label: int,
     average: MovingAverage | None = None,
     class_names: Sequence[str] | None = None,
-    strategy: tf.distribute.Strategy | None = None,
+    workers: Workers | None = None,
     max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
     num_images: int | None = None,
   ):
@@ -55,12 +57,13 @@ class Validation:
       ignore_label: label value that does not count.
       average: its weights are evaluated instead of the trained ones; or None.
       class_names: one for each class, or None.
-      strategy: in whose scope `model` was made, or None.
+      workers: that train together, of which each evaluates its share; None for this one alone with
+        the strategy in scope.
       max_image_pixels: a larger image is an error.
       num_images: how many there are, to show; None where nobody knows.
     """
     self._model, self._run, self._log, self._options = model, run, log, options
-    self._strategy = strategy
+    self._workers = workers or Workers(tf.distribute.get_strategy())
     self._ignore_label, self._average, self._class_names = ignore_label, average, class_names
     self._limits = dict(
       num_classes=model.options.num_classes,
@@ -72,7 +75,7 @@ class Validation:
       num_classes=model.options.num_classes,
       ignore_label=ignore_label,
       options=PredictionOptions(eval_pad=options.eval_pad),
-      strategy=strategy,
+      workers=self._workers,
     )
     self.best = run.best_score()
     self._num_images = num_images
@@ -114,7 +117,6 @@ class Validation:
         titles.append(evaluated.name)
         shown.append((evaluated.image, evaluated.label, evaluated.prediction))
 
-    self._share_statistics()
     with self._averaged_weights():
       try:
         result = self._evaluator.evaluate(self._examples(stop), on_image=show)
@@ -140,29 +142,34 @@ class Validation:
   def _examples(self, stop):
     """The examples until `stop` is requested; a bad record is an InputError that names it."""
     filenames = self._options.eval_filenames
+    share = self._workers.index, self._workers.num_workers
+    num_rounds = 0
     try:
-      for example in input_pipeline.evaluation_examples(filenames, **self._limits):
-        if stop.requested:
-          raise Interrupted
+      examples = input_pipeline.evaluation_examples(filenames, **self._limits, share=share)
+      for index, example in enumerate(examples):
+        if index % self._images_between_looks == 0:
+          num_rounds += 1
+          self._look_for(stop)
         yield example
     except tf.errors.OpError as error:
       raise input_pipeline.explain_failure(error, filenames, **self._limits) from error
+    # Every worker looks as often as the one with the most images.
+    most_images = -(-(self._num_images or 0) // self._workers.num_workers)
+    for _ in range(num_rounds, -(-most_images // self._images_between_looks)):
+      self._look_for(stop)
+
+  @property
+  def _images_between_looks(self):
+    return 1 if self._workers.num_workers == 1 else _IMAGES_A_ROUND
+
+  def _look_for(self, stop):
+    """Raises Interrupted, on all workers alike, where one was asked to stop."""
+    if self._workers.any(bool(stop.requested)):
+      raise Interrupted
 
   def _is_best(self, mean_iou):
     best = float('nan') if self.best is None else self.best['mean_iou']
     return math.isnan(best) or mean_iou > best
-
-  def _share_statistics(self):
-    """Gives every replica the mean of the batch norm statistics, which is what a checkpoint holds
-    of them.
-
-    Each replica follows its own part of the batches. The mean of moving averages moves as before,
-    so training does not notice.
-    """
-    if self._strategy is not None and self._strategy.num_replicas_in_sync > 1:
-      for variable in self._model.named_variables.values():
-        if not variable.trainable:
-          variable.assign(variable.numpy())
 
   @contextlib.contextmanager
   def _averaged_weights(self):

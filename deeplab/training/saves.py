@@ -1,0 +1,42 @@
+"""The checkpoints of one training."""
+
+import typing
+
+from deeplab.training.run_directory import RunDirectory
+from deeplab.training.training_log import TrainingLog
+
+if typing.TYPE_CHECKING:
+  from deeplab.trainer import DeepLabV3Trainer
+
+
+class Saves:
+  """Writes checkpoints of a trainer's variables, when they are new and can be trusted."""
+
+  def __init__(self, trainer: 'DeepLabV3Trainer', run: RunDirectory, log: TrainingLog, **settings):
+    """Prepares; `settings` are those of `RunDirectory.save`."""
+    self._trainer, self._run, self._log = trainer, run, log
+    self._settings = settings
+    self._saved_step = trainer.global_step
+
+  def save(self, *, final: bool = False) -> None:
+    """Writes a checkpoint of this step, and brings the log to the disk.
+
+    Raises:
+      InputError: a variable is no longer finite, or the checkpoint cannot be written.
+    """
+    self._log.at('saving')
+    self._trainer.check_variables()
+    self._run.save(
+      self._trainer.variables,
+      step=self._trainer.global_step,
+      model_options=self._trainer.model_options,
+      final=final,
+      **self._settings,
+    )
+    self._log.flush()
+    self._saved_step = self._trainer.global_step
+
+  def save_new_steps(self) -> None:
+    """Writes a checkpoint where updates were made since the last one."""
+    if self._saved_step < self._trainer.global_step:
+      self.save()
