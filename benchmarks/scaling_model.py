@@ -52,19 +52,36 @@ def parsed_flags(arguments=None):
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
-  add = parser.add_argument
-  add('--images_per_gpu', type=int, default=8)
-  add('--gpus_per_machine', type=int, default=8)
-  add('--peak_tflops', type=float, default=156.0, help='of a GPU: TF32 on an NVIDIA A100')
-  add('--efficiency', type=float, default=0.25, help='share of the peak that a step reaches')
-  add('--separable_efficiency', type=float, default=0.1, help='with separable convolutions')
-  add('--link_gbyte', type=float, default=200.0, help='GB/s between GPUs of a machine: NVLink')
-  add('--network_gbit', type=float, default=100.0, help='Gbit/s of the network of a machine')
-  add('--network_efficiency', type=float, default=0.7, help='share of it that is reached')
-  add('--link_latency_us', type=float, default=5.0, help='of a step of the ring in a machine')
-  add('--network_latency_us', type=float, default=20.0, help='of a step between machines')
-  add('--record_kbyte', type=float, default=110.0, help='of an image with its label')
-  add('--decode_ms', type=float, default=5.0, help='of one core, for an image')
+  parser.add_argument('--images_per_gpu', type=int, default=8)
+  parser.add_argument('--gpus_per_machine', type=int, default=8)
+  parser.add_argument(
+    '--peak_tflops', type=float, default=156.0, help='of a GPU: TF32 on an NVIDIA A100'
+  )
+  parser.add_argument(
+    '--efficiency', type=float, default=0.25, help='share of the peak that a step reaches'
+  )
+  parser.add_argument(
+    '--separable_efficiency', type=float, default=0.1, help='with separable convolutions'
+  )
+  parser.add_argument(
+    '--link_gbyte', type=float, default=200.0, help='GB/s between GPUs of a machine: NVLink'
+  )
+  parser.add_argument(
+    '--network_gbit', type=float, default=100.0, help='Gbit/s of the network of a machine'
+  )
+  parser.add_argument(
+    '--network_efficiency', type=float, default=0.7, help='share of it that is reached'
+  )
+  parser.add_argument(
+    '--link_latency_us', type=float, default=5.0, help='of a step of the ring in a machine'
+  )
+  parser.add_argument(
+    '--network_latency_us', type=float, default=20.0, help='of a step between machines'
+  )
+  parser.add_argument(
+    '--record_kbyte', type=float, default=110.0, help='of an image with its label'
+  )
+  parser.add_argument('--decode_ms', type=float, default=5.0, help='of one core, for an image')
   return parser.parse_args(arguments)
 
 
