@@ -63,6 +63,7 @@ setuptools.setup(
       'dockerfile-parse',
       'nbclient',  # Runs examples/*.ipynb.
       'ipykernel',
+      'pyyaml',  # Reads examples/kubernetes.
     ],
     'lint': ['ruff==0.17.6'],  # One version for all, since formatters change their minds.
     'mat': ['scipy'],  # Labels in MATLAB files, as the SBD annotations come.

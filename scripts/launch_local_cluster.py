@@ -27,7 +27,7 @@ def main(options, command):
   if not command:
     raise InputError(f'which command to start follows after --: {_EXAMPLE}')
   if os.name != 'posix':
-    raise InputError('workers are started and ended by way of Linux and macOS only')
+    raise InputError('needs Linux or macOS, whose groups of processes end together')
   from deeplab.distribution import local_cluster
 
   program = program_of(command[0])
