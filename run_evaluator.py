@@ -9,6 +9,7 @@ what went wrong where.
 from deeplab import flags, messages, next_command
 from deeplab.options import (
   OPTIONS_OF_EVALUATION,
+  DistributionOptions,
   EngineOptions,
   EvaluationOptions,
   ModelOptions,
@@ -21,8 +22,10 @@ def main(*options):
   from deeplab import evaluation_run
 
   given = flags.given(*OPTIONS_OF_EVALUATION)
-  evaluation_run.run(*options, given=given)
-  _, prediction_options, evaluation_options, engine_options = options
+  reports = evaluation_run.run(*options, given=given)
+  if not reports:  # The chief of several workers says it.
+    return
+  _, prediction_options, evaluation_options, engine_options, _ = options
   messages.say(
     next_command.after_evaluation(
       evaluation_options, prediction_options, engine_options, given=given
@@ -35,6 +38,12 @@ if __name__ == '__main__':
     main,
     *OPTIONS_OF_EVALUATION,
     description=__doc__,
-    help_order=(EvaluationOptions, PredictionOptions, EngineOptions, ModelOptions),
+    help_order=(
+      EvaluationOptions,
+      PredictionOptions,
+      EngineOptions,
+      ModelOptions,
+      DistributionOptions,
+    ),
     saved_with_checkpoint=ModelOptions,
   )

@@ -36,7 +36,7 @@ def main(*options):
   from deeplab import training_run
 
   result = training_run.run(*options, given=flags.given(*OPTIONS_OF_TRAINING))
-  if result.outcome != 'stopped':
+  if result.outcome != 'stopped' and result.checkpoint:  # None of a worker that is not the chief.
     _, _, input_options, _, _, validation_options, run_options, _ = options
     messages.say(next_command.after_training(input_options, validation_options, run_options))
 

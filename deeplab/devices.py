@@ -1,5 +1,6 @@
 """Which devices compute."""
 
+import contextlib
 import time
 
 import tensorflow as tf
@@ -31,10 +32,8 @@ def prepare(compute_options: ComputeOptions, *, own_process: bool = True) -> lis
   Raises:
     InputError: the devices cannot compute in that dtype.
   """
-  gpus = tf.config.list_physical_devices('GPU')
-  for gpu in gpus if own_process else ():
-    # Otherwise TensorFlow takes all memory at once, and other programs get none.
-    tf.config.experimental.set_memory_growth(gpu, True)
+  gpus = tf.config.get_visible_devices('GPU')
+  let_memory_grow(own_process=own_process)
   if compute_options.compute_dtype == 'float16' and not gpus:
     raise InputError(
       '--compute_dtype=float16: needs a GPU, and none was found; use bfloat16 or float32'
@@ -61,11 +60,13 @@ def prepare(compute_options: ComputeOptions, *, own_process: bool = True) -> lis
   ]
 
 
-def make_strategy() -> tf.distribute.Strategy:
-  """The tf.distribute.Strategy over all visible GPUs, or that of the one device."""
-  if len(tf.config.list_physical_devices('GPU')) > 1:
-    return tf.distribute.MirroredStrategy()
-  return tf.distribute.get_strategy()
+def let_memory_grow(*, own_process: bool = True) -> None:
+  """Lets TensorFlow take memory of GPUs as it needs it: otherwise it takes all at once, and other
+  programs get none. Only before it computes, and where the process is the toolkit's.
+  """
+  for gpu in tf.config.get_visible_devices('GPU') if own_process else ():
+    with contextlib.suppress(RuntimeError):  # It computes already; it was asked before.
+      tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def _seconds_of_a_product(dtype):

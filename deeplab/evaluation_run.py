@@ -1,5 +1,6 @@
 """An evaluation, from options to results on stdout and a report: what run_evaluator.py does."""
 
+import functools
 import os
 import sys
 import time
@@ -20,6 +21,9 @@ from deeplab import (
   output_places,
 )
 from deeplab.data import input_pipeline, record_files
+from deeplab.distribution import workers
+from deeplab.distribution.follower import Follower
+from deeplab.distribution.workers import Workers
 from deeplab.engines import model_files
 from deeplab.errors import InputError
 from deeplab.evaluation import evaluation_data, evaluation_report, measures, report_files
@@ -28,7 +32,13 @@ from deeplab.evaluation.evaluation_report import Report
 from deeplab.evaluation.worst_images import WorstImages
 from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.messages import warn
-from deeplab.options import EngineOptions, EvaluationOptions, ModelOptions, PredictionOptions
+from deeplab.options import (
+  DistributionOptions,
+  EngineOptions,
+  EvaluationOptions,
+  ModelOptions,
+  PredictionOptions,
+)
 from deeplab.prediction import given_network, trained_network
 from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.trained_network import TrainedNetwork
@@ -39,6 +49,7 @@ def run(
   prediction_options: PredictionOptions,
   evaluation_options: EvaluationOptions,
   compute_options: EngineOptions,
+  distribution_options: DistributionOptions = DistributionOptions(),
   *,
   given: Collection[str] = (),
   own_process: bool = True,
@@ -48,21 +59,52 @@ def run(
   Args:
     given: names of the options that the user gave; the other model options are those saved beside
       the checkpoint.
-    own_process: as in `devices.prepare`.
+    own_process: as in `workers.joined` and `devices.prepare`.
 
   Returns:
-    a report for each checkpoint, in the order in which they were evaluated.
+    a report for each checkpoint, in the order in which they were evaluated; none of a worker that
+    is not the chief.
 
   Raises:
     InputError: the options do not fit each other, the checkpoint or the records, or a report cannot
       be written.
   """
+  with workers.joined(distribution_options, own_process=own_process) as joined:
+    evaluate = functools.partial(
+      _run,
+      model_options,
+      prediction_options,
+      evaluation_options,
+      compute_options,
+      joined,
+      given=given,
+      own_process=own_process,
+    )
+    if joined.num_workers > 1:
+      evaluation_data.refuse_for_workers(evaluation_options)
+    if joined.is_chief:
+      return evaluate()
+    with messages.heard_by(Follower()):
+      evaluate()
+      return []
+
+
+def _run(
+  model_options,
+  prediction_options,
+  evaluation_options,
+  compute_options,
+  workers,
+  *,
+  given,
+  own_process,
+):
+  """As `run`, of one of the workers."""
   records = data_set_files.of_records(
     record_files.expand_filenames(evaluation_options.filenames),
     settled=evaluation_data.settled_by(given),
   )
   devices.prepare(compute_options, own_process=own_process)
-  strategy = devices.make_strategy()
   several = _several(evaluation_options)
   path = evaluation_options.ckpt_path
   if evaluation_options.best:
@@ -78,7 +120,7 @@ def run(
     if network is None:
       if not several and model_files.find(path) is None:
         messages.say(*checkpoint_files.chosen_notes(evaluation_options.ckpt_path, prefix))
-      with messages.phase('loading the network'), strategy.scope():
+      with messages.phase('loading the network'), workers.strategy.scope():
         network = given_network.load(
           prefix,
           model_options,
@@ -92,7 +134,7 @@ def run(
       evaluation_options = evaluation_data.settle(evaluation_options, network, records, given=given)
       colors = network.color_map(evaluation_options.colormap, records=records)
       evaluation = _Evaluation(
-        network, strategy, prediction_options, evaluation_options, compute_options, colors
+        network, workers, prediction_options, evaluation_options, compute_options, colors
       )
     else:
       trained_network.restore(network.model, prefix)
@@ -126,7 +168,7 @@ class _Evaluation:
   def __init__(
     self,
     network: TrainedNetwork,
-    strategy: tf.distribute.Strategy,
+    workers: Workers,
     prediction_options: PredictionOptions,
     evaluation_options: EvaluationOptions,
     compute_options: EngineOptions,
@@ -156,14 +198,17 @@ class _Evaluation:
     self._evaluator = DeepLabV3Evaluator(
       network.model,
       options=prediction_options,
-      strategy=strategy,
+      workers=workers,
       jit_compile=compute_options.jit_compile,
-      constant_weights=not _several(evaluation_options) and strategy.num_replicas_in_sync == 1,
+      constant_weights=not _several(evaluation_options)
+      and workers.strategy.num_replicas_in_sync == 1,
       **self._labels,
     )
     self._advice = SizeAdvice(network.trained_size, prediction_options)
     self._limits = {**self._labels, 'max_image_pixels': prediction_options.max_image_pixels}
-    self._dataset = input_pipeline.evaluation_examples(evaluation_options.filenames, **self._limits)
+    self._dataset = input_pipeline.evaluation_examples(
+      evaluation_options.filenames, **self._limits, share=(workers.index, workers.num_workers)
+    )
 
   def run(self, prefix: str, *, directory: str | None) -> Report:
     """Evaluates the present weights, which are those of checkpoint `prefix`; prints the results and

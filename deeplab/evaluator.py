@@ -200,9 +200,7 @@ class DeepLabV3Evaluator:
         for index in range(3)
       ]
       results = strategy.run(lambda *arguments: self._step(*arguments), args=per_replica)
-      outputs = list(
-        zip(*(strategy.experimental_local_results(result) for result in results))
-      )
+      outputs = list(zip(*(strategy.experimental_local_results(result) for result in results)))
     for batch, (cross_entropies, confusions, predictions) in zip(batches, outputs):
       for example, cross_entropy, confusion, prediction in zip(
         batch, cross_entropies.numpy(), confusions.numpy(), predictions.numpy()

@@ -197,7 +197,7 @@ class DeepLabV3Trainer:
         saves.save(final=True)
         return 'out of patience'
     while self.global_step < self._options.num_steps and not self._stops(stop):
-      updates.start(stop=bool(stop.requested))
+      updates.start(stop=self._workers.num_workers > 1 and bool(stop.requested))
       if not self._is_read_now(run_options, validation):
         continue
       updates.finish()

@@ -17,6 +17,7 @@ from deeplab import (
   saved_options,
 )
 from deeplab.data.batch_shares import BatchShare
+from deeplab.distribution.follower import Follower
 from deeplab.messages import phase, say, say_in_any_case, warn
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
@@ -40,7 +41,7 @@ from deeplab.training import (
   training_data,
   workers_of_run,
 )
-from deeplab.training.follower import Follower, FollowerDirectory, FollowerLog
+from deeplab.training.follower import FollowerDirectory, FollowerLog
 from deeplab.training.run_directory import (
   BEST_NAME,
   FLAGS_NAME,

@@ -145,6 +145,7 @@ import numpy as np
 import tensorflow as tf
 cpu, = tf.config.list_physical_devices('CPU')
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from deeplab.distribution.workers import Workers
 from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions
@@ -157,7 +158,7 @@ with strategy.scope():
     ModelOptions(model_variant='mobilenet_v2', depth_multiplier=0.35, num_classes=3)
   )
 examples = _random_examples([(33, 20), (40, 21), (20, 30), (33, 20), (24, 24)])
-mirrored = DeepLabV3Evaluator(model, num_classes=3, strategy=strategy)
+mirrored = DeepLabV3Evaluator(model, num_classes=3, workers=Workers(strategy))
 alone = DeepLabV3Evaluator(model, num_classes=3).evaluate(examples)
 for _ in range(2):
   both = mirrored.evaluate(examples)

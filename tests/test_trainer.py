@@ -220,7 +220,7 @@ def test_out_of_memory_says_what_to_do(tmp_path, monkeypatch):
   def exhausted(*_, **__):
     raise tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating')
 
-  monkeypatch.setattr(trainer, '_step', exhausted)
+  monkeypatch.setattr(trainer._step, 'start', exhausted)
   with pytest.raises(
     InputError,
     match='out of memory at step 1: .*--batch_size.*--crop_size_height.*--output_stride=32',

@@ -202,10 +202,18 @@ accumulate_steps, optimizer = int(sys.argv[1]), sys.argv[2]
 cpu = tf.config.list_physical_devices('CPU')[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 outputs = []
+
+def divided(batches):
+  if strategy.num_replicas_in_sync == 1:
+    return batches
+  def half(value):
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: tf.split(value, 2)[context.replica_id_in_sync_group])
+  return [{name: half(value) for name, value in batch.items()} for batch in batches]
+
 for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])):
   with strategy.scope():
     model = tiny_model.TinyModel()
-  model.dropout_rate = 0.0
   options = TrainingOptions(fine_tune_batch_norm=False, accumulate_steps=accumulate_steps,
                             optimizer=optimizer, ema_decay=0.9, clip_gradient_norm=0.5,
                             last_layer_gradient_multiplier=2.0)
@@ -214,13 +222,13 @@ for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(['
   batches = tiny_model.batches(3 * accumulate_steps)
   numbers = []
   for index in range(3):
-    drawn = batches[index * accumulate_steps:(index + 1) * accumulate_steps]
+    drawn = divided(batches[index * accumulate_steps:(index + 1) * accumulate_steps])
     result = step(drawn, learning_rate=0.1, step=index)
     numbers.append([result.total_loss, result.gradient_norm, *result.parts.values(),
                     *result.label_range])
   kept, maps_held = [], []
   for index in range(3, 9):  # The results are kept, as a log keeps them; the batches are not.
-    drawn = tiny_model.batches(accumulate_steps, seed=index)
+    drawn = divided(tiny_model.batches(accumulate_steps, seed=index))
     kept.append(step(drawn, learning_rate=0.0, step=index))
     del drawn
     maps_held.append(sum(isinstance(each, tf.Tensor) and each.shape.rank >= 3

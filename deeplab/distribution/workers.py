@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab import json_files
+from deeplab import devices, json_files
 from deeplab.distribution import cluster as clusters
 from deeplab.distribution import strategy as strategies
 from deeplab.distribution.cluster import Cluster
@@ -168,6 +168,7 @@ def joined(options: DistributionOptions, *, own_process: bool = True) -> Iterato
   Raises:
     InputError: the description is wrong, or a worker does not come.
   """
+  devices.let_memory_grow(own_process=own_process)
   cluster = clusters.find(options)
   if cluster is None:
     yield Workers(strategies.make(options))

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from deeplab import data_set, data_set_files
 from deeplab.data import record_files
 from deeplab.data_set import DataSet
-from deeplab.errors import shown
+from deeplab.errors import InputError, shown
 from deeplab.messages import warn
 from deeplab.options import EvaluationOptions
 from deeplab.prediction.trained_network import TrainedNetwork
@@ -54,6 +54,16 @@ def settle(
     )
     warn(_other_names(network, records))
   return options
+
+
+def refuse_for_workers(options: EvaluationOptions) -> None:
+  """Raises InputError for what needs every image on one worker."""
+  for name in ('report_path', 'boundary_iou', 'watch'):
+    if getattr(options, name):
+      raise InputError(
+        f'--{name}: not with several workers, of which each sees its share of the images; leave it '
+        'out, or evaluate on one machine'
+      )
 
 
 def _mixed_splits(patterns):

@@ -32,7 +32,7 @@ def on_devices(
     names = tf.io.decode_raw(batch['names'], tf.uint8, fixed_length=_NAME_BYTES)
     return {**batch, 'labels': tf.cast(batch['labels'], label_type), 'names': names}
 
-  batches = batches.map(tf.autograph.experimental.do_not_convert(small), deterministic=True)
+  batches = batches.map(tf.autograph.experimental.do_not_convert(small))
   batches = batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
   batches = batches.prefetch(1)
   return strategy.distribute_datasets_from_function(lambda _: batches)

@@ -2,8 +2,6 @@
 writes nothing and says nothing, and knows what decisions of all workers depend on.
 """
 
-from deeplab.messages import Terminal
-
 
 class FollowerDirectory:
   """In place of RunDirectory.
@@ -41,19 +39,3 @@ class FollowerLog:
     """The chief reports."""
 
   line = update = at = panel = flush = say_nothing
-
-
-class Follower(Terminal):
-  """Hears for a command of a worker that is not the chief: errors only, which the command prints
-  itself.
-  """
-
-  def say(self, line: str) -> None:
-    """The chief says it."""
-
-  def warn(self, line: str) -> None:
-    """The chief warns."""
-
-  def shows_bars(self) -> bool:
-    """Only the chief's are drawn."""
-    return False

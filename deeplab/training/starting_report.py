@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+
 from deeplab.data.record_files import RecordFile
 from deeplab.distribution.workers import Workers
 from deeplab.model.backbones import BACKBONES, HEAD_BATCH_NORM_DECAY

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from deeplab.data import input_pipeline
-from deeplab.errors import InputError
 from deeplab.distribution.workers import Workers
+from deeplab.errors import InputError
 from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.optimizer import MovingAverage

@@ -42,7 +42,7 @@ def joined(
         distribution.joined(distribution_options, own_process=own_process)
       )
       if workers.num_workers > 1:
-        flags = run_flags.by_name(run_flags.lines(*options.groups(), every=True))
+        flags = run_flags.by_name(run_flags.lines(*options.groups(), of_command=True))
         facts = {name: ','.join(flags[name]) for name in flags if name not in _OWN_FLAGS}
         versions = {'version of deeplab-tf': __version__, 'version of TensorFlow': tf.__version__}
         distribution.refuse_differences(workers, versions, what=str)
@@ -136,7 +136,10 @@ def tell_validations(workers: Workers, directory, validations: list[dict]) -> No
   if workers.num_workers == 1:
     return
   told = workers.told_by_chief(
-    {'validations': [{'step': line['step']} for line in validations], 'best': directory.best_score()}
+    {
+      'validations': [{'step': line['step']} for line in validations],
+      'best': directory.best_score(),
+    }
     if workers.is_chief
     else None
   )
