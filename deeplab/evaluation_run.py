@@ -33,6 +33,7 @@ from deeplab.evaluation.worst_images import WorstImages
 from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.messages import warn
 from deeplab.options import (
+  THIS_PROCESS,
   DistributionOptions,
   EngineOptions,
   EvaluationOptions,
@@ -49,7 +50,7 @@ def run(
   prediction_options: PredictionOptions,
   evaluation_options: EvaluationOptions,
   compute_options: EngineOptions,
-  distribution_options: DistributionOptions = DistributionOptions(),
+  distribution_options: DistributionOptions = THIS_PROCESS,
   *,
   given: Collection[str] = (),
   own_process: bool = True,

@@ -21,6 +21,7 @@ from deeplab.distribution.follower import Follower
 from deeplab.messages import phase, say, say_in_any_case, warn
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
+  THIS_PROCESS,
   ComputeOptions,
   DistributionOptions,
   LossOptions,
@@ -84,7 +85,7 @@ def run(
   loss_options: LossOptions,
   validation_options: ValidationOptions,
   run_options: RunOptions,
-  distribution_options: DistributionOptions = DistributionOptions(),
+  distribution_options: DistributionOptions = THIS_PROCESS,
   *,
   given: Collection[str] = (),
   own_process: bool = True,

@@ -57,7 +57,8 @@ def training_batches(
     device's part of a batch, those of this worker's devices in turns.
 
   Raises:
-    InputError: the batch does not divide among the devices; no such files, or one that is empty, truncated or no TFRecord file.
+    InputError: the batch does not divide among the devices; no such files, or one that is empty,
+      truncated or no TFRecord file.
     While iterating, tf.errors.OpError for a bad record: see `explain_failure`.
   """
   paths = record_files.expand_filenames(options.filenames)

@@ -13,7 +13,12 @@ from deeplab.options.data import (
   PreviewOptions,
   TrainingInputOptions,
 )
-from deeplab.options.distribution import STRATEGIES, DistributionOptions, LocalClusterOptions
+from deeplab.options.distribution import (
+  STRATEGIES,
+  THIS_PROCESS,
+  DistributionOptions,
+  LocalClusterOptions,
+)
 from deeplab.options.engine import ENGINES, EngineOptions
 from deeplab.options.export import (
   FORMATS,

@@ -74,6 +74,9 @@ class DistributionOptions(CheckedOptions):
       )
 
 
+THIS_PROCESS = DistributionOptions()
+
+
 @dataclasses.dataclass(frozen=True)
 class LocalClusterOptions(CheckedOptions):
   """Workers on this machine."""

@@ -135,14 +135,11 @@ def tell_validations(workers: Workers, directory, validations: list[dict]) -> No
   """
   if workers.num_workers == 1:
     return
-  told = workers.told_by_chief(
-    {
-      'validations': [{'step': line['step']} for line in validations],
-      'best': directory.best_score(),
-    }
-    if workers.is_chief
-    else None
-  )
+  known = None
+  if workers.is_chief:
+    steps = [{'step': line['step']} for line in validations]
+    known = {'validations': steps, 'best': directory.best_score()}
+  told = workers.told_by_chief(known)
   if isinstance(directory, FollowerDirectory):
     validations[:] = told['validations']
     directory.best = told['best']
