@@ -17,9 +17,13 @@ from deeplab import (
   saved_options,
 )
 from deeplab.data.batch_shares import BatchShare
+from deeplab.distribution import leaving
 from deeplab.distribution.follower import Follower
+from deeplab.errors import InputError
 from deeplab.messages import phase, say, say_in_any_case, warn
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
+from deeplab.operations.dispatch import Operations
+from deeplab.operations.plain import Replicas
 from deeplab.options import (
   THIS_PROCESS,
   ComputeOptions,
@@ -186,6 +190,7 @@ def _train(directory, start, data, workers, *, own_process):
         share=share,
       )
     )
+  leaving.keep(batches)
   # What is saved beside the weights.
   description = {'data_set': data.described, 'trained_size': options.input.crop_size}
   with phase('restoring the checkpoint'):
@@ -289,7 +294,7 @@ def _build(options, workers):
       batch_norm_decay=options.training.batch_norm_decay,
       compute_dtype=options.compute.compute_dtype,
       recompute_gradients=options.training.recompute_gradients,
-      operations=options.compute.operations,
+      operations=Operations(options.compute.operations, replicas=_replicas(options, workers)),
     )
   say(starting_report.parameter_line(model))
   trainer = DeepLabV3Trainer(
@@ -302,6 +307,21 @@ def _build(options, workers):
     scale_loss=options.compute.compute_dtype == 'float16',
   )
   return model, trainer
+
+
+def _replicas(options, workers):
+  """Those whose statistics batch norm takes together; None: each its own."""
+  number = workers.strategy.num_replicas_in_sync
+  if not options.training.sync_batch_norm or number == 1:
+    return None
+  if options.compute.jit_compile:
+    raise InputError(
+      '--jit_compile: XLA compiles each device by itself, and --sync_batch_norm lets them talk in '
+      'each layer; leave one out'
+    )
+  return Replicas(
+    number, lambda vector: tf.distribute.get_replica_context().all_reduce('MEAN', vector)
+  )
 
 
 def _warn(start: RunStart, data: TrainingData) -> None:
