@@ -23,7 +23,7 @@ def prepare(compute_options: ComputeOptions, *, own_process: bool = True) -> lis
 
   Args:
     own_process: False in a program that calls this toolkit: how GPUs take their memory is then left
-      as it is.
+      as it is, and TF32 unless it is to be off.
 
   Returns:
     the names of the visible GPUs.
@@ -35,6 +35,7 @@ def prepare(compute_options: ComputeOptions, *, own_process: bool = True) -> lis
   for gpu in gpus if own_process else ():
     # Otherwise TensorFlow takes all memory at once, and other programs get none.
     tf.config.experimental.set_memory_growth(gpu, True)
+  set_tf32(compute_options, own_process=own_process)
   if compute_options.compute_dtype == 'float16' and not gpus:
     raise InputError(
       '--compute_dtype=float16: needs a GPU, and none was found; use bfloat16 or float32'
@@ -59,6 +60,12 @@ def prepare(compute_options: ComputeOptions, *, own_process: bool = True) -> lis
   return [
     tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name) for gpu in gpus
   ]
+
+
+def set_tf32(compute_options: ComputeOptions, *, own_process: bool) -> None:
+  """Lets GPUs multiply float32 in TF32, or not; `own_process` as in `prepare`."""
+  if own_process or not compute_options.tf32:
+    tf.config.experimental.enable_tensor_float_32_execution(compute_options.tf32)
 
 
 def make_strategy() -> tf.distribute.Strategy:

@@ -10,11 +10,13 @@ from deeplab import checkpoints, restoring
 from deeplab.data_set import DataSet
 from deeplab.devices import MEMORY_REMEDIES
 from deeplab.errors import InputError
+from deeplab.failure_reasons import memory_shortage
 from deeplab.learning_rate import learning_rate
 from deeplab.losses import SegmentationLoss
 from deeplab.messages import warn
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions, RunOptions, TrainingOptions
+from deeplab.training.overflows import Overflows
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training.step_result import StepResult
 from deeplab.training.stop_signals import StopSignals
@@ -68,6 +70,7 @@ class DeepLabV3Trainer:
     self._ignore_label = loss.ignore_label
     self.average = self._step.average
     self._labels_seen = False
+    self._overflows = Overflows()
     self._names = ()  # Of the last batch: string [B].
     self.global_step = 0
 
@@ -101,15 +104,17 @@ class DeepLabV3Trainer:
 
     Raises:
       InputError: a label is out of range; loss or gradient is not finite (the variables are then
-        worthless); or the device has too little memory.
+        worthless); too many float16 gradients in a row overflowed; or the device has too little
+        memory.
     """
     rate = learning_rate(self._options, self.global_step)
     try:
       result = self._step(batches, learning_rate=rate, step=self.global_step)
-    except tf.errors.ResourceExhaustedError as error:
-      raise InputError(
-        f'out of memory at step {self.global_step + 1}: {MEMORY_REMEDIES}'
-      ) from error
+    except tf.errors.OpError as error:
+      shortage = memory_shortage(error)
+      if shortage is None:
+        raise
+      raise InputError(f'{shortage} at step {self.global_step + 1}: {MEMORY_REMEDIES}') from error
     self._check(result, batches, rate)
     self.global_step += 1
     return result, rate
@@ -237,6 +242,7 @@ class DeepLabV3Trainer:
         f'--ignore_label={self._ignore_label}; labels from {result.label_range[0]} to '
         f'{result.label_range[1]}; records: {names}'
       )
+    self._overflows.follow(result, step=step)
     broken = []
     if not np.isfinite(result.total_loss):
       broken.append(f'the loss is {result.total_loss}')

@@ -23,6 +23,7 @@ from deeplab.training import (
   batches_of_run,
   class_balance,
   data_files,
+  determinism,
   run_start,
   settling,
   starting_report,
@@ -190,11 +191,12 @@ def _prepare_tensorflow(start, data, *, own_process):
   # Never 0 (also modulo 2 ** 31 - 1): with that, tf.data's shuffle takes no seed that is a tensor,
   # as the input pipeline's is.
   tf.random.set_seed(options.input.seed % (2**31 - 2) + 1)
-  if options.training.deterministic:
-    tf.config.experimental.enable_op_determinism()
   gpus = devices.prepare(options.compute, own_process=own_process)
+  if options.training.deterministic:
+    determinism.refuse(options.model, options.compute, options.training, gpus=gpus)
+    tf.config.experimental.enable_op_determinism()
   strategy = devices.make_strategy()
-  say(starting_report.device_line(strategy, gpus))
+  say(starting_report.device_line(strategy, gpus, options.compute))
   say(starting_report.data_line('training data', data.files))
   if data.eval_files:
     say(starting_report.data_line('validation data', data.eval_files))

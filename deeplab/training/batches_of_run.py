@@ -10,6 +10,7 @@ import tensorflow as tf
 from deeplab.data import input_pipeline
 from deeplab.devices import MEMORY_REMEDIES
 from deeplab.errors import InputError
+from deeplab.failure_reasons import memory_shortage
 from deeplab.messages import warn
 from deeplab.training.data_files import DataWatch
 from deeplab.training.run_start import RunStart
@@ -43,9 +44,10 @@ def draw(start: RunStart, data: Mapping[str, Mapping], *, bad_records_path: str)
     for batch in batches:
       warn(watch.batch_drawn())
       yield batch
-  except tf.errors.ResourceExhaustedError as error:
-    raise InputError(f'out of memory while the batches were made: {MEMORY_REMEDIES}') from error
   except tf.errors.OpError as error:
+    shortage = memory_shortage(error)
+    if shortage:
+      raise InputError(f'{shortage} while the batches were made: {MEMORY_REMEDIES}') from error
     raise input_pipeline.explain_failure(
       error,
       options.input.filenames,

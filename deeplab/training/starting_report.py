@@ -15,6 +15,7 @@ from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
   USUAL_RATES,
   CheckedOptions,
+  ComputeOptions,
   ModelOptions,
   TrainingInputOptions,
   TrainingOptions,
@@ -26,11 +27,23 @@ _SMALL_BATCH = 8
 FEW_RECORDS = 5000
 
 
-def device_line(strategy: tf.distribute.Strategy, gpus: Sequence[str]) -> str:
-  """One line on what computes; `gpus` are their names."""
+def device_line(
+  strategy: tf.distribute.Strategy, gpus: Sequence[str], compute_options: ComputeOptions
+) -> str:
+  """One line on what computes, and on GPUs in what; `gpus` are their names."""
   if not gpus:
     return f'devices: CPU with {os.cpu_count()} cores, no GPU'
-  return f'devices: {strategy.num_replicas_in_sync} of {len(gpus)} GPUs ({", ".join(gpus)})'
+  products = (
+    'float32 with TF32 products where the GPU has them (--notf32 for float32 ones)'
+    if compute_options.tf32
+    else 'float32 without TF32'
+  )
+  if compute_options.compute_dtype != 'float32':
+    products = compute_options.compute_dtype
+  return (
+    f'devices: {strategy.num_replicas_in_sync} of {len(gpus)} GPUs ({", ".join(gpus)}), computing '
+    f'in {products}'
+  )
 
 
 def parameter_line(model: DeepLabV3PredictionModel) -> str:
