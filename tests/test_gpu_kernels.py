@@ -4,6 +4,8 @@ none of those kernels computes on the host with more than sizes.
 The wheel lists its GPU kernels on a machine without one. Nothing is computed here, only traced.
 """
 
+import functools
+
 import pytest
 import tensorflow as tf
 import tiny_model
@@ -48,14 +50,21 @@ def nodes(graph):
 
 def kernel_on_a_gpu(node):
   """The KernelDef that TensorFlow chooses: one for GPUs before one for any device; or None."""
+  types = ((name, value.type) for name, value in node.attr.items() if value.type)
+  return _kernel_on_a_gpu(node.op, frozenset(types))
+
+
+@functools.cache
+def _kernel_on_a_gpu(operation, types):
+  types = dict(types)
   fitting = {
     kernel.device_type: kernel
-    for kernel in kernels.get_registered_kernels_for_op(node.op).kernel
+    for kernel in kernels.get_registered_kernels_for_op(operation).kernel
     if not kernel.label
     and all(
-      node.attr[constraint.name].type in constraint.allowed_values.list.type
+      types[constraint.name] in constraint.allowed_values.list.type
       for constraint in kernel.constraint
-      if node.attr[constraint.name].WhichOneof('value') == 'type'
+      if constraint.name in types
     )
   }
   return fitting.get('GPU') or fitting.get('DEFAULT')
