@@ -124,6 +124,23 @@ def test_an_image_too_large_for_the_memory_is_a_bad_image(photos, tmp_path, caps
   assert _run(photos, tmp_path / 'tiles', eval_scales=(0.5, 2.0)).num_bad == 9
 
 
+def test_only_failures_for_want_of_memory_leave_images_out(photos, tmp_path, capsys, monkeypatch):
+  texts = ['CUDNN_STATUS_ALLOC_FAILED', 'CUDNN_STATUS_NOT_INITIALIZED', 'CUDNN_STATUS_BAD_PARAM']
+
+  def fail(self, images):
+    raise tf.errors.InternalError(None, None, texts.pop(0))
+
+  monkeypatch.setattr(DeepLabV3Inferencer, 'predict_with_foreground', fail)
+  with pytest.raises(tf.errors.InternalError, match='BAD_PARAM'):
+    _run(photos, tmp_path / 'out')
+  lines = capsys.readouterr().err.splitlines()
+  assert [line[: line.index(' for height')] for line in lines] == [
+    f'warning: {photos}/0.png: out of memory',
+    f'warning: {photos}/1.png: the GPU failed (CUDNN_STATUS_NOT_INITIALIZED), mostly for want of '
+    'memory,',
+  ]
+
+
 def test_a_full_disk_ends_the_run(photos, tmp_path, monkeypatch):
   written = []
   save = PIL.Image.Image.save

@@ -13,7 +13,7 @@ from deeplab.data import decoding, record_files, tfrecord
 from deeplab.data.record_diagnosis import UNREADABLE, diagnose, undecodable_part
 from deeplab.data.record_files import RecordFile
 from deeplab.errors import InputError, shown
-from deeplab.failure_reasons import reason_of
+from deeplab.failure_reasons import memory_shortage, reason_of
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
 
@@ -81,9 +81,10 @@ def explain_failure(
   if first is not None:
     return InputError(f'{first}{_remedy(first.reason)}')
   where = f'{files[0].path}{" and others" if len(files) > 1 else ""}'
-  if isinstance(error, tf.errors.ResourceExhaustedError):
+  shortage = memory_shortage(error)
+  if shortage:
     return InputError(
-      f'out of memory with the records of {where}; give a smaller --batch_size, or smaller '
+      f'{shortage} with the records of {where}; give a smaller --batch_size, or smaller '
       '--max_image_pixels to find the largest'
     )
   return InputError(f'reading {where} failed: {reason_of(error)}')

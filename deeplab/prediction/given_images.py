@@ -10,6 +10,7 @@ from PIL import Image
 
 from deeplab.data import picture_files, picture_limit
 from deeplab.errors import InputError, shown
+from deeplab.failure_reasons import memory_shortage
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 from deeplab.prediction import other_inputs, video_reader
 from deeplab.prediction.image_files import read_image
@@ -178,9 +179,12 @@ def explaining_memory(image: GivenImage) -> Iterator[None]:
 
   try:
     yield
-  except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+  except (tf.errors.OpError, MemoryError) as error:
+    shortage = memory_shortage(error)
+    if shortage is None:
+      raise
     height, width = image.pixels.shape[:2]
     raise InputError(
-      f'{image.name}: out of memory for height {height}, width {width}; give --max_size, '
+      f'{image.name}: {shortage} for height {height}, width {width}; give --max_size, '
       '--tile_size or smaller --eval_scales'
     ) from error

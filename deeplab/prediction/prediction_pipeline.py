@@ -14,6 +14,7 @@ from tqdm import tqdm
 from deeplab import messages
 from deeplab.data import picture_limit
 from deeplab.errors import InputError, shown
+from deeplab.failure_reasons import memory_shortage
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 from deeplab.prediction.contact_sheets import ContactSheets
@@ -194,11 +195,14 @@ class PredictionPipeline:
     """
     try:
       return self._inferencer.predict_with_foreground([one.image for one in batch])
-    except (tf.errors.ResourceExhaustedError, MemoryError):
+    except (tf.errors.OpError, MemoryError) as error:
+      shortage = memory_shortage(error)
+      if shortage is None:
+        raise
       for one in batch:
         height, width = one.image.shape[:2]
         self._leave_out(
-          f'{shown(one.planned.image.path)}: out of memory for height {height}, width {width}; '
+          f'{shown(one.planned.image.path)}: {shortage} for height {height}, width {width}; '
           'give --max_size, --tile_size, a smaller --batch_size or smaller --eval_scales'
         )
       return []

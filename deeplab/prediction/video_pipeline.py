@@ -13,6 +13,7 @@ from tqdm import tqdm
 from deeplab import messages, output_places
 from deeplab.atomic_files import replacing, replacing_directory
 from deeplab.errors import InputError, shown
+from deeplab.failure_reasons import memory_shortage
 from deeplab.inferencer import DeepLabV3Inferencer
 from deeplab.messages import say, warn
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
@@ -133,10 +134,13 @@ class VideoPipeline:
   def _predicted(self, batch, path):
     try:
       return self._inferencer.predict_with_foreground([frame.image for frame in batch])
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+    except (tf.errors.OpError, MemoryError) as error:
+      shortage = memory_shortage(error)
+      if shortage is None:
+        raise
       height, width = batch[0].image.shape[:2]
       raise VideoError(
-        f'{shown(path)}: out of memory for height {height}, width {width}; give --max_size, '
+        f'{shown(path)}: {shortage} for height {height}, width {width}; give --max_size, '
         '--tile_size, a smaller --batch_size or smaller --eval_scales'
       ) from error
 

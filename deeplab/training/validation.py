@@ -11,6 +11,7 @@ from deeplab.data import input_pipeline
 from deeplab.distribution.workers import Workers
 from deeplab.errors import InputError
 from deeplab.evaluator import DeepLabV3Evaluator
+from deeplab.failure_reasons import memory_shortage
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.optimizer import MovingAverage
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS, PredictionOptions, ValidationOptions
@@ -120,9 +121,12 @@ class Validation:
     with self._averaged_weights():
       try:
         result = self._evaluator.evaluate(self._examples(stop), on_image=show)
-      except tf.errors.ResourceExhaustedError as error:
+      except tf.errors.OpError as error:
+        shortage = memory_shortage(error)
+        if shortage is None:
+          raise
         raise InputError(
-          f'out of memory in the validation at step {step}: {self._options.eval_filenames[0]} and '
+          f'{shortage} in the validation at step {step}: {self._options.eval_filenames[0]} and '
           'others hold images that are too large to be predicted as a whole; leave them out of '
           '--eval_filenames'
         ) from error
