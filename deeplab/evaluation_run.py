@@ -163,7 +163,8 @@ class _Evaluation:
     )
     self._advice = SizeAdvice(network.trained_size, prediction_options)
     self._limits = {**self._labels, 'max_image_pixels': prediction_options.max_image_pixels}
-    self._dataset = input_pipeline.evaluation_examples(evaluation_options.filenames, **self._limits)
+    self._paths = record_files.expand_filenames(evaluation_options.filenames)
+    self._dataset = input_pipeline.evaluation_examples(self._paths, **self._limits)
 
   def run(self, prefix: str, *, directory: str | None) -> Report:
     """Evaluates the present weights, which are those of checkpoint `prefix`; prints the results and
@@ -234,5 +235,5 @@ class _Evaluation:
       ) from error
     except tf.errors.OpError as error:
       raise input_pipeline.explain_failure(
-        error, self._options.filenames, **self._limits
+        error, self._options.filenames, known=self._paths, **self._limits
       ) from error

@@ -185,7 +185,11 @@ class RunOptions(CheckedOptions):
     'Variables of the checkpoint to leave out, by the start of their names, such as logits; '
     'repeated.',
   )
-  output_path: str = option(private_places.DEFAULT, 'Directory for checkpoints and summaries.')
+  output_path: str = option(
+    private_places.DEFAULT,
+    'Directory for checkpoints and summaries.',
+    local='--copy_to takes copies of the run to a remote directory',
+  )
   resume: bool = option(
     False,
     'Continue the run in --output_path from its last checkpoint, exactly as if it had not stopped.',

@@ -52,6 +52,7 @@ def draw(start: RunStart, data: Mapping[str, Mapping], *, bad_records_path: str)
       num_classes=num_classes,
       ignore_label=options.input.ignore_label,
       max_image_pixels=options.input.max_image_pixels,
+      known=data['filenames'],
     ) from error
 
 
