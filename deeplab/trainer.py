@@ -291,6 +291,7 @@ class _Saves:
       **self._settings,
     )
     self._log.flush()
+    self._run.copy.update()
     self._saved_step = self._trainer.global_step
 
   def save_new_steps(self):

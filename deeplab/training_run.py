@@ -85,7 +85,7 @@ def run(
     InputError: the options do not fit each other, the data or what is in the output directory; or
       see `DeepLabV3Trainer.train`.
   """
-  directory = RunDirectory(run_options.output_path)
+  directory = RunDirectory(run_options.output_path, copy_to=run_options.copy_to)
   options = AllOptions(
     model=model_options,
     compute=compute_options,
@@ -115,6 +115,7 @@ def run(
     )
   say(*output_places.notes_on_default(run_options.output_path, RunOptions))
   directory.create()
+  directory.copy.create(may_hold_run=run_options.resume or run_options.overwrite)
   with directory.locked():
     if not (run_options.resume or run_options.overwrite):
       directory.refuse_if_in_use()  # Another one may have begun and ended meanwhile.
@@ -175,6 +176,7 @@ def _train(directory, start, data, *, own_process):
       validation=validation,
       **description,
     )
+  directory.copy.finish()
   best = validation.best if validation is not None else None
   result = _result(outcome, trainer.global_step, directory, best=best)
   say_in_any_case(_last_line(result, directory, best=best, signal=stop.requested))
