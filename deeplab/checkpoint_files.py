@@ -79,7 +79,9 @@ def find(path: str) -> str:
       as an archive.
   """
   path = os.path.expanduser(path)
-  if remote_files.is_directory(path):
+  # To ram:// all that names begin with is a directory.
+  is_prefix = remote_files.is_remote(path) and remote_files.is_file(path + '.index')
+  if remote_files.is_directory(path) and not is_prefix:
     return _find_in_directory(path)
   prefix = (
     re.sub(r'\.(index|data-\d{5}-of-\d{5}|meta)$', '', path) if remote_files.is_file(path) else path

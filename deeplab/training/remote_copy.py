@@ -190,7 +190,9 @@ class RemoteCopy:
         return {}
       there = dict(remote_files.entries(self._remote))
       return {
-        name: _File(*(json_files.whole_number(facts.get(fact), fact) for fact in _FACTS))
+        name: _File(
+          *(json_files.whole_number(facts.get(fact), fact, maximum=2**63) for fact in _FACTS)
+        )
         for name, facts in json_files.mapping(content.get('files'), 'files').items()
         if name in there and _is_of_run(name)
       }
