@@ -84,7 +84,10 @@ def matching(pattern: str) -> list[str]:
   if not is_remote(pattern):
     return sorted(glob.glob(pattern, recursive=True))
   with _as_input_error(pattern):
-    return tensorflow_files.matching(pattern)
+    try:
+      return tensorflow_files.matching(pattern)
+    except FileNotFoundError:  # No such bucket.
+      return []
 
 
 def problem_with(path: str) -> str | None:

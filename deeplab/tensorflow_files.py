@@ -197,5 +197,6 @@ def _as_os_error(path) -> Iterator[None]:
     number = _ERRORS.get(type(error).__name__)
     reason = os.strerror(number) if number else reason_of(error)
     if number == errno.EACCES and path.startswith('gs://'):
-      reason += '; GOOGLE_APPLICATION_CREDENTIALS names the file of a key that may'
+      reason += '; log in with gcloud auth application-default login, or set '
+      reason += 'GOOGLE_APPLICATION_CREDENTIALS to the file of a key that has it'
     raise OSError(number or errno.EIO, reason, path) from error

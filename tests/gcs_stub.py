@@ -191,7 +191,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     if split is None:
       return
     key = self.server.uploads[split[0].split('/')[-1]]
-    if not self.headers['Content-Range'].startswith('bytes */'):  # That asks how far it is.
+    # With `*` it asks how far it is.
+    if not self.headers.get('Content-Range', '').startswith('bytes */'):
       self.server.objects[key] = data
     self._answer(200 if key in self.server.objects else 308, {})
 

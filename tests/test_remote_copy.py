@@ -1,5 +1,6 @@
 """Copies of a run directory; the remote file system is TensorFlow's file://."""
 
+import concurrent.futures
 import os
 import threading
 
@@ -147,17 +148,24 @@ def test_the_next_save_tries_again(run, remote, heard, monkeypatch):
 
   monkeypatch.setattr(tensorflow_files, 'copy_to', fail)
   save(run, 5)
-  run.copy.finish()
-  assert heard == [
+  run.copy.update()
+  concurrent.futures.wait([run.copy._running])
+  run.copy.update()
+  problem = (
     f'--copy_to=file://{remote}: file://{remote}/model.ckpt-5.index could not be copied (a device '
-    'or another machine does not answer); training goes on, and the next save tries again'
+    'or another machine does not answer); '
+  )
+  assert heard == [problem + 'training goes on, and the next save tries again']
+  run.copy.finish()
+  assert heard[1:] == [
+    problem + 'the same command with --resume tries again, or copy the run directory by hand'
   ]
   assert checkpoint_files.of_run(str(remote)) == []
   monkeypatch.setattr(tensorflow_files, 'copy_to', copy_to)
   names = count_copies(monkeypatch)
   save(run, 10)
   run.copy.finish()
-  assert len(heard) == 1 and same(run, remote)
+  assert len(heard) == 2 and same(run, remote)
   assert 'model.ckpt-5.data-00000-of-00001' not in names and 'model.ckpt-5.index' in names
 
 

@@ -333,7 +333,7 @@ def test_what_a_file_system_refuses_has_a_reason(monkeypatch):
       raise tf.errors.PermissionDeniedError(None, None, 'HTTP 403 with a body\nof two lines')
 
   monkeypatch.setattr(tensorflow_files, 'file_system', lambda path: Refusing())
-  reason = r'\(Permission denied; GOOGLE_APPLICATION_CREDENTIALS names the file of a key that may\)'
+  reason = r'\(Permission denied; log in .* GOOGLE_APPLICATION_CREDENTIALS to .*\)'
   with pytest.raises(InputError, match=f'^gs://b/train: cannot be looked up {reason}$'):
     record_files.expand_filenames(['gs://b/train'])
   with pytest.raises(InputError, match=f'^gs://b/a: cannot be read {reason}$'):

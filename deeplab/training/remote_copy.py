@@ -24,6 +24,8 @@ _CHECKPOINT_FILE = re.compile(
 )
 _EVENTS = 'events.out.tfevents.'
 _FACTS = ('size', 'changed_ns')
+_TRIES_AGAIN = 'training goes on, and the next save tries again'
+_COPY_LATER = 'the same command with --resume tries again, or copy the run directory by hand'
 
 
 class _File(NamedTuple):
@@ -87,9 +89,9 @@ class RemoteCopy:
     try:
       names = [name for name, is_one in remote_files.entries(self._remote) if not is_one]
     except OSError as error:
-      warn([self._problem('cannot be read', self._remote, error)])
+      self._warn([_problem(self._remote, 'cannot be read', error)], _TRIES_AGAIN)
       return
-    warn(self._remove(name for name in names if _is_of_run(name)))
+    self._warn(self._remove(name for name in names if _is_of_run(name)), _TRIES_AGAIN)
 
   def update(self) -> None:
     """Begins to copy what is new and to remove what is gone. Warns of what failed since the last
@@ -97,7 +99,24 @@ class RemoteCopy:
     """
     if self._remote is None or (self._running is not None and not self._running.done()):
       return
-    self._report()
+    if self._running is not None:
+      self._warn(self._running.result(), _TRIES_AGAIN)
+      self._running = None
+    self._begin()
+
+  def finish(self) -> None:
+    """Waits for the end of the last update and makes another one; warns of what failed."""
+    if self._remote is None:
+      return
+    if self._running is not None:
+      concurrent.futures.wait([self._running])
+    self._begin()
+    if self._running is not None:
+      self._warn(self._running.result(), _COPY_LATER)
+      self._running = None
+
+  def _begin(self):
+    self._running = None
     stack = contextlib.ExitStack()
     try:
       with contextlib.ExitStack() as made:
@@ -105,21 +124,12 @@ class RemoteCopy:
         now = self._linked(aside)
         stack = made.pop_all()
     except OSError as error:
-      warn([self._problem('cannot be read', self._directory, error)])
+      self._warn([_problem(self._directory, 'cannot be read', error)], _TRIES_AGAIN)
       return
     self._running = self._pool.submit(self._carry_out, aside, now, stack)
 
-  def finish(self) -> None:
-    """Waits for the end of the last update and makes another one; warns of what failed."""
-    if self._running is not None:
-      concurrent.futures.wait([self._running])
-    self.update()
-    self._report()
-
-  def _report(self):
-    if self._running is not None:
-      warn(self._running.result())
-      self._running = None
+  def _warn(self, problems, what_comes):
+    warn(f'--copy_to={shown(self._remote)}: {problem}; {what_comes}' for problem in problems)
 
   def _linked(self, aside):
     """Name -> _File of the files of the run; those that may have to be copied have a second name in
@@ -157,7 +167,7 @@ class RemoteCopy:
           self._remove_one(match[1] + '.index')
         tensorflow_files.copy_to(os.path.join(aside, name), path)
       except OSError as error:
-        return [self._problem('could not be copied', path, error)]
+        return [_problem(path, 'could not be copied', error)]
       self._copied[name] = state
     return []
 
@@ -167,19 +177,13 @@ class RemoteCopy:
       try:
         self._remove_one(name)
       except OSError as error:
-        return [self._problem('could not be removed', os.path.join(self._remote, name), error)]
+        return [_problem(os.path.join(self._remote, name), 'could not be removed', error)]
     return []
 
   def _remove_one(self, name):
     with contextlib.suppress(FileNotFoundError):
       tensorflow_files.remove(os.path.join(self._remote, name))
     self._copied.pop(name, None)
-
-  def _problem(self, what, path, error):
-    return (
-      f'--copy_to={shown(self._remote)}: {shown(path)} {what} ({error.strerror}); training goes '
-      'on, and the next save tries again'
-    )
 
   def _read_copied(self):
     """What an earlier process of this run has copied and is still there; {} where nobody knows."""
@@ -206,8 +210,12 @@ class RemoteCopy:
       with replacing(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
         json.dump({'copy_to': self._remote, 'files': files}, file, indent=1)
     except OSError as error:
-      return [self._problem('could not be written', path, error)]
+      return [_problem(path, 'could not be written', error)]
     return []
+
+
+def _problem(path, what, error):
+  return f'{shown(path)} {what} ({error.strerror})'
 
 
 def _is_of_run(name):
