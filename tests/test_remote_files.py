@@ -214,6 +214,16 @@ def test_a_file_system_that_does_not_answer_is_no_bad_record(remote, monkeypatch
     f'{paths[0]} and others: cannot be read any more (a device or another machine does not '
     'answer); once it can be, go on'
   )
+  error = tf.errors.FailedPreconditionError(
+    None,
+    None,
+    "Error executing an HTTP request: libcurl code 6 meaning 'Could not resolve hostname', error "
+    f'details: Could not resolve host: www.googleapis.com\n\t when reading {paths[1]}',
+  )
+  assert str(input_pipeline.explain_failure(error, paths, **LIMITS)) == (
+    f'{paths[1]}: cannot be read any more (Could not resolve host: www.googleapis.com); once it '
+    'can be, go on'
+  )
 
 
 def test_bad_records_are_named(remote):

@@ -110,7 +110,9 @@ def _refuse_unreachable(error, paths):
   states = remote_files.each(remote_files.problem_with, paths)
   problems = {path: problem for path, problem in zip(paths, states) if problem}
   if not problems and paths and not isinstance(error, _OF_THE_RECORDS):
-    problems[paths[0] + (' and others' if paths[1:] else '')] = reason_of(error)
+    named = [path for path in paths if path in str(error)]
+    some = paths[0] + (' and others' if paths[1:] else '')
+    problems[named[0] if named else some] = reason_of(error)
   for path, problem in problems.items():
     raise InputError(
       f'{shown(path)}: cannot be read any more ({problem}); once it can be, go on'
