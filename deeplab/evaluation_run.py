@@ -164,7 +164,7 @@ class _Evaluation:
     self._advice = SizeAdvice(network.trained_size, prediction_options)
     self._limits = {**self._labels, 'max_image_pixels': prediction_options.max_image_pixels}
     self._paths = record_files.expand_filenames(evaluation_options.filenames)
-    self._dataset = input_pipeline.evaluation_examples(self._paths, **self._limits)
+    self._dataset = input_pipeline.evaluation_examples(evaluation_options.filenames, **self._limits)
 
   def run(self, prefix: str, *, directory: str | None) -> Report:
     """Evaluates the present weights, which are those of checkpoint `prefix`; prints the results and

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from deeplab import checkpoint_files, json_files, remote_files, tensorflow_files
 from deeplab.atomic_files import replacing, unfinished_directory
 from deeplab.errors import InputError, shown
-from deeplab.messages import warn
+from deeplab.messages import phase, warn
 from deeplab.training import run_files
 
 _CHECKPOINT_FILE = re.compile(
@@ -108,12 +108,13 @@ class RemoteCopy:
     """Waits for the end of the last update and makes another one; warns of what failed."""
     if self._remote is None:
       return
-    if self._running is not None:
-      concurrent.futures.wait([self._running])
-    self._begin()
-    if self._running is not None:
-      self._warn(self._running.result(), _COPY_LATER)
-      self._running = None
+    with phase('copying the run'):
+      if self._running is not None:
+        concurrent.futures.wait([self._running])
+      self._begin()
+      problems = self._running.result() if self._running is not None else []
+    self._running = None
+    self._warn(problems, _COPY_LATER)
 
   def _begin(self):
     self._running = None

@@ -139,16 +139,15 @@ class Validation:
 
   def _examples(self, stop):
     """The examples until `stop` is requested; a bad record is an InputError that names it."""
-    filenames = record_files.expand_filenames(self._options.eval_filenames)
+    filenames = self._options.eval_filenames
+    known = record_files.expand_filenames(filenames)
     try:
       for example in input_pipeline.evaluation_examples(filenames, **self._limits):
         if stop.requested:
           raise Interrupted
         yield example
     except tf.errors.OpError as error:
-      raise input_pipeline.explain_failure(
-        error, self._options.eval_filenames, known=filenames, **self._limits
-      ) from error
+      raise input_pipeline.explain_failure(error, filenames, known=known, **self._limits) from error
 
   def _is_best(self, mean_iou):
     best = float('nan') if self.best is None else self.best['mean_iou']
