@@ -111,7 +111,9 @@ def test_what_a_run_writes_and_removes(run, remote, heard, monkeypatch):
   run.save_best(values(10), step=10, score={'mean_iou': 0.5})
   run.copy.finish()
   assert names == [
+    '-best.ckpt.index',
     'best.ckpt.data-00000-of-00001',
+    '-model.ckpt-10.index',
     'model.ckpt-10.data-00000-of-00001',
     'model_options.json',
     'best.ckpt.index',
@@ -169,6 +171,28 @@ def test_the_next_save_tries_again(run, remote, heard, monkeypatch):
   assert 'model.ckpt-5.data-00000-of-00001' not in names and 'model.ckpt-5.index' in names
 
 
+def test_an_index_does_not_come_without_its_data(run, remote, heard, monkeypatch):
+  copy_to = tensorflow_files.copy_to
+
+  def fail(source, path):
+    if 'ckpt-5.data' in path:
+      raise OSError(13, 'Permission denied')
+    if path.endswith('/checkpoint'):
+      raise RuntimeError('of another library')
+    copy_to(source, path)
+
+  monkeypatch.setattr(tensorflow_files, 'copy_to', fail)
+  save(run, 5)
+  save(run, 10)
+  run.copy.finish()
+  assert heard == [
+    f'--copy_to=file://{remote}: could not be copied (of another library); the same command with '
+    '--resume tries again, or copy the run directory by hand'
+  ]
+  assert checkpoint_files.of_run(str(remote)) == [str(remote / 'model.ckpt-10')]
+  assert 'model.ckpt-5.index' not in os.listdir(remote)
+
+
 def test_copies_are_of_the_time_of_the_save(run, remote, heard, monkeypatch):
   copy_to, may_go_on = tensorflow_files.copy_to, threading.Event()
   monkeypatch.setattr(
@@ -200,6 +224,7 @@ def test_a_run_that_goes_on_copies_what_is_new(run, tmp_path, remote, monkeypatc
   save(run, 15, max_to_keep=2)
   run.copy.finish()
   assert names == [
+    '-model.ckpt-15.index',
     'model.ckpt-15.data-00000-of-00001',
     'model_options.json',
     'model.ckpt-10.index',
@@ -214,7 +239,8 @@ def test_a_run_that_goes_on_copies_what_is_new(run, tmp_path, remote, monkeypatc
   del names[:]
   run = started(tmp_path, remote, may_hold_run=True)
   run.copy.finish()
-  assert len(names) == len(os.listdir(remote)) and same(run, remote)
+  copied = [name for name in names if not name.startswith('-')]
+  assert sorted(copied) == sorted(os.listdir(remote)) and same(run, remote)
 
 
 def test_a_directory_that_holds_a_run(run, tmp_path, remote, heard):

@@ -13,15 +13,24 @@ import shutil
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from deeplab import checkpoint_files, json_files, remote_files, tensorflow_files
+from deeplab import (
+  checkpoint_files,
+  failure_reasons,
+  json_files,
+  remote_files,
+  tensorflow_files,
+)
 from deeplab.atomic_files import replacing, unfinished_directory
 from deeplab.errors import InputError, shown
 from deeplab.messages import phase, warn
 from deeplab.training import run_files
 
+_OTHERS = '|'.join(map(re.escape, (run_files.BEST_NAME, run_files.AVERAGED_NAME)))
 _CHECKPOINT_FILE = re.compile(
-  r'((?:model\.ckpt(?:-\d+)?|best\.ckpt|model_ema\.ckpt))\.(index|data-\d{5}-of-\d{5})'
+  rf'({re.escape(checkpoint_files.FINAL_NAME)}(?:-\d+)?|{_OTHERS})\.(index|data-\d{{5}}-of-\d{{5}})'
 )
+# One file may fail by itself; after so many of an update the others would, too.
+_MOST_FAILURES = 3
 _EVENTS = 'events.out.tfevents.'
 _FACTS = ('size', 'changed_ns')
 _TRIES_AGAIN = 'training goes on, and the next save tries again'
@@ -148,29 +157,39 @@ class RemoteCopy:
     return now
 
   def _carry_out(self, aside, now, stack):
-    """Lines on what failed."""
-    with stack:
-      new = set(os.listdir(aside))
-      problems = self._write_copied()  # It is ours from here on, whatever comes.
-      problems += self._copy(aside, {name: now[name] for name in sorted(new, key=_place)})
-      if not problems:
-        problems += self._remove(set(self._copied) - set(now))
-      return [*problems, *self._write_copied()]
+    """Lines on what failed. Raises nothing: it would end the training."""
+    try:
+      with stack:
+        new = set(os.listdir(aside))
+        problems = self._copy(aside, {name: now[name] for name in sorted(new, key=_place)})
+        if not problems:
+          problems += self._remove(set(self._copied) - set(now))
+        return [*problems, *self._write_copied()]
+    except Exception as error:  # pylint: disable=broad-except
+      return [f'could not be copied ({failure_reasons.words_of(error)})']
 
   def _copy(self, aside, new):
-    """Copies up to the first failure: where one file fails, so will the others."""
+    """Copies what it can."""
+    problems, without_data = [], set()
     for name, state in new.items():
       path = os.path.join(self._remote, name)
       match = _CHECKPOINT_FILE.fullmatch(name)
       try:
-        if match and match[2] != 'index' and match[1] + '.index' in self._copied:
-          # Another checkpoint of that name: an index belongs to its own data.
+        if match and match[2] != 'index':
+          # Of another checkpoint of that name: an index belongs to its own data.
           self._remove_one(match[1] + '.index')
+        elif match and match[1] in without_data:
+          continue
         tensorflow_files.copy_to(os.path.join(aside, name), path)
       except OSError as error:
-        return [_problem(path, 'could not be copied', error)]
-      self._copied[name] = state
-    return []
+        problems.append(_problem(path, 'could not be copied', error))
+        if len(problems) == _MOST_FAILURES:
+          break
+        if match:
+          without_data.add(match[1])
+      else:
+        self._copied[name] = state
+    return problems
 
   def _remove(self, names: Iterable[str]):
     """Removes up to the first failure."""
