@@ -208,6 +208,7 @@ class _Evaluation:
     )
     self._advice = SizeAdvice(network.trained_size, prediction_options)
     self._limits = {**self._labels, 'max_image_pixels': prediction_options.max_image_pixels}
+    self._paths = record_files.expand_filenames(evaluation_options.filenames)
     self._dataset = input_pipeline.evaluation_examples(
       evaluation_options.filenames, **self._limits, share=(workers.index, workers.num_workers)
     )
@@ -282,5 +283,5 @@ class _Evaluation:
           '--batch_size or smaller --eval_scales'
         ) from error
       raise input_pipeline.explain_failure(
-        error, self._options.filenames, **self._limits
+        error, self._options.filenames, known=self._paths, **self._limits
       ) from error

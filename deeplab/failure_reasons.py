@@ -13,6 +13,8 @@ _SYSTEM_REASONS = re.compile(
   + '|'.join(re.escape(os.strerror(code)) for code in sorted(errno.errorcode))
   + r')\b'
 )
+# What the library says that speaks HTTP for gs:// and others.
+_TRANSFER = re.compile(r"libcurl code \d+ meaning '([^'\n]*)'(?:, error details: ([^\n]*))?")
 _MOST_CHARACTERS = 200
 # What TensorFlow and NVIDIA's libraries say where they got no memory, in errors of these kinds.
 _OUT_OF_MEMORY = re.compile(
@@ -64,6 +66,9 @@ def reason_of(error: BaseException) -> str:
   found = _SYSTEM_REASONS.findall(str(error))
   if found:
     return found[-1]
+  transfer = _TRANSFER.search(str(error))
+  if transfer:
+    return (transfer[2] or transfer[1]).strip()[:_MOST_CHARACTERS]
   for one in type(error).__mro__:
     if one.__name__ in _REASONS:
       return _REASONS[one.__name__]

@@ -71,7 +71,7 @@ def test_float16_needs_a_gpu(monkeypatch):
   ],
 )
 def test_the_starting_report_says_in_what_gpus_compute(options, words):
-  strategy = SimpleNamespace(num_replicas_in_sync=2)
-  line = starting_report.device_line(strategy, ['A100', 'A100'], ComputeOptions(**options))
+  workers = SimpleNamespace(num_workers=1, num_local_devices=2)
+  line = starting_report.device_line(workers, ['A100', 'A100'], ComputeOptions(**options))
   assert line.startswith(f'devices: 2 of 2 GPUs (A100, A100), {words}')
-  assert 'no GPU' in starting_report.device_line(strategy, [], ComputeOptions(**options))
+  assert 'no GPU' in starting_report.device_line(workers, [], ComputeOptions(**options))

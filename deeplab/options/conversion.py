@@ -18,9 +18,15 @@ class ConversionOptions(CheckedOptions):
   group = 'Conversion'
 
   labels_dir: str | None = option(
-    None, 'Directory of the label files. Required without --layout and --annotations.'
+    None,
+    'Directory of the label files. Required without --layout and --annotations.',
+    local='copy the files to a local disk first',
   )
-  images_dir: str | None = option(None, 'Directory of the image files. Required without --layout.')
+  images_dir: str | None = option(
+    None,
+    'Directory of the image files. Required without --layout.',
+    local='copy the files to a local disk first',
+  )
   layout: str | None = option(
     None,
     'A published data set on the tree of its downloads in --data_dir: sets the directories, the '
@@ -28,7 +34,10 @@ class ConversionOptions(CheckedOptions):
     choices=('voc', 'voc_aug', 'cityscapes', 'ade20k', 'camvid'),
   )
   data_dir: str | None = option(
-    None, 'Where the downloads of that data set were unpacked.', not_empty='a directory'
+    None,
+    'Where the downloads of that data set were unpacked.',
+    not_empty='a directory',
+    local='copy the files to a local disk first',
   )
   split: str | None = option(
     None, 'Name of the data set, such as train: it names the records.', required=True
@@ -59,6 +68,7 @@ class ConversionOptions(CheckedOptions):
     'none, then the categories by id (labelme: the names in alphabetical order), or the classes of '
     '--class_names. Where regions overlap, the smaller is on top, of equal ones the later.',
     not_empty='a file or a directory',
+    local='copy the files to a local disk first',
   )
   accept: tuple[str, ...] = option(
     (),
@@ -73,6 +83,7 @@ class ConversionOptions(CheckedOptions):
     '.',
     'Directory to write to. The reference layout makes the directory SPLIT in it.',
     not_empty='a directory',
+    local='copy what is written there afterwards',
   )
   record_format: str = option(
     'basic',

@@ -153,6 +153,7 @@ class EvaluationOptions(CheckedOptions):
     None,
     'Directory for report.html, report.json, per_class.csv, confusion.csv and pictures.',
     not_empty='a directory',
+    local='copy what is written there afterwards',
   )
   num_worst_images: int = option(
     12, 'Images with the lowest mIOU that the report shows.', minimum=0, maximum=1000
@@ -208,7 +209,10 @@ class InferenceOptions(CheckedOptions):
     'training.',
   )
   output_path: str = option(
-    f'{private_places.DEFAULT}/pred/', 'Directory for the predictions.', not_empty='a directory'
+    f'{private_places.DEFAULT}/pred/',
+    'Directory for the predictions.',
+    not_empty='a directory',
+    local='copy what is written there afterwards',
   )
   output_type: tuple[str, ...] = option(
     ('color',),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from deeplab import remote_files
 from deeplab.data import picture_files, picture_limit
 from deeplab.errors import InputError, shown
 from deeplab.failure_reasons import memory_shortage
@@ -86,7 +87,7 @@ def _path(image, *, name):
   path = os.fsdecode(image)
   if not path:
     raise InputError(f'{name}: is empty; {_ALLOWED}')
-  if isinstance(image, bytes) and '\0' not in path and not os.path.lexists(path):
+  if isinstance(image, bytes) and '\0' not in path and not _is_named(path):
     raise InputError(f'{name}: bytes that name no file; {_ALLOWED}')
   if '\0' in path:  # As in the contents of every image file, and in no path.
     what = 'the contents of a file' if isinstance(image, bytes) else 'a text that is no path'
@@ -95,6 +96,10 @@ def _path(image, *, name):
       'or a PIL image'
     )
   return path
+
+
+def _is_named(path):
+  return remote_files.is_remote(path) or os.path.lexists(path)
 
 
 def _of_file(path, *, max_pixels):

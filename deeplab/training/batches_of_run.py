@@ -69,6 +69,7 @@ def draw(
       num_classes=num_classes,
       ignore_label=options.input.ignore_label,
       max_image_pixels=options.input.max_image_pixels,
+      known=data['filenames'],
     ) from error
 
 
