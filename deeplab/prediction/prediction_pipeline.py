@@ -59,6 +59,7 @@ class PredictionSummary:
       none.
     seconds: from the start of the run to its end.
     kind: what is counted: images, or inputs where videos are among them.
+    problems: (path, line) of each that is bad.
   """
 
   num_predicted: int = 0
@@ -67,6 +68,12 @@ class PredictionSummary:
   seconds: float = 0.0
   kind: str = 'images'
   num_partial: int = 0
+  problems: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+
+  def add_problem(self, path: str, line: str) -> None:
+    """Counts a bad input."""
+    self.num_bad += 1
+    self.problems.append((path, line))
 
   def problem(self) -> str | None:
     """What could not be predicted, counted, for the last line of a command; None: nothing."""
@@ -198,13 +205,14 @@ class PredictionPipeline:
       for one in batch:
         height, width = one.image.shape[:2]
         self._leave_out(
+          one.planned,
           f'{shown(one.planned.image.path)}: out of memory for height {height}, width {width}; '
-          'give --max_size, --tile_size, a smaller --batch_size or smaller --eval_scales'
+          'give --max_size, --tile_size, a smaller --batch_size or smaller --eval_scales',
         )
       return []
 
-  def _leave_out(self, problem):
-    self._summary.num_bad += 1
+  def _leave_out(self, planned, problem):
+    self._summary.add_problem(planned.image.path, str(problem))
     self._progress.update()
     self._warn(str(problem))
 
@@ -233,7 +241,7 @@ class PredictionPipeline:
         del future  # It holds the image.
         key = self._batch_key(one, image)
       except InputError as error:
-        self._leave_out(error)
+        self._leave_out(one, error)
         continue
       line = self._advice.line(shown(one.image.path), image) if self._advice else None
       if line:
