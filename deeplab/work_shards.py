@@ -18,6 +18,14 @@ from deeplab.undecodable_names import for_json, to_text
 
 _MOST_NAMED = 10
 _MOST_VALUES = 20  # Of a flag; of longer ones only the number is kept.
+# Settings that are no flags, in words; of most of them a digest is kept.
+_NO_FLAGS = {
+  'version': 'version',
+  'checkpoint': 'checkpoint',
+  'checkpoint_sha256': 'values in the checkpoint',
+  'classes_sha256': 'names or colours of the classes',
+  'files_sha256': 'image and label files in their list or directories',
+}
 # Flags that say which shard it is.
 _OWN = ('shard_index', 'num_shards', 'merge_shards')
 
@@ -149,22 +157,24 @@ def _read(path):
 def _refuse_others(expected, found, who, whose):
   """Raises InputError where two settings differ in what both have."""
   for name in sorted(set(expected) & set(found)):
-    if expected[name] != found[name]:
-      raise InputError(
-        f'--merge_shards: {who} was made with {_setting(name, found[name])}, {whose} has '
-        f'{_setting(name, expected[name])}; run the shards that differ again, with the flags of '
-        'the others'
-      )
+    if expected[name] == found[name]:
+      continue
+    if name.endswith('_sha256'):
+      difference = f'other {_NO_FLAGS[name]} than {whose}'
+    else:
+      difference = f'{_setting(name, found[name])}, {whose} has {_setting(name, expected[name])}'
+    raise InputError(
+      f'--merge_shards: {who} was made with {difference}; run the shards that differ again, alike'
+    )
 
 
 def _setting(name, value):
   """A flag, or another setting, with its value."""
-  flag = name if name in ('version', 'checkpoint', 'checkpoint_sha256') else f'--{name}'
+  flag = _NO_FLAGS.get(name, f'--{name}')
   if value is None:
     return f'no {flag}'
   text = ','.join(map(str, value)) if isinstance(value, list) else str(value)
-  text = text[:12] if name == 'checkpoint_sha256' else text
-  return shown(to_text(f'{flag}={text}'))
+  return shown(to_text(f'{flag}={text}' if flag.startswith('--') else f'{flag} {text}'))
 
 
 def _other_counts(directory, count):
