@@ -12,12 +12,15 @@ from deeplab.options import EngineOptions, InferenceOptions, ModelOptions, Predi
 from deeplab.prediction import (
   foreground,
   given_network,
+  gpu_tuning,
   output_types,
   planned_inputs,
+  prediction_devices,
   prediction_files,
   prediction_paths,
   prediction_shards,
 )
+from deeplab.prediction.device_predictors import DevicePredictors
 from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.prediction_pipeline import PredictionPipeline, PredictionSummary
 from deeplab.prediction.prediction_shards import ShardReport
@@ -58,11 +61,32 @@ def run(
   report = shard and ShardReport(shard, all_options, output_path=inference_options.output_path)
   for directory in planned.directories:
     atomic_files.remove_unfinished(directory)  # Of killed commands.
-  if not planned.inputs:
-    summary = PredictionSummary(num_bad=len(planned.problems))
-    if report:
-      report.write(planned, summary)
-    return summary
+  summary, num_replaced = PredictionSummary(), 0
+  if planned.inputs:
+    earlier = prediction_paths.Earlier(planned.paths)
+    summary = _predict(planned, *all_options, given=given, report=report, started=started)
+    num_replaced = earlier.num_replaced()
+  summary.num_bad += len(planned.problems)
+  if report:
+    report.write(planned, summary)
+  if num_replaced:
+    say(f'replaced {num_replaced} file{"s" if num_replaced > 1 else ""} of earlier predictions')
+  return summary
+
+
+def _predict(
+  planned,
+  model_options,
+  prediction_options,
+  inference_options,
+  compute_options,
+  *,
+  given,
+  report,
+  started,
+):
+  """Loads the network and predicts what is planned; returns what became of it."""
+  prediction_devices.split_cpu(inference_options.num_devices)
   devices.prepare(compute_options)
   with phase('loading the network'):
     network = given_network.load(
@@ -73,6 +97,8 @@ def run(
       class_names=inference_options.class_names,
       best=inference_options.best,
     )
+  if report:
+    report.note_checkpoint(network.prefix)
   prediction_options = network.settle(prediction_options)
   network.announce(prediction_options)
   colors = network.color_map(inference_options.colormap)
@@ -84,7 +110,7 @@ def run(
   writer = prediction_files.PredictionWriter(
     color_map=colors, num_classes=network.options.num_classes, overlay_settings=overlay_settings
   )
-  inferencer = _inferencer(network, prediction_options, inference_options, compute_options)
+  predictors = _predictors(network, prediction_options, inference_options, compute_options)
   output_places.make_directory(inference_options.output_path, flag='output_path')
   say(*output_places.notes_on_default(inference_options.output_path, InferenceOptions))
   say(f'predicting {planned.counted} with {network.prefix}')
@@ -96,13 +122,13 @@ def run(
     inference_options, network.class_names, colors, overlay_settings=overlay_settings
   )
   seconds_to_load = time.monotonic() - started
-  earlier = prediction_paths.Earlier(planned.paths)
   summary = PredictionSummary()
   if planned.images:
+    gpu_tuning.limit(planned.images, predictors.batch_key)
     # Images that need tiles are few and large.
     look_ahead = 1 if prediction_options.tile_size else None
     pipeline = PredictionPipeline(
-      inferencer,
+      predictors,
       writer,
       pages=pages,
       look_ahead=look_ahead,
@@ -113,10 +139,10 @@ def run(
       summary = pipeline.run(planned.images)
     if not pipeline.names_files and summary.num_predicted:
       say(f'predictions written to {shown(inference_options.output_path)}')
-    _say_totals(summary, seconds_to_load=seconds_to_load, num_traces=inferencer.num_traces)
+    _say_totals(summary, seconds_to_load=seconds_to_load, num_traces=predictors.num_traces)
   if planned.videos:
     videos = VideoPipeline(
-      inferencer,
+      predictors,
       writer,
       max_frames=inference_options.max_frames,
       max_image_pixels=prediction_options.max_image_pixels,
@@ -124,16 +150,10 @@ def run(
     )
     with network.explaining_failures():
       _predict_videos(videos, planned.videos, summary)
-  summary.num_bad += len(planned.problems)
-  if report:
-    report.write(planned, summary, checkpoint=network.prefix)
-  num_replaced = earlier.num_replaced()
-  if num_replaced:
-    say(f'replaced {num_replaced} file{"s" if num_replaced > 1 else ""} of earlier predictions')
   return summary
 
 
-def _inferencer(network, prediction_options, inference_options, compute_options):
+def _predictors(network, prediction_options, inference_options, compute_options):
   types = inference_options.output_type
   output_types.check_classes(types, network.options.num_classes)
   to_cut_out = ()
@@ -141,12 +161,21 @@ def _inferencer(network, prediction_options, inference_options, compute_options)
     to_cut_out = foreground.foreground_classes(
       inference_options.cutout_classes, network.class_names
     )
-  return DeepLabV3Inferencer(
-    network.model,
-    options=prediction_options,
-    with_probabilities=output_types.need_probabilities(types),
-    foreground_classes=to_cut_out,
-    jit_compile=compute_options.jit_compile,
+  models = prediction_devices.models(
+    network, compute_options, num_devices=inference_options.num_devices
+  )
+  return DevicePredictors(
+    [
+      DeepLabV3Inferencer(
+        model,
+        options=prediction_options,
+        with_probabilities=output_types.need_probabilities(types),
+        foreground_classes=to_cut_out,
+        jit_compile=compute_options.jit_compile,
+        device=device,
+      )
+      for model, device in models
+    ]
   )
 
 

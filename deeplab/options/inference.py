@@ -14,6 +14,8 @@ from deeplab.options.shards import (
 )
 from deeplab.prediction.output_types import OUTPUT_TYPES
 
+MOST_DEVICES = 64  # In one machine.
+
 
 @dataclasses.dataclass(frozen=True)
 class InferenceOptions(CheckedOptions):
@@ -71,6 +73,13 @@ class InferenceOptions(CheckedOptions):
   )
   skip_existing: bool = option(
     False, 'Leave out images whose predictions exist: continues an interrupted run.'
+  )
+  num_devices: int | None = option(
+    None,
+    'How many GPUs predict, each images of its own. Default: all that the process sees. Without a '
+    'GPU: into how many devices to split the CPU, for a trial.',
+    minimum=1,
+    maximum=MOST_DEVICES,
   )
   num_shards: int | None = option(
     None,

@@ -38,25 +38,20 @@ class ShardReport:
     work_shards.remove_part(self._directory, shard)
     remove_unfinished(self._directory)  # Of killed shards.
 
-  def write(
-    self, planned: PlannedInputs, summary: PredictionSummary, *, checkpoint: str | None = None
-  ) -> None:
-    """Writes the part.
+  def note_checkpoint(self, path: str) -> None:
+    """Says which network predicts, its prefix or path: the flag may name a directory in which a
+    training goes on.
+    """
+    self._settings['checkpoint'] = to_text(os.path.abspath(path))
+    self._settings['checkpoint_sha256'] = _digest(path)
 
-    Args:
-      planned: what was planned.
-      summary: what became of it.
-      checkpoint: prefix or path of the network; None where none was needed.
+  def write(self, planned: PlannedInputs, summary: PredictionSummary) -> None:
+    """Writes the part: what was planned, and what became of it.
 
     Raises:
       InputError: it cannot be written.
     """
     output_places.make_directory(self._output_path, flag='output_path')
-    settings = dict(self._settings)
-    if checkpoint is not None:
-      # The flag may name a directory in which a training goes on.
-      settings['checkpoint'] = to_text(os.path.abspath(checkpoint))
-      settings['checkpoint_sha256'] = _digest(checkpoint)
     content = {
       'inputs': [to_text(path) for path in (*planned.existing, *planned.inputs)],
       'num_existing': len(planned.existing),
@@ -68,7 +63,7 @@ class ShardReport:
       ],
     }
     with output_places.explaining(self._directory, flag='output_path'):
-      work_shards.write_part(self._directory, self._shard, settings=settings, content=content)
+      work_shards.write_part(self._directory, self._shard, settings=self._settings, content=content)
 
 
 def merge(

@@ -32,14 +32,14 @@ class TilePredictor:
     logits = multi_scale.logits_function(
       model, options, jit_compile=jit_compile, constant_weights=constant_weights
     )
-    self._probabilities = multi_scale.for_any_size(
+    self._probabilities = multi_scale.AnySizeFunction(
       lambda images, sizes: tf.nn.softmax(logits(images, sizes))
     )
 
   @property
   def num_traces(self) -> int:
     """How often the network was traced."""
-    return self._probabilities.experimental_get_tracing_count()
+    return self._probabilities.num_traces
 
   def needs_tiles(self, image: np.ndarray) -> bool:
     """Whether `image` [H, W, ...] is larger than a tile."""
