@@ -30,8 +30,9 @@ from deeplab.prediction.same_size_batches import same_size_batches
 _READERS = (3, 32)
 _WRITERS = (2, 32)
 # Bytes of images decoded but not yet computed (once more of those that wait for others of their
-# size), and of images and what was predicted of them but not yet written. Of larger images there is
-# one at a time, so photographs of any size do not fill the memory.
+# size, and of those that a device is at), and of images and what was predicted of them but not yet
+# written. Of larger images there is one at a time, so photographs of any size do not fill the
+# memory.
 _MOST_AHEAD = _MOST_BEHIND = 256 * 2**20
 
 
