@@ -9,6 +9,12 @@ from deeplab.options.data import (
   MAX_IMAGE_PIXELS_HELP,
   MOST_IMAGE_PIXELS,
 )
+from deeplab.options.shards import (
+  MERGE_SHARDS_HELP,
+  MOST_SHARDS,
+  NUM_SHARDS_HELP,
+  check_shards,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +99,26 @@ class ConversionOptions(CheckedOptions):
     choices=('basic', 'official'),
   )
   num_per_shard: int = option(1024, 'Records in a file.', minimum=1, maximum=MOST_STEPS)
+  num_shards: int | None = option(
+    None,
+    f'{NUM_SHARDS_HELP} Each checks its files and writes its part of the record files, aside. '
+    'Without --num_per_shard there are at least as many files as shards.',
+    minimum=1,
+    maximum=MOST_SHARDS,
+  )
+  shard_index: int | None = option(
+    None,
+    'Which of them this is, from 0: --shard_index=$SLURM_ARRAY_TASK_ID in a Slurm array.',
+    minimum=0,
+    maximum=MOST_SHARDS - 1,
+  )
+  merge_shards: bool = option(
+    False,
+    MERGE_SHARDS_HELP.format(
+      'looks at what only all labels together tell, gives the record files their names and writes '
+      'dataset.json'
+    ),
+  )
   num_workers: int | None = option(
     None, 'Processes that check the files. Default: one for each core.', minimum=1, maximum=256
   )
@@ -147,6 +173,9 @@ class ConversionOptions(CheckedOptions):
 
   def __post_init__(self):
     super().__post_init__()
+    check_shards(
+      shard_index=self.shard_index, num_shards=self.num_shards, merge_shards=self.merge_shards
+    )
     if (self.layout is None) != (self.data_dir is None):
       raise InputError('--layout and --data_dir belong together: a data set, and where it is')
     for name in ('labels_dir', 'images_dir') if self.layout is None else ():

@@ -156,6 +156,13 @@ def read_image(path: str, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> np.n
     raise InputError(f'{shown(path)}: {error}') from error
   except OSError as error:
     raise InputError(f'{shown(path)}: cannot be read: {error.strerror}') from error
+  return decode_image(data, path, max_pixels=max_pixels)
+
+
+def decode_image(
+  data: bytes, path: str, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
+) -> np.ndarray:
+  """As `read_image`, of the bytes `data` that somebody read from `path`."""
   if not data:
     raise InputError(f'{shown(path)}: {picture_faults.no_picture(data)}')
   try:
