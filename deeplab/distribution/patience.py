@@ -2,15 +2,14 @@
 
 import contextlib
 import os
-import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
 
+from deeplab.distribution import meeting
 from deeplab.distribution.cluster import Cluster
 
-_SECONDS_TO_ANSWER = 2.0
 _SECONDS_TO_ABORT = 10.0
 _LONGEST_CAUSE = 300  # Characters.
 
@@ -55,7 +54,7 @@ class Patience:
     silent = [
       f'worker {index} ({address})'
       for index, address in enumerate(self._cluster.workers)
-      if index != self._cluster.index and not _answers(address)
+      if index != self._cluster.index and not meeting.answers(address)
     ]
     who = ', '.join(silent) or 'another worker'
     words = ' '.join(cause.split())
@@ -89,12 +88,3 @@ class Patience:
 
     with contextlib.suppress(Exception):  # There are none before the workers have met.
       context.context().abort_collective_ops(14, line)  # 14: unavailable.
-
-
-def _answers(address):
-  host, _, port = address.rpartition(':')
-  try:
-    socket.create_connection((host.strip('[]'), int(port)), timeout=_SECONDS_TO_ANSWER).close()
-  except OSError:
-    return False
-  return True

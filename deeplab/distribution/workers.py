@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from deeplab import devices, json_files, quiet_start
 from deeplab.distribution import cluster as clusters
-from deeplab.distribution import leaving
+from deeplab.distribution import leaving, meeting
 from deeplab.distribution import strategy as strategies
 from deeplab.distribution.cluster import Cluster
 from deeplab.distribution.patience import Patience
@@ -182,9 +182,18 @@ def joined(options: DistributionOptions, *, own_process: bool = True) -> Iterato
   if own_process:
     leaving.without_delay()
   quiet_start.hide_advice()  # On functions that are traced for several shapes.
+  meeting.wait_for_all(cluster, seconds=options.worker_timeout)
+  held_up = (
+    f'error: --worker_timeout={options.worker_timeout:g}: the workers were there, but TensorFlow '
+    'did not bring them together within so many seconds; see the output of the others, and start '
+    'all again'
+  )
   with patience:
-    with patience.limited():
+    with contextlib.ExitStack() as guard:
+      if own_process:
+        guard.enter_context(meeting.ended_after(options.worker_timeout, held_up))
       strategy = strategies.make(options, cluster)
+    with patience.limited():
       workers = Workers(strategy, cluster, patience)
       workers.meet()
     with workers.explaining():
