@@ -91,6 +91,13 @@ def number(value: Any, name: str) -> float:
   return value
 
 
+def items(value: Any, name: str) -> list:
+  """`value`, if it is a list; else raises ValueError, with its `name`."""
+  if not isinstance(value, list):
+    raise ValueError(f'{name} is {shown(value)}, not a list')
+  return value
+
+
 def texts(value: Any, name: str) -> list[str]:
   """`value`, if it is a list of texts, [] for None; else raises ValueError, with its `name`."""
   if value is None:

@@ -144,7 +144,8 @@ def numbered(indices: Iterable[int]) -> str:
 def _read(path):
   try:
     part = json_files.read(path)
-    part['settings'] = json_files.mapping(part.get('settings'), 'settings')
+    if json_files.mapping(part.get('settings'), 'settings') != part.get('settings'):
+      raise ValueError('settings are missing')
     return part
   except OSError as error:
     raise InputError(f'{shown(path)}: cannot be read ({error.strerror})') from error

@@ -102,7 +102,7 @@ def predict(planned, options):
   if num_gpus is None:
     num_gpus = 1 if ray.cluster_resources().get('GPU') else 0
   items = [
-    {'path': to_text(os.path.abspath(one.image.path)), 'output': to_text(*one.paths.values())}
+    {'path': to_text(_absolute(one.image.path)), 'output': to_text(*one.paths.values())}
     for one in planned
   ]
   dataset = (
@@ -111,9 +111,10 @@ def predict(planned, options):
     .map_batches(
       Predictor,
       fn_constructor_kwargs={
-        'ckpt_path': os.path.abspath(options.ckpt_path)
-        if os.path.exists(options.ckpt_path)
-        else options.ckpt_path,
+        # Else it may be a prefix, which is no file, or a name of published weights.
+        'ckpt_path': options.ckpt_path
+        if named_checkpoints.is_name(options.ckpt_path)
+        else _absolute(options.ckpt_path),
         'output_type': options.output_type,
         'prediction_options': _prediction_options(options),
       },
@@ -213,6 +214,11 @@ def write_counts(rows, path):
     writer.writerow(['picture', *json.loads(rows[0]['names'])])
     for row in rows:
       writer.writerow([row['path'], *row['counts']])
+
+
+def _absolute(path):
+  """Actors have working directories of their own. Addresses stay as they are."""
+  return path if '://' in path else os.path.abspath(os.path.expanduser(path))
 
 
 def _prediction_options(options):

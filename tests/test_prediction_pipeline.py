@@ -188,3 +188,21 @@ def test_contact_sheet_alone(photos, tmp_path, capsys):
 def test_what_is_written_in_part_is_told_from_what_is_not(counts, message):
   problem = PredictionSummary(**counts).problem()
   assert problem == (message and f'{message} named above')
+
+
+@pytest.mark.parametrize(
+  'cores,num_devices,batch_size,threads,look_ahead',
+  [
+    (1, 1, 1, (3, 2), 6),
+    (2, 1, 1, (3, 2), 6),
+    (16, 1, 4, (16, 16), 32),
+    (16, 8, 4, (16, 16), 36),  # Each device's next batch, and one that is being filled.
+    (200, 8, 1, (32, 32), 64),
+  ],
+)
+def test_threads_follow_the_cores(monkeypatch, cores, num_devices, batch_size, threads, look_ahead):
+  monkeypatch.setattr(prediction_pipeline, 'num_cores', lambda: cores)
+  predictors = DevicePredictors([DeepLabV3Inferencer(PixelModel())] * num_devices)
+  pipeline = PredictionPipeline(predictors, writer=None, batch_size=batch_size)
+  assert (pipeline._num_readers, pipeline._num_writers) == threads
+  assert pipeline._look_ahead == look_ahead

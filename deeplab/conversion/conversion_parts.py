@@ -17,7 +17,7 @@ from deeplab.conversion.pairing import Pair
 from deeplab.conversion.problems import Problems
 from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
-from deeplab.json_files import texts, whole_number
+from deeplab.json_files import items, texts, whole_number
 from deeplab.options import ConversionOptions
 from deeplab.undecodable_names import from_text, to_text
 from deeplab.work_shards import Shard
@@ -148,13 +148,15 @@ def merge(
   for index, part in enumerate(parts):
     try:
       num_per_shard = whole_number(part['num_per_shard'], 'num_per_shard', minimum=1)
+      if num_per_shard != parts[0]['num_per_shard']:
+        raise ValueError(f'num_per_shard is {num_per_shard}, in shard 0 another')
+      lines = texts(part['problems'], 'problems')
       if whole_number(part['num_problems'], 'num_problems'):
-        problems[index] = part['num_problems'], texts(part['problems'], 'problems')
+        problems[index] = part['num_problems'], lines
       summary.add_json(part['summary'])
-      for position, color, path in part['palettes']:
-        contradiction = contradiction or palettes.problem(
-          [(position, tuple(color))], from_text(path)
-        )
+      for palette_index, color, path in items(part['palettes'], 'palettes'):
+        used = [(_byte(palette_index), tuple(map(_byte, color)))]
+        contradiction = contradiction or palettes.problem(used, from_text(path))
     except (ValueError, TypeError, LookupError, AttributeError) as error:
       path = work_shards.part_path(waiting, Shard(index, count))
       raise InputError(
@@ -195,6 +197,10 @@ def _refuse_missing(paths, waiting, count):
         f'--merge_shards: {shown(name)} is gone from {shown(waiting)}; run shard {number % count} '
         'again'
       )
+
+
+def _byte(value):
+  return whole_number(value, 'a palette', maximum=255)
 
 
 def _digest(text):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from deeplab.conversion import label_checks, source_files
 from deeplab.data import interpolation, labels
 from deeplab.errors import InputError, shown
-from deeplab.json_files import whole_number
+from deeplab.json_files import items, texts, whole_number
 from deeplab.options import ConversionOptions
 from deeplab.undecodable_names import from_text, to_text
 
@@ -71,22 +71,26 @@ class ConversionSummary:
     """
     self._num_records += _count(content['num_records'])
     for value, (pixels, images) in content['labels'].items():
-      self._pixels[int(value)] += _count(pixels)
-      self._images[int(value)] += _count(images)
-    for side, (least, most, total) in content['sides'].items():
-      self._add_side(side, least=_count(least), most=_count(most), total=_count(total))
+      value = whole_number(int(value), 'a label', maximum=65535)
+      self._pixels[value] += _count(pixels)
+      self._images[value] += _count(images)
+    for side in ('height', 'width') if content['num_records'] else ():
+      least, most, total = map(_count, content['sides'][side])
+      self._add_side(side, least=least, most=most, total=total)
     for name in ('encoded_again', 'transparent', 'overlapping'):
-      getattr(self, f'_{name}').update(
-        {what: _count(number) for what, number in content[name].items()}
-      )
+      counts = content[name].items()
+      getattr(self, f'_{name}').update({what: _count(number) for what, number in counts})
     border, values = content['borders']
-    self._borders.append(
-      interpolation.BorderCounts(_count(border), tuple(tuple(map(_count, each)) for each in values))
-    )
+    values = [tuple(map(_count, (value, *counts))) for value, *counts in items(values, 'borders')]
+    if any(len(counts) != 4 for counts in values):
+      raise ValueError('borders have other than 4 numbers')
+    self._borders.append(interpolation.BorderCounts(_count(border), tuple(values)))
     for kind, path in content['masks'].items():
+      if kind not in label_checks.MASK_KINDS:
+        raise ValueError(f'masks of {shown(kind)}')
       self._masks.setdefault(kind, from_text(path))
-    for note, path, count in content['notes']:
-      self._add_note(note, from_text(path), _count(count))
+    for note, path, count in items(content['notes'], 'notes'):
+      self._add_note(*texts([note], 'a note'), from_text(path), _count(count))
 
   def _add_side(self, side, *, least, most, total):
     known = self._sides.get(side, (least, most, 0))

@@ -9,6 +9,8 @@ from deeplab.data import labels
 from deeplab.errors import InputError, shown
 from deeplab.options import ConversionOptions
 
+MASK_KINDS = ('0 and 255', '0 and 1')
+
 
 def refuse_one_class(present: Iterable[int], options: ConversionOptions) -> None:
   """Raises InputError for such labels, unless they are accepted, or the description of another
@@ -85,10 +87,10 @@ class PaletteComparison:
 
 
 def mask_kind(values: Collection[int]) -> str | None:
-  """'0 and 255' or '0 and 1' for the values of a mask that is written so, None for others."""
+  """One of MASK_KINDS for the values of a mask that is written so, None for others."""
   if set(values) == {0, 255}:
-    return '0 and 255'
-  return '0 and 1' if 1 in values and set(values) <= {0, 1} else None
+    return MASK_KINDS[0]
+  return MASK_KINDS[1] if 1 in values and set(values) <= {0, 1} else None
 
 
 def mixed_masks_note(

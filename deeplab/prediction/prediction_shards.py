@@ -4,7 +4,8 @@ of the images.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from deeplab import file_digests, json_files, output_places, work_shards
 from deeplab.atomic_files import remove_unfinished, replacing
@@ -58,7 +59,7 @@ class ShardReport:
       'num_predicted': summary.num_predicted,
       'num_bad': summary.num_bad,
       'problems': [
-        *([None, to_text(line)] for line in planned.problems),
+        *(['', to_text(line)] for line in planned.problems),
         *([to_text(path), to_text(line)] for path, line in summary.problems),
       ],
     }
@@ -85,27 +86,36 @@ def merge(
     InputError: a part is missing, damaged or of other flags, or an input is in no part.
   """
   output_path, count = inference_options.output_path, inference_options.num_shards
-  directory = os.path.join(output_path, DIRECTORY_NAME)
   settings = work_shards.settings_of(*options, without=_WITHOUT_EFFECT)
-  parts = [
-    _checked(part, work_shards.part_path(directory, Shard(index, count)))
-    for index, part in enumerate(work_shards.read_parts(directory, count, settings=settings))
-  ]
+  parts = read_parts(os.path.join(output_path, DIRECTORY_NAME), count, settings=settings)
   problems = [problem for part in parts for problem in part['problems']]
   _refuse_missing(planned, parts)
   summary = PredictionSummary(
     num_predicted=sum(part['num_predicted'] + part['num_existing'] for part in parts),
     num_bad=sum(part['num_bad'] for part in parts),
-    problems=[(path or '', line) for path, line in problems],
+    problems=[(path, line) for path, line in problems],
     kind='inputs' if planned.videos else 'images',
   )
-  warn([line for _, line in problems])
+  warn([shown(from_text(line)) for _, line in problems])
   _write(summary, parts, os.path.join(output_path, SUMMARY_NAME))
   say(
     f'{count} shards: {summary.num_predicted} {summary.kind} predicted, {summary.num_bad} could '
     f'not be; summary written to {shown(os.path.join(output_path, SUMMARY_NAME))}'
   )
   return summary
+
+
+def read_parts(directory: str, count: int, *, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+  """As `work_shards.read_parts`, of parts that a ShardReport wrote.
+
+  Raises:
+    InputError: as there; or one lacks what a ShardReport writes.
+  """
+  parts = work_shards.read_parts(directory, count, settings=settings)
+  return [
+    _checked(part, work_shards.part_path(directory, Shard(index, count)))
+    for index, part in enumerate(parts)
+  ]
 
 
 def _write(summary, parts, path):
@@ -167,12 +177,8 @@ def _checked(part, path):
 
 
 def _is_problem(value):
-  return (
-    isinstance(value, list)
-    and len(value) == 2
-    and (value[0] is None or isinstance(value[0], str))
-    and isinstance(value[1], str)
-  )
+  """A path, '' for none, and a line."""
+  return isinstance(value, list) and len(value) == 2 and all(isinstance(one, str) for one in value)
 
 
 def _digest(checkpoint):
