@@ -27,6 +27,12 @@ class TrainingOptions(CheckedOptions):
     'Normalize with the statistics of the batch and update the stored ones. Set it to False for '
     'small batches: the stored statistics are used, gamma and beta still train.',
   )
+  sync_batch_norm: bool = option(
+    False,
+    'With several devices, normalize with the statistics of the whole batch instead of those of '
+    "each device's share: as one device would, and each layer waits for the other devices. For "
+    'few images a device.',
+  )
   batch_norm_decay: float | None = option(
     None,
     f'Decay of the stored batch norm statistics. Default: {HEAD_BATCH_NORM_DECAY}; in the '
