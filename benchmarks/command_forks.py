@@ -16,7 +16,7 @@ def prepare() -> None:
   """Imports what the commands import; before the first of them starts."""
   from deeplab import quiet_start
 
-  quiet_start.import_tensorflow()
+  quiet_start.import_tensorflow(hides_errors=True)  # As a worker does; the others have none.
   from deeplab import (  # noqa: F401
     conversion_run,
     evaluation_run,

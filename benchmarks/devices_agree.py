@@ -70,6 +70,9 @@ def main():
   parser.add_argument('--only', help='a part of the names of what to compare')
   parser.add_argument('--json', help='file for the results')
   flags = parser.parse_args()
+  from deeplab import quiet_start
+
+  quiet_start.import_tensorflow()
   described = machine.describe()
   print(machine.line(described), flush=True)
   results = []

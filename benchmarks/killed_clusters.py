@@ -236,6 +236,7 @@ class Disturbed:
     self._hanging = []
     self._wait_for_moment(dice)
     self.came_in_time = not self._workers.look()
+    self._seen = _last_step()
     if self.came_in_time:
       self._workers.send(self._worker, sent)
     since = time.monotonic()
@@ -284,7 +285,7 @@ class Disturbed:
     """What was done, and what came of it."""
     name = signal.Signals(self._sent).name
     said = _errors(1 - self._worker) or ['nothing']
-    last = _last_step() or 'before the first step'
+    last = self._seen or 'before the first step'
     return (
       f'{name} to worker {self._worker}, {self._moment}, {last}; '
       f'statuses {[self._workers.statuses[index] for index in range(2)]}, all ended after '
@@ -298,7 +299,7 @@ class Disturbed:
     statuses, other = self._workers.statuses, 1 - self._worker
     if self._sent == signal.SIGTERM and statuses[self._worker] != -signal.SIGTERM:
       return found + self._faults_of_stop()
-    if self._sent == signal.SIGTERM and _last_step():
+    if self._sent == signal.SIGTERM and self._seen:
       found.append('SIGTERM ended a worker that had made steps')
     # Where it was killed right at the end, the other had everything it needed.
     finished = 'finished at step' in _text('out0.txt')

@@ -14,7 +14,7 @@ if __name__ == '__main__':
   sys.path.insert(0, CHECKOUT)
   from deeplab import quiet_start
 
-  quiet_start.import_tensorflow()
+  quiet_start.import_tensorflow(hides_errors=True)  # As a worker does
   from deeplab.model import mobilenet_v2
 
   mobilenet_v2.BLOCKS = ((16, 1), (24, 2), (32, 2), (64, 2), (64, 1))

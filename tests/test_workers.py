@@ -5,10 +5,13 @@ threads.
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import json
 import pathlib
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -82,15 +85,16 @@ def write_records(directory):
     record_makers.write(directory / f'{split}.tfrecord', records)
 
 
-def run_workers(processes, directory, *arguments, different=((), ())):
-  """The CompletedProcess of each of two workers; `different` has the flags that one alone has."""
+def run_workers(run, *arguments, different=((), ())):
+  """The CompletedProcess of each of two workers; `different` has the flags that one alone has, and
+  `run` is called with the words of each.
+  """
   hosts = ','.join(local_cluster.addresses(2))
   commands = [
     [COMMAND, *arguments, *flags, f'--worker_hosts={hosts}', f'--task_index={index}']
     for index, flags in enumerate(different)
   ]
   with concurrent.futures.ThreadPoolExecutor() as pool:
-    run = lambda command: processes.run(command, directory=directory)
     return list(pool.map(run, commands))
 
 
@@ -99,8 +103,9 @@ def _trained(tmp_path_factory, command_processes):
   """(directory with `one` and `two`, what the one and the two workers that trained there said)."""
   directory = tmp_path_factory.mktemp('trained')
   write_records(directory)
-  alone = command_processes.run([COMMAND, *TRAINER, '--output_path=one'], directory=directory)
-  both = run_workers(command_processes, directory, *TRAINER, '--output_path=two')
+  run = functools.partial(command_processes.run, directory=directory)
+  alone = run([COMMAND, *TRAINER, '--output_path=one'])
+  both = run_workers(run, *TRAINER, '--output_path=two')
   assert alone.returncode == 0, alone.stderr
   return directory, alone, both
 
@@ -164,19 +169,15 @@ def test_one_writes_and_speaks(trained):
     ),
   ],
 )
-def test_what_does_not_fit_is_refused_by_all(
-  arguments, different, message, tmp_path, command_processes
-):
+def test_what_does_not_fit_is_refused_by_all(arguments, different, message, tmp_path):
   write_records(tmp_path)
-  both = run_workers(
-    command_processes, tmp_path, *arguments, '--output_path=run', different=different
+  run = lambda words: subprocess.run(
+    [sys.executable, *words], cwd=tmp_path, capture_output=True, text=True
   )
-  for done in both:
-    assert done.returncode == 1
-    (line,) = [
-      line for line in done.stderr.decode().splitlines() if not line.startswith('warning:')
-    ]
-    assert re.search(message, line)
+  for done in run_workers(run, *arguments, '--output_path=run', different=different):
+    lines = [line for line in done.stderr.splitlines() if not line.startswith('warning:')]
+    assert done.returncode == 1 and len(lines) == 1, lines
+    assert re.search(message, lines[0])
   assert not list(tmp_path.glob('run/model.ckpt*'))
 
 
