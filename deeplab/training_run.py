@@ -104,7 +104,7 @@ def run(
     if not workers.is_chief:
       return _follow(workers, options, given=given, own_process=own_process)
     with contextlib.ExitStack() as locks:
-      directory = RunDirectory(run_options.output_path)
+      directory = RunDirectory(run_options.output_path, copy_to=run_options.copy_to)
       with workers_of_run.telling_errors(workers):
         start, data = _find_start(directory, options, locks, given=given)
       workers_of_run.tell_start(workers, start, data)
@@ -138,6 +138,7 @@ def _find_start(directory, options, locks, *, given):
     )
   say(*output_places.notes_on_default(run_options.output_path, RunOptions))
   directory.create()
+  directory.copy.create(may_hold_run=run_options.resume or run_options.overwrite)
   locks.enter_context(directory.locked())
   if not (run_options.resume or run_options.overwrite):
     directory.refuse_if_in_use()  # Another one may have begun and ended meanwhile.
@@ -205,6 +206,7 @@ def _train(directory, start, data, workers, *, own_process):
     )
   if not workers.is_chief:
     return TrainingResult(outcome, trainer.global_step, None)
+  directory.copy.finish()
   best = validation.best if validation is not None else None
   result = _result(outcome, trainer.global_step, directory, best=best)
   signal = stop.requested or 'a signal to another worker'

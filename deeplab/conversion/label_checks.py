@@ -61,6 +61,10 @@ class PaletteComparison:
   def __init__(self):
     self._first = {}  # (colour, path) by index.
 
+  def first_colors(self) -> list[tuple[int, tuple, str]]:
+    """(index, colour, path of the first file that has it), by index."""
+    return [(index, *self._first[index]) for index in sorted(self._first)]
+
   def problem(self, palette: Iterable[tuple[int, tuple]], path: str) -> str | None:
     """None, or a line about an index that had another colour in an earlier file.
 

@@ -240,6 +240,8 @@ def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
   Returns:
     float32 [...].
   """
+  # It reshapes them, which for int32 has a kernel on the host only.
+  labels = tf.cast(labels, tf.int64)
   return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
 
 

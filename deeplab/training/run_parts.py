@@ -14,7 +14,7 @@ from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.operations.dispatch import Operations
 from deeplab.operations.plain import Replicas
 from deeplab.trainer import DeepLabV3Trainer
-from deeplab.training import class_balance, starting_report, training_data
+from deeplab.training import class_balance, determinism, starting_report, training_data
 from deeplab.training.follower import FollowerDirectory, FollowerLog
 from deeplab.training.run_directory import METRICS_NAME, RunDirectory
 from deeplab.training.run_start import AllOptions, RunStart
@@ -32,10 +32,11 @@ def prepare_tensorflow(
   # Never 0 (also modulo 2 ** 31 - 1): with that, tf.data's shuffle takes no seed that is a tensor,
   # as the input pipeline's is.
   tf.random.set_seed(options.input.seed % (2**31 - 2) + 1)
-  if options.training.deterministic:
-    tf.config.experimental.enable_op_determinism()
   gpus = devices.prepare(options.compute, own_process=own_process)
-  say(starting_report.device_line(workers, gpus))
+  if options.training.deterministic:
+    determinism.refuse(options.model, options.compute, options.training, gpus=gpus)
+    tf.config.experimental.enable_op_determinism()
+  say(starting_report.device_line(workers, gpus, options.compute))
   say(starting_report.data_line('training data', data.files))
   if data.eval_files:
     say(starting_report.data_line('validation data', data.eval_files))

@@ -34,6 +34,7 @@ class Saves:
       **self._settings,
     )
     self._log.flush()
+    self._run.copy.update()
     self._saved_step = self._trainer.global_step
 
   def save_new_steps(self) -> None:
