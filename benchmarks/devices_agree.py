@@ -4,7 +4,10 @@
     python benchmarks/devices_agree.py [--only=adam] [--json=FILE]
 
 Trains a small network for a few steps on drawn scenes: on one device, on two logical devices
-(--num_devices=2), and by two processes (scripts/launch_local_cluster.py), and evaluates it so.
+(--num_devices=2), and by two worker processes, and evaluates it so; the workers of the evaluation
+are started by launch_local_cluster.py, the other commands in forks of a process that has imported
+TensorFlow.
+
 Compared are the losses in metrics.jsonl, and the variables of the last checkpoint as parts of their
 largest value; of validations and evaluations the lines. Statistics are frozen but for
 sync_batch_norm, and all start from a network whose statistics fit its activations.
@@ -26,7 +29,8 @@ import drawn_training
 import machine
 import run_contents
 
-_LAUNCHER = os.path.join(command_forks.ROOT, 'scripts', 'launch_local_cluster.py')
+from deeplab.distribution import local_cluster
+
 _WAYS = ('two devices', 'two workers')
 _FROZEN = '--nofine_tune_batch_norm'
 # Rates that do not depend on --num_steps.
@@ -70,15 +74,13 @@ def main():
   parser.add_argument('--only', help='a part of the names of what to compare')
   parser.add_argument('--json', help='file for the results')
   flags = parser.parse_args()
-  from deeplab import quiet_start
-
-  quiet_start.import_tensorflow()
+  command_forks.prepare()
   described = machine.describe()
   print(machine.line(described), flush=True)
   results = []
   with tempfile.TemporaryDirectory() as directory:
     os.chdir(directory)
-    drawn_training.draw(_run)
+    drawn_training.draw(command_forks.run)
     start = _trainer('start', '--num_steps=30', '--batch_norm_decay=0.9', '--optimizer=adam')
     _run([*start, '--init_learning_rate=3e-3'])
     for case in _CASES:
@@ -100,7 +102,7 @@ def main():
 def _trainer(output, *flags):
   return [
     *drawn_training.TRAINER,
-    *drawn_training.crop(65),
+    *drawn_training.crop(33),
     '--batch_size=4',
     f'--output_path={output}',
     *flags,
@@ -108,19 +110,45 @@ def _trainer(output, *flags):
 
 
 def _run(arguments, *, way='one device'):
-  """The lines on stdout of a command of the checkout, with two workers those of the chief."""
-  command = [sys.executable, os.path.join(command_forks.ROOT, arguments[0]), *arguments[1:]]
+  """The lines on stdout of a command, with two workers those of the chief."""
+  commands = [arguments]
   if way == 'two devices':
-    command.append('--num_devices=2')
+    commands = [[*arguments, '--num_devices=2']]
   if way == 'two workers':
-    command = [sys.executable, _LAUNCHER, '--num_workers=2', '--', *command[1:]]
-  done = subprocess.run(command, capture_output=True, text=True)
+    hosts = local_cluster.addresses(2)
+    cluster = [f'--worker_hosts={",".join(hosts)}', '--worker_timeout=120']
+    commands = [[*arguments, *cluster, f'--task_index={index}'] for index in range(2)]
+  processes = [
+    command_forks.start(command, stdout=f'out{index}.txt', stderr=f'err{index}.txt')
+    for index, command in enumerate(commands)
+  ]
+  statuses = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+  if any(statuses):
+    said = [
+      _text(f'{name}{index}.txt') for name in ('out', 'err') for index in range(len(commands))
+    ]
+    sys.exit(f'{commands} ended with {statuses}:\n' + ''.join(said))
+  return _text('out0.txt').splitlines()
+
+
+def _launched(arguments):
+  """The chief's lines of a command that launch_local_cluster.py starts."""
+  launcher = os.path.join(command_forks.ROOT, 'scripts', 'launch_local_cluster.py')
+  command = os.path.join(command_forks.ROOT, arguments[0])
+  done = subprocess.run(
+    [sys.executable, launcher, '--num_workers=2', '--', command, *arguments[1:]],
+    capture_output=True,
+    text=True,
+  )
   if done.returncode:
-    sys.exit(f'{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}')
+    sys.exit(f'{done.args} ended with {done.returncode}:\n{done.stdout}{done.stderr}')
   lines = done.stdout.splitlines()
-  if way == 'two workers':
-    return [line.removeprefix('[0] ') for line in lines if line.startswith('[0] ')]
-  return lines
+  return [line.removeprefix('[0] ') for line in lines if line.startswith('[0] ')]
+
+
+def _text(path):
+  with open(path, encoding='utf-8', errors='replace') as file:
+    return file.read()
 
 
 def _compared(case):
@@ -220,7 +248,8 @@ def _evaluated(name):
   expected = _results_of_evaluation(_run(command))
   results = []
   for way in _WAYS:
-    found = _results_of_evaluation(_run(command, way=way))
+    lines = _launched(command) if way == 'two workers' else _run(command, way=way)
+    found = _results_of_evaluation(lines)
     text = f'{len(expected)} lines, such as {expected[1]!r}' if expected == found else f'{found}'
     passes = len(expected) >= 3 and expected == found
     results.append(_result(passes, f'{name}, {way}', text))
