@@ -78,14 +78,14 @@ def main():
         sys.exit(f'without a signal: {disturbed.line()}')
       goes_on = False  # They were faster.
     longest = max(longest, disturbed.seconds)
-    found = disturbed.faults()
+    line, found = disturbed.line(), disturbed.faults()
     goes_on = not found and number < len(signals) and dice.random() < _SHARE_OF_AGAIN
     after = 'the run that goes on is disturbed, too'
     if not goes_on:
       different = peace.differing(_run_whole(peace.commands, options))
       found += different
       after = f'{len(different)} differences at the end'
-    print(f'{number}: {disturbed.line()}; {after}' + ''.join(f'; FAULT {one}' for one in found))
+    print(f'{number}: {line}; {after}' + ''.join(f'; FAULT {one}' for one in found))
     sys.stdout.flush()
     faults += [f'{number}: {one}' for one in found]
   print(
