@@ -300,9 +300,17 @@ def test_what_tensorflow_says_of_a_worker_that_is_gone():
   cluster = Cluster(('127.0.0.1:1', '127.0.0.1:2'), 0, '--worker_hosts')
   strategy = tf.distribute.get_strategy()
   joined = Workers(strategy, cluster, Patience(cluster, seconds=60, own_process=False))
-  with pytest.raises(InputError, match=r'^worker 1 \(127.0.0.1:2\) cannot be reached any more'):
-    with joined.explaining():
-      raise tf.errors.UnavailableError(None, None, 'Collective ops is aborted by: ...')
+  text = (
+    'Graph execution error:\n\nDetected at node CollectiveReduceV2 defined at (most recent call '
+    'last):\n  File "x.py", line 2, in <module>\n\n'
+    'Collective ops is aborted by: Socket closed\n\t [[{{node CollectiveReduceV2}}]]'
+  )
+  line = (
+    'worker 1 (127.0.0.1:2) cannot be reached any more (TensorFlow: Collective ops is aborted by: '
+    'Socket closed); this worker ends.'
+  )
+  with pytest.raises(InputError, match=f'^{re.escape(line)}'), joined.explaining():
+    raise tf.errors.UnavailableError(None, None, text)
   with pytest.raises(tf.errors.InternalError, match='cuDNN'), joined.explaining():
     raise tf.errors.InternalError(None, None, 'cuDNN failed')
   with pytest.raises(InputError, match='of ours'), joined.explaining():

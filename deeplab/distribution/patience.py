@@ -58,7 +58,7 @@ class Patience:
       if index != self._cluster.index and not _answers(address)
     ]
     who = ', '.join(silent) or 'another worker'
-    words = ' '.join(cause.split())
+    words = ' '.join(_without_places(cause))
     heard = f' (TensorFlow: {words[:_LONGEST_CAUSE]})' if words else ''
     return (
       f'{who} cannot be reached any more{heard}; this worker ends. What the other one said is in '
@@ -98,3 +98,10 @@ def _answers(address):
   except OSError:
     return False
   return True
+
+
+def _without_places(cause):
+  """The words of an error of TensorFlow's, without where in the program and in the graph it was."""
+  for line in cause.splitlines():
+    if not line.startswith((' ', '\t', 'Graph execution error', 'Detected at node', 'Node: ')):
+      yield from line.split()
