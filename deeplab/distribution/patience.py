@@ -57,7 +57,7 @@ class Patience:
       if index != self._cluster.index and not meeting.answers(address)
     ]
     who = ', '.join(silent) or 'another worker'
-    words = ' '.join(cause.split())
+    words = ' '.join(_without_places(cause))
     heard = f' (TensorFlow: {words[:_LONGEST_CAUSE]})' if words else ''
     return (
       f'{who} cannot be reached any more{heard}; this worker ends. What the other one said is in '
@@ -88,3 +88,10 @@ class Patience:
 
     with contextlib.suppress(Exception):  # There are none before the workers have met.
       context.context().abort_collective_ops(14, line)  # 14: unavailable.
+
+
+def _without_places(cause):
+  """The words of an error of TensorFlow's, without where in the program and in the graph it was."""
+  for line in cause.splitlines():
+    if not line.startswith((' ', '\t', 'Graph execution error', 'Detected at node', 'Node: ')):
+      yield from line.split()
