@@ -16,7 +16,7 @@ from deeplab.errors import InputError
 from deeplab.losses import SegmentationLoss
 from deeplab.options import LossOptions, RunOptions, TrainingOptions
 from deeplab.trainer import DeepLabV3Trainer
-from deeplab.training.overflows import Overflows
+from deeplab.training.guards import Overflows
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training.training_log import TrainingLog
 
