@@ -74,6 +74,7 @@ class DeepLabV3Trainer:
     self._ignore_label = loss.ignore_label
     self.average = self._step.average
     self._agreed_to_stop = False
+    self._lacks_validation = False  # A signal came in the middle of it.
     self.guards = Guards(
       num_classes=model.options.num_classes,
       ignore_label=loss.ignore_label,
@@ -232,7 +233,7 @@ class DeepLabV3Trainer:
         saves.save(final=True)
         return 'out of patience'
     updates.finish()
-    if self.global_step < self._options.num_steps:
+    if self.global_step < self._options.num_steps or self._lacks_validation:
       saves.save_new_steps()
       return 'stopped'
     if self.average is not None:
@@ -262,7 +263,7 @@ class DeepLabV3Trainer:
     try:
       validation.validate(self.global_step, stop=stop)
     except Interrupted:
-      self._agreed_to_stop = True
+      self._agreed_to_stop = self._lacks_validation = True
       return False
     return True
 

@@ -19,6 +19,7 @@ from deeplab.trainer import DeepLabV3Trainer
 from deeplab.training.guards import Overflows
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training.training_log import TrainingLog
+from deeplab.training.validation import Interrupted
 
 
 class Stop:
@@ -358,3 +359,27 @@ def test_patience_ends_the_run(tmp_path):
   )
   # Continuing does not train past the end of patience.
   assert (outcome, trainer.global_step) == ('out of patience', 4)
+
+
+def test_a_signal_in_the_last_validation_leaves_it_to_the_resumed_run(tmp_path):
+  class Signalled(FakeValidation):
+    def validate(self, step, *, stop):
+      if step == 6:
+        raise Interrupted
+
+  outcome, trainer = train(
+    tmp_path,
+    tiny_model.batches(6),
+    validation=lambda trainer, directory, log: Signalled(log, 9),
+  )
+  assert (outcome, trainer.global_step) == ('stopped', 6)
+  assert names(tmp_path) == ['model.ckpt-2', 'model.ckpt-4', 'model.ckpt-6']
+  validations = []
+
+  def validation(trainer, directory, log):
+    validations.append(FakeValidation(log, 9))
+    return validations[0]
+
+  outcome, _ = train(tmp_path, tiny_model.batches(6), resume=True, validation=validation)
+  assert (outcome, validations[0].seen) == ('finished', [6])
+  assert 'model.ckpt' in names(tmp_path)
