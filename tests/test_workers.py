@@ -165,7 +165,7 @@ def test_one_writes_and_speaks(trained):
     (
       TRAINER,
       ((), ('--filenames=val.tfrecord',)),
-      '--filenames: worker 1 has val.tfrecord, the chief train.tfrecord',
+      '--filenames: worker 1 has train.tfrecord,val.tfrecord, the chief train.tfrecord',
     ),
   ],
 )
