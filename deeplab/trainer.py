@@ -74,7 +74,6 @@ class DeepLabV3Trainer:
     self._ignore_label = loss.ignore_label
     self.average = self._step.average
     self._agreed_to_stop = False
-    self._lacks_validation = False  # A signal came in the middle of it.
     self.guards = Guards(
       num_classes=model.options.num_classes,
       ignore_label=loss.ignore_label,
@@ -233,7 +232,9 @@ class DeepLabV3Trainer:
         saves.save(final=True)
         return 'out of patience'
     updates.finish()
-    if self.global_step < self._options.num_steps or self._lacks_validation:
+    # Also where the last validation was interrupted: who goes on makes up for it.
+    is_unfinished = validation is not None and validation.is_due(self.global_step)
+    if self.global_step < self._options.num_steps or is_unfinished:
       saves.save_new_steps()
       return 'stopped'
     if self.average is not None:
@@ -263,7 +264,7 @@ class DeepLabV3Trainer:
     try:
       validation.validate(self.global_step, stop=stop)
     except Interrupted:
-      self._agreed_to_stop = self._lacks_validation = True
+      self._agreed_to_stop = True
       return False
     return True
 

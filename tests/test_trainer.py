@@ -361,25 +361,22 @@ def test_patience_ends_the_run(tmp_path):
   assert (outcome, trainer.global_step) == ('out of patience', 4)
 
 
-def test_a_signal_in_the_last_validation_leaves_it_to_the_resumed_run(tmp_path):
-  class Signalled(FakeValidation):
-    def validate(self, step, *, stop):
-      if step == 6:
-        raise Interrupted
+def test_a_run_stopped_in_its_last_validation_goes_on_with_it(tmp_path):
+  made = []
 
-  outcome, trainer = train(
-    tmp_path,
-    tiny_model.batches(6),
-    validation=lambda trainer, directory, log: Signalled(log, 9),
-  )
+  class InterruptedAtStep6(FakeValidation):
+    def validate(self, step, *, stop):
+      if step == 6 and len(made) == 1:
+        raise Interrupted
+      super().validate(step, stop=stop)
+
+  def make(trainer, directory, log):
+    made.append(InterruptedAtStep6(log, 9))
+    return made[-1]
+
+  outcome, trainer = train(tmp_path, tiny_model.batches(6), validation=make)
   assert (outcome, trainer.global_step) == ('stopped', 6)
   assert names(tmp_path) == ['model.ckpt-2', 'model.ckpt-4', 'model.ckpt-6']
-  validations = []
-
-  def validation(trainer, directory, log):
-    validations.append(FakeValidation(log, 9))
-    return validations[0]
-
-  outcome, _ = train(tmp_path, tiny_model.batches(6), resume=True, validation=validation)
-  assert (outcome, validations[0].seen) == ('finished', [6])
+  outcome, trainer = train(tmp_path, tiny_model.batches(6), validation=make, resume=True)
+  assert (outcome, trainer.global_step, made[-1].seen) == ('finished', 6, [6])
   assert 'model.ckpt' in names(tmp_path)
