@@ -1,0 +1,1 @@
+depthwise = speed = determinism = memory = input_wait = devices = None
