@@ -34,6 +34,8 @@ from gpu_verdict_outcomes import Outcome, Verdict, as_note, page
 import deeplab
 
 _TOTAL_SECONDS = 570
+_SECONDS_TO_END = 20  # Of a process that is done.
+_WORKER = os.path.join(HERE, 'gpu_verdict_part.py')
 _ALL, _ONE, _NONE = 'all', 'one', 'none'
 
 
@@ -130,7 +132,7 @@ def parsed_flags(arguments=None):
   return flags
 
 
-def run(parts, flags, *, worker=os.path.join(HERE, 'gpu_verdict_part.py')):
+def run(parts, flags, *, worker=_WORKER):
   """Runs the parts in turns, prints their lines, writes the results; returns the exit status."""
   started, verdict = time.monotonic(), Verdict()
   described = machine.describe()
@@ -225,7 +227,8 @@ def _follow(process, results, verdict, *, seconds):
       position += len(whole)
       for line in whole.splitlines():
         found = json.loads(line)
-        is_done = is_done or 'done' in found
+        if 'done' in found:
+          is_done, deadline = True, time.monotonic() + _SECONDS_TO_END
         outcome = verdict.take(found)
         if outcome is not None:
           print(f'{outcome.state:<9}{outcome.part}: {outcome.line()}', flush=True)

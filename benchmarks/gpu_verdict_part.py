@@ -147,6 +147,7 @@ def main():
 def _function(name):
   import gpu_verdict_correctness as correctness
   import gpu_verdict_depthwise
+  import gpu_verdict_equality as equality
   import gpu_verdict_speed as speed
   import gpu_verdict_training as training
 
@@ -154,10 +155,10 @@ def _function(name):
     'machine': machine_facts,
     'reference': correctness.reference,
     'correctness': correctness.correctness,
-    'determinism': training.determinism,
+    'determinism': equality.determinism,
     'memory': training.memory,
     'input_wait': training.input_wait,
-    'devices': training.devices,
+    'devices': equality.devices,
     'speed': speed.speed,
     'depthwise': gpu_verdict_depthwise.depthwise,
   }[name]
