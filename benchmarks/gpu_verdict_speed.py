@@ -2,15 +2,22 @@
 
 import json
 import math
+import os
 import statistics
 import time
 
 import cells
+import gpu_verdict_correctness as correctness
 import gpu_verdict_part
-from gpu_verdict_training import let_tf32, small_network, strategy_of_one
+import numpy as np
+from gpu_verdict_training import let_tf32, strategy_of_one
 
-# Largest relative difference of the loss of the first step to that of float32.
-_LOSS_LIMITS = {'float32': 1e-4, 'tf32': 5e-3, 'bfloat16': 2e-2, 'float16': 5e-3}
+_DRY, _DRY_NETWORK = 'thin mobilenet_v2', dict(model_variant='mobilenet_v2', depth_multiplier=0.35)
+
+# Against float32 without XLA. Dropout is drawn in the dtype, and by XLA in a way of its own, so
+# losses differ by that too: by 0.5 % in the dry run.
+_LOSS_LIMITS = {'float32': 2e-2, 'tf32': 5e-3, 'bfloat16': 2e-2, 'float16': 2e-2}
+_PIXEL_LIMITS = {'float32': 1e-3, 'tf32': 1e-2, 'bfloat16': 5e-2, 'float16': 1e-2}
 # The compute capability from which a dtype has units of its own, which make it the faster one.
 _FAST_FROM = {'tf32': (8, 0), 'bfloat16': (8, 0), 'float16': (7, 0)}
 _SLOWER_LIMIT = 1.0
@@ -19,98 +26,96 @@ _ROUNDS = 7
 
 def speed(work):
   """Trains and predicts with each network of --cells."""
-  dtype, jit_compile = work.settings['dtype'], work.settings['jit_compile']
-  if dtype in ('tf32', 'bfloat16') and _capability(work) < _FAST_FROM[dtype]:
-    reason = f'this GPU has none: compute capability {_capability(work)} is below 8.0'
-    if dtype == 'tf32':
-      work.findings.not_run('all of it', reason)
-      return
-    work.findings.measured('units for bfloat16', 0, note=reason)
+  dtype = work.settings['dtype']
+  if dtype == 'tf32' and not _has_units(work):
+    work.findings.not_run('all of it', 'this GPU has none: its compute capability is below 8.0')
+    return
   let_tf32(dtype == 'tf32')
-  for cell in ['thin mobilenet_v2'] if work.is_dry_run else work.settings['cells']:
-    settings = small_network(work) if work.is_dry_run else cells.CELLS[cell][0]
+  for cell in [_DRY] if work.is_dry_run else work.settings['cells']:
     for task in (_train, _predict):
-      name = task.__name__.strip('_')
-      if not work.has_time_for(f'{name} {cell}'):
-        continue
-      seconds, more = task(work, settings, dtype=dtype, jit_compile=jit_compile)
-      own = dict(task=name, cell=cell, seconds=seconds, **more)
-      _report(work, own, _float32(work, own, dtype=dtype, jit_compile=jit_compile))
+      name = f'{task.__name__.strip("_")} {cell}'
+      if work.has_time_for(name):
+        own = task(work, name, cell)
+        _report(work, name, own, _float32(work, name, own))
 
 
-def _train(work, settings, *, dtype, jit_compile):
-  """(median seconds of a step, what else is to be told)."""
-  from gpu_verdict_correctness import as_batch
-
+def _train(work, name, cell):
+  """dict of what is to be told of a training step."""
   from deeplab.losses import SegmentationLoss
   from deeplab.options import LossOptions, TrainingOptions
   from deeplab.training.training_step import TrainingStep
 
-  size, batch_size = _size(work), 4 if work.is_dry_run else work.settings['batch_size']
+  batch_size = 4 if work.is_dry_run else work.settings['batch_size']
+  is_float16 = work.settings['dtype'] == 'float16'
   strategy = strategy_of_one(work)
-  model = _model(settings, dtype, strategy)
   step = TrainingStep(
-    model,
+    _model(work, cell, strategy),
     TrainingOptions(),
     loss=SegmentationLoss(LossOptions(), 255),
     strategy=strategy,
-    jit_compile=jit_compile,
-    scale_loss=dtype == 'float16',
+    jit_compile=work.settings['jit_compile'],
+    scale_loss=is_float16,
   )
-  batch = as_batch(work.scenes(batch_size, height=size, width=size))
+  batch = correctness.as_batch(work.scenes(batch_size, height=_size(work), width=_size(work)))
   _forget_peak(work)
   started = time.perf_counter()
-  first = step([batch], learning_rate=1e-4, step=0)
+  results = [step([batch], learning_rate=correctness.LEARNING_RATE, step=0)]
   start = time.perf_counter() - started
   together = 1 if work.is_dry_run else 5
-  results = [first]
 
   def steps():
     for index in range(together):
-      pending = step.start([batch], learning_rate=1e-4, step=index)
+      pending = step.start([batch], learning_rate=correctness.LEARNING_RATE, step=index)
     results.append(pending.result())
 
   seconds, rounds = _median_seconds(work, steps)
-  what = f'train {_title(work)}'
-  losses = [result.total_loss for result in results]
-  lost = sum(not math.isfinite(loss) for loss in losses)
-  work.findings.judge(f'{what}: losses that are not finite, of {len(losses)}', lost, 0)
-  if dtype == 'float16':
+  lost = sum(not math.isfinite(result.total_loss) for result in results)
+  work.findings.judge(f'{name}: losses that are not finite, of {len(results)}', lost, 0)
+  if is_float16:
     overflowed = int(results[-1].overflowed)
-    work.findings.judge(f'{what}: overflow in the last step', overflowed, 0)
-  return seconds / together, dict(
-    images=batch_size, start=start, loss=first.total_loss, peak=_peak_mib(work), rounds=rounds
-  )
+    work.findings.judge(f'{name}: overflow in the last step', overflowed, 0)
+  return {
+    'seconds': seconds / together,
+    'images': batch_size,
+    'peak': _peak_mib(work),
+    'start': start,
+    'rounds': rounds,
+    'loss': results[0].total_loss,
+  }
 
 
-def _predict(work, settings, *, dtype, jit_compile):
-  """(median seconds of an image, what else is to be told)."""
+def _predict(work, name, cell):
+  """dict of what is to be told of a prediction."""
   from deeplab.inferencer import DeepLabV3Inferencer
 
-  size = _size(work)
-  model = _model(settings, dtype, strategy_of_one(work))
-  inferencer = DeepLabV3Inferencer(model, jit_compile=jit_compile)
-  ((image, _),) = work.scenes(1, height=size, width=size)
+  model = _model(work, cell, strategy_of_one(work))
+  inferencer = DeepLabV3Inferencer(model, jit_compile=work.settings['jit_compile'])
+  ((image, _),) = work.scenes(1, height=_size(work), width=_size(work))
   _forget_peak(work)
   started = time.perf_counter()
-  inferencer.predict([image])
+  ((labels, _),) = inferencer.predict([image])
   start = time.perf_counter() - started
   seconds, rounds = _median_seconds(work, lambda: inferencer.predict([image]))
-  return seconds, dict(images=1, start=start, peak=_peak_mib(work), rounds=rounds)
+  return {
+    'seconds': seconds,
+    'images': 1,
+    'peak': _peak_mib(work),
+    'start': start,
+    'rounds': rounds,
+    'labels': labels.tolist(),
+  }
 
 
-def _report(work, own, float32):
-  """A row of the table, and what float32 says of it; `float32` is None where it was not run."""
-  dtype = work.settings['dtype']
-  what = f'{own["task"]} {_title(work)}'
+def _report(work, name, own, float32):
+  """A row of the table, and how it stands to float32; `float32` is None where that was not run."""
+  dtype, jit_compile = work.settings['dtype'], work.settings['jit_compile']
   work.findings.row(
     'Speed',
-    work=own['task'],
-    network=own['cell'],
+    work=name,
     dtype=dtype,
-    XLA='yes' if work.settings['jit_compile'] else 'no',
-    seconds=own['seconds'],
+    XLA='yes' if jit_compile else 'no',
     **{
+      's': own['seconds'],
       'images/s': own['images'] / own['seconds'],
       'times float32': float32['seconds'] / own['seconds'] if float32 else None,
       'peak MiB': own['peak'],
@@ -119,33 +124,37 @@ def _report(work, own, float32):
     },
   )
   if own['peak'] is None:
-    work.findings.not_run(f'{what}: peak memory of the device', 'TensorFlow counts that of GPUs')
-  is_first = dtype == 'float32' and not work.settings['jit_compile']
-  if is_first:
+    work.findings.not_run(f'{name}: peak memory of the device', 'TensorFlow counts that of GPUs')
+  if dtype == 'float32' and not jit_compile:
     return
   if float32 is None:
-    work.findings.not_run(f'{what}: against float32', 'there is no float32 to compare with')
+    work.findings.not_run(f'{name}: against float32', 'there is no float32 to compare with')
     return
   if 'loss' in own:
     difference = abs(own['loss'] - float32['loss']) / abs(float32['loss'])
-    note = 'relative, of the first step'
-    limit = _LOSS_LIMITS[dtype]
-    work.findings.judge(f'{what}: loss against float32', difference, limit, note=note)
-  if work.settings['jit_compile'] or dtype not in _FAST_FROM:
-    return
-  ratio, compared = own['seconds'] / float32['seconds'], f'{what}: time to that of float32'
-  if work.is_dry_run:
-    work.findings.not_run(compared, f'{ratio:.2f} on this CPU says nothing of a GPU')
-  elif _capability(work) < _FAST_FROM[dtype]:
-    work.findings.measured(compared, ratio, note='this GPU has no units for it')
+    what = f'{name}: loss of the first step against float32, relative'
+    work.findings.judge(what, difference, _LOSS_LIMITS[dtype])
   else:
-    work.findings.judge(compared, ratio, _SLOWER_LIMIT)
+    share = np.mean(np.array(own['labels']) != np.array(float32['labels']))
+    what = f'{name}: share of pixels with another class than in float32'
+    work.findings.judge(what, share, _PIXEL_LIMITS[dtype])
+  if dtype != 'float32' and not jit_compile:
+    _judge_time(work, f'{name}: time to that of float32', own['seconds'] / float32['seconds'])
 
 
-def _float32(work, own, *, dtype, jit_compile):
-  """What float32 without XLA had for the same, which leaves it here; or None."""
-  path = work.file(f'speed_{own["task"]}_{own["cell"]}.json')
-  if dtype == 'float32' and not jit_compile:
+def _judge_time(work, what, ratio):
+  if work.is_dry_run:
+    work.findings.not_run(what, f'{ratio:.2f} on this CPU says nothing of a GPU')
+  elif _has_units(work):
+    work.findings.judge(what, ratio, _SLOWER_LIMIT)
+  else:
+    work.findings.measured(what, ratio, note='this GPU has no units for it')
+
+
+def _float32(work, name, own):
+  """What float32 without XLA had for the same, which it leaves here; or None."""
+  path = work.file(f'{name}.json')
+  if work.settings['dtype'] == 'float32' and not work.settings['jit_compile']:
     with open(path, 'w', encoding='utf-8') as file:
       json.dump(own, file)
     return own
@@ -167,35 +176,44 @@ def _median_seconds(work, run):
   return statistics.median(seconds), len(seconds)
 
 
-def _model(settings, dtype, strategy):
-  import tensorflow as tf
-
+def _model(work, cell, strategy):
+  """The network with the same variables each time, those that float32 made first."""
   from deeplab.model.prediction_model import DeepLabV3PredictionModel
   from deeplab.options import ModelOptions
 
-  tf.random.set_seed(1)
+  dtype, settings = work.settings['dtype'], _DRY_NETWORK if cell == _DRY else cells.CELLS[cell][0]
   with strategy.scope():
-    return DeepLabV3PredictionModel(
+    model = DeepLabV3PredictionModel(
       ModelOptions(num_classes=gpu_verdict_part.NUM_CLASSES, **settings),
+      batch_norm_decay=1e-6,
       compute_dtype='float32' if dtype == 'tf32' else dtype,
     )
-
-
-def _title(work):
-  return work.settings['dtype'] + (' with XLA' if work.settings['jit_compile'] else '')
+  path = work.file(f'variables of {cell}.npz')
+  if not os.path.exists(path):
+    side = min(_size(work), 257)
+    scenes = work.scenes(8, height=side, width=side, seed=99)
+    correctness.settle(model, correctness.as_batch(scenes)['images'])
+    values = {name: variable.numpy() for name, variable in model.named_variables.items()}
+    np.savez(path + '.new.npz', **values)
+    os.replace(path + '.new.npz', path)
+  with np.load(path) as values:
+    for name, variable in model.named_variables.items():
+      variable.assign(values[name])
+  return model
 
 
 def _size(work):
   return 33 if work.is_dry_run else work.settings['size']
 
 
-def _capability(work):
+def _has_units(work):
+  """Whether the GPU computes in this dtype with units of its own."""
   import tensorflow as tf
 
-  if work.is_dry_run:
-    return (99, 0)
   gpu = tf.config.list_physical_devices('GPU')[0]
-  return tf.config.experimental.get_device_details(gpu).get('compute_capability', (99, 0))
+  capability = tf.config.experimental.get_device_details(gpu).get('compute_capability')
+  # One that does not say is no NVIDIA GPU, of which nothing is known.
+  return capability is None or tuple(capability) >= _FAST_FROM[work.settings['dtype']]
 
 
 def _forget_peak(work):
