@@ -190,7 +190,7 @@ def as_batch(scenes):
 
   return {
     'images': tf.constant(np.stack([image for image, _ in scenes]), tf.float32),
-    'labels': tf.constant(np.stack([label for _, label in scenes]), tf.int32),
+    'labels': tf.constant(np.stack([label for _, label in scenes])),  # uint8, as on a device.
     'names': tf.constant([f'scene {index}' for index in range(len(scenes))]),
   }
 
