@@ -73,6 +73,7 @@ setuptools.setup(
     'tflite': ['ai-edge-litert'],  # LiteRT, which runs TFLite files; TensorFlow itself writes them.
     'onnx': ['tf2onnx', 'onnx', 'onnxruntime'],
     'openvino': ['openvino'],  # Another way to compute an exported SavedModel.
+    'ray': ['ray[data]'],  # Predictions on many machines, examples/ray_predict.py.
     'benchmark': ['torch', 'transformers', 'segmentation-models-pytorch'],
   },
 )

@@ -17,12 +17,8 @@ of their work.
 
 import argparse
 import dataclasses
-import hashlib
-import json
 import os
 import random
-import re
-import runpy
 import shutil
 import signal
 import sys
@@ -30,10 +26,9 @@ import tarfile
 import time
 from collections.abc import Callable, Mapping
 
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, _ROOT)
-
-_TIMES = ('images_per_second', 'waiting_for_input')
+import command_forks
+import drawn_training
+import run_contents
 
 
 @dataclasses.dataclass
@@ -73,9 +68,9 @@ def main():
   os.makedirs(os.path.join(work, 'tmp'))  # A new one.
   os.environ['TMPDIR'] = os.path.join(work, 'tmp')
   os.chdir(work)
-  _import()
+  command_forks.prepare()
   dice = random.Random(options.seed)
-  _draw()
+  drawn_training.draw(command_forks.run)
   faults, counts = [], {}
   for case in _cases():
     wanted = options.trainer if case.name == 'run_trainer.py' else options.others
@@ -88,65 +83,24 @@ def main():
   sys.exit(bool(faults))
 
 
-def _import():
-  from deeplab import quiet_start
-
-  quiet_start.import_tensorflow()
-  from deeplab import (  # noqa: F401
-    conversion_run,
-    evaluation_run,
-    inference_run,
-    training_run,
-  )
-  from deeplab.official import official_checkpoints  # noqa: F401
-
-
-def _draw():
-  """The data, and what the commands after the trainer need: a run, and two official models."""
-  from deeplab import synthetic_scenes
-
-  synthetic_scenes.write_data_set('data', num_training=24, num_held_out=6, seed=0)
-  _run_whole(_converter('val', 'records'))
-  _run_whole(_converter('train', 'records'))
-
-
-def _converter(split, output):
-  return [
-    'scripts/write_tfrecord.py',
-    f'--list_path=data/{split}.txt',
-    '--images_dir=data/JPEGImages',
-    '--labels_dir=data/SegmentationClass',
-    f'--split={split}',
-    f'--output_dir={output}',
-    '--num_per_shard=5',
-    '--num_workers=1',
-  ]
-
-
 def _cases():
   trainer = [
-    'run_trainer.py',
-    '--filenames=records/train',
-    '--eval_filenames=records/val',
+    *drawn_training.TRAINER,
+    *drawn_training.crop(33),
+    *drawn_training.VALIDATION,
     '--output_path=run',
-    '--model_variant=mobilenet_v2',
-    '--depth_multiplier=0.35',
-    '--crop_size_height=33',
-    '--crop_size_width=33',
     '--batch_size=2',
     '--num_steps=12',
     '--persist_per_steps=2',
     '--eval_per_steps=4',
     '--max_to_keep=3',
-    '--log_per_steps=1',
     '--ema_decay=0.9',
-    '--seed=4',
     '--deterministic',
   ]
   yield Case('run_trainer.py', [*trainer, '--overwrite'], [*trainer, '--resume'], 'run')
   if not os.path.isdir('run'):
-    _run_whole([*trainer, '--overwrite'])
-  converter = _converter('train', 'converted')
+    command_forks.run([*trainer, '--overwrite'])
+  converter = drawn_training.converter('train', 'converted')
   yield Case('write_tfrecord.py', converter, converter, 'converted')
   inferencer = [
     'run_inferencer.py',
@@ -158,33 +112,33 @@ def _cases():
   ]
   yield Case('run_inferencer.py', inferencer, inferencer, 'predictions')
   evaluator = ['run_evaluator.py', '--filenames=records/val', '--report_path=report']
-  _run_whole([*evaluator, '--ckpt_path=run/model.ckpt-8', '--num_worst_images=6'])
+  command_forks.run([*evaluator, '--ckpt_path=run/model.ckpt-8', '--num_worst_images=6'])
   os.rename('report', 'older_report')
   newer = [*evaluator, '--ckpt_path=run', '--num_worst_images=4']
   yield Case('run_evaluator.py', newer, newer, 'report', 'older_report', _report_of_one)
   export = ['scripts/export_official_checkpoint.py', '--output_path=official', '--overwrite']
-  _run_whole([*export, '--ckpt_path=run/model.ckpt-8'])
+  command_forks.run([*export, '--ckpt_path=run/model.ckpt-8'])
   os.rename('official', 'older_official')
   newer = [*export, '--ckpt_path=run']
   yield Case(newer[0], newer, newer, 'official', 'older_official', _a_checkpoint)
   if not os.path.isdir('official'):
-    _run_whole(newer)
+    command_forks.run(newer)
   with tarfile.open('official.tar.gz', 'w:gz') as archive:
     archive.add('official')
   importer = ['scripts/import_official_checkpoint.py', '--output_path=imported', '--overwrite']
-  _run_whole([*importer, '--ckpt_path=older_official', '--output_stride=8'])
+  command_forks.run([*importer, '--ckpt_path=older_official', '--output_stride=8'])
   os.rename('imported', 'older_imported')
   newer = [*importer, '--ckpt_path=official.tar.gz']
   yield Case(newer[0], newer, newer, 'imported', 'older_imported', _a_checkpoint)
   export = ['export_model.py', '--output_path=exported', '--overwrite']
-  _run_whole([*export, '--ckpt_path=run/model.ckpt-8'])
+  command_forks.run([*export, '--ckpt_path=run/model.ckpt-8'])
   os.rename('exported', 'older_exported')
   newer = [*export, '--ckpt_path=run']
   yield Case(newer[0], newer, newer, 'exported', 'older_exported', _a_saved_model)
 
 
 def _report_of_one(found, expected):
-  older = _files('older_report')
+  older = run_contents.files('older_report')
   for whole in (older, expected):
     if 'report.html' in found and found == whole:
       return None
@@ -199,10 +153,10 @@ def _a_checkpoint(found, expected):
 
   output = 'imported' if os.path.isdir('imported') else 'official'
   prefix = checkpoint_files.find(output)
-  values = [_digest(prefix + '.data-00000-of-00001')]
+  values = [run_contents.digest(prefix + '.data-00000-of-00001')]
   described = saved_options.path_beside(prefix)
-  values.append(_digest(described) if os.path.exists(described) else None)
-  for whole in (_files('older_' + output), expected):
+  values.append(run_contents.digest(described) if os.path.exists(described) else None)
+  for whole in (run_contents.files('older_' + output), expected):
     wholes = whole['model.ckpt.data-00000-of-00001'], whole.get(saved_options.FILE_NAME)
     if tuple(values) == wholes:
       return None
@@ -211,7 +165,7 @@ def _a_checkpoint(found, expected):
 
 def _a_saved_model(found, expected):
   """The SavedModel is the old or the new one."""
-  older = _files('older_exported')
+  older = run_contents.files('older_exported')
   saved = {name: each for name, each in found.items() if name.startswith('saved_model')}
   if any(saved.items() <= whole.items() for whole in (older, expected)) and saved:
     return None
@@ -221,8 +175,9 @@ def _a_saved_model(found, expected):
 def _kill_often(case, wanted, dice, *, again):
   """Kills a command `wanted` times; returns (kills, faults)."""
   _prepare(case)
-  seconds, num_changes = _run_whole(case.arguments, watched=case.output)
-  expected = _files(case.output)
+  changes = run_contents.Changes(case.output)
+  seconds, num_changes = command_forks.run(case.arguments, look=changes.look), changes.count
+  expected = run_contents.files(case.output)
   kept = case.output + '_in_peace'
   shutil.copytree(case.output, kept)
   print(
@@ -241,16 +196,16 @@ def _kill_often(case, wanted, dice, *, again):
       goes_on = False
       continue  # It was faster.
     kills += 1
-    left = sorted(_files(case.output)) if os.path.isdir(case.output) else []
+    left = sorted(run_contents.files(case.output)) if os.path.isdir(case.output) else []
     problem = None
     if left or case.before:
-      problem = case.check(_without_unfinished(_files(case.output)), expected)
+      problem = case.check(_without_unfinished(run_contents.files(case.output)), expected)
     goes_on = kills < wanted and dice.random() < again
     if goes_on:
       print(f'{case.name} kill {kills}: {len(left)} files; the next run is killed too', flush=True)
       continue
-    _run_whole(_next(case))
-    now = _files(case.output)
+    command_forks.run(_next(case))
+    now = run_contents.files(case.output)
     differing = sorted(name for name in expected if name in now and now[name] != expected[name])
     more, fewer = sorted(set(now) - set(expected)), sorted(set(expected) - set(now))
     temporary = os.listdir('tmp')
@@ -291,82 +246,12 @@ def _without_unfinished(files):
   }
 
 
-def _files(directory):
-  """Name below it -> digest of the content, for all files; of the log without its times."""
-  found = {}
-  for path, _, names in os.walk(directory):
-    for name in names:
-      relative = os.path.relpath(os.path.join(path, name), directory)
-      # Each run has its own, named by its time; each SavedModel has a number drawn at random.
-      if name.startswith('events.out.tfevents.') or name == 'fingerprint.pb':
-        continue
-      found[relative] = _digest(os.path.join(path, name))
-  return found
-
-
-def _digest(path):
-  with open(path, 'rb') as file:
-    content = file.read()
-  if path.endswith('export.json'):  # It has the check sum of that number, too.
-    content = re.sub(rb'fingerprint\.pb",\s*"bytes": \d+,\s*"sha256": "\w+', b'', content)
-  if path.endswith('metrics.jsonl'):
-    lines = []
-    for line in content.decode().splitlines():
-      try:
-        values = json.loads(line)
-      except ValueError:
-        lines.append(line)
-        continue
-      lines.append(json.dumps({name: values[name] for name in values if name not in _TIMES}))
-    content = '\n'.join(lines).encode()
-  return hashlib.sha256(content).hexdigest()
-
-
-def _start(arguments):
-  """Starts a command in a fork; returns its process id. Its output goes to log.txt."""
-  sys.stdout.flush()
-  process = os.fork()
-  if process:
-    return process
-  log = os.open('log.txt', os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-  os.dup2(log, 1)
-  os.dup2(log, 2)
-  status = 1
-  try:
-    sys.argv = [os.path.join(_ROOT, arguments[0]), *arguments[1:]]
-    try:
-      runpy.run_path(sys.argv[0], run_name='__main__')
-    except SystemExit as end:
-      status = end.code or 0
-    sys.stdout.flush()
-  finally:
-    os._exit(status)
-
-
-def _run_whole(arguments, *, watched=None):
-  """(seconds, changes seen in the directory `watched`) of a command that nobody disturbs."""
-  began = time.monotonic()
-  process = _start(arguments)
-  changes = _Changes(watched) if watched else None
-  while True:
-    ended, status = os.waitpid(process, os.WNOHANG)
-    if ended:
-      break
-    if changes:
-      changes.look()
-    time.sleep(0.002)
-  if status:
-    with open('log.txt', encoding='utf-8', errors='replace') as log:
-      sys.exit(f'{arguments} ended with {status}:\n{log.read()}')
-  return time.monotonic() - began, changes.count if changes else 0
-
-
 def _run_and_kill(arguments, output, *, at_change, moment):
   """Whether the command was killed before it ended: `moment` seconds after its start, or after the
   given number of changes in its directory.
   """
-  process = _start(arguments)
-  changes = _Changes(output)
+  process = command_forks.start(arguments)
+  changes = run_contents.Changes(output)
   while at_change and changes.count < at_change:
     changes.look()
     ended, _ = os.waitpid(process, os.WNOHANG)
@@ -376,22 +261,6 @@ def _run_and_kill(arguments, output, *, at_change, moment):
   time.sleep(moment)
   os.kill(process, signal.SIGKILL)
   return os.WIFSIGNALED(os.waitpid(process, 0)[1])
-
-
-class _Changes:
-  """Counts how often the names in a directory were seen to change; `count`."""
-
-  def __init__(self, directory):
-    self.count, self._directory, self._names = 0, directory, None
-    self.look()
-
-  def look(self):
-    names = set()
-    for path, _, files in os.walk(self._directory):
-      names.update(os.path.join(path, re.sub(r'tfevents.*', '', name)) for name in files)
-    if self._names is not None and names != self._names:
-      self.count += 1
-    self._names = names
 
 
 if __name__ == '__main__':

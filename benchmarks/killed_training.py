@@ -18,6 +18,8 @@ import sys
 import threading
 import time
 
+import run_contents
+
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 _TRAINER = os.path.join(
@@ -118,25 +120,12 @@ def kill(process, dice):
 
 def compare(first, second):
   """Prints how two checkpoints differ; returns 0 where they do not."""
-  import numpy as np
-
-  from deeplab import checkpoints
-
-  first, second = checkpoints.Reader(first), checkpoints.Reader(second)
-  if first.shapes != second.shapes:
-    print('the checkpoints hold different variables')
-    return 1
-  worst = max(
-    float(
-      np.abs(first.get(name) - second.get(name)).max() / max(np.abs(first.get(name)).max(), 1e-30)
-    )
-    for name in first.shapes
-  )
-  equal = sum(np.array_equal(first.get(name), second.get(name)) for name in first.shapes)
+  differences = run_contents.differences(first, second)
+  worst = max(differences.values())
+  equal = sum(difference == 0.0 for difference in differences.values())
   print(
-    f'step {first.global_step} and {second.global_step}: {equal} of {len(first.shapes)} variables '
-    'are equal to the bit, the '
-    f"largest difference is {worst:.2g} of a variable's largest value"
+    f'{equal} of {len(differences)} variables are equal to the bit, the largest difference is '
+    f"{worst:.2g} of a variable's largest value"
   )
   return int(worst > 1e-6)
 

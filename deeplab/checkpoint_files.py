@@ -1,5 +1,5 @@
-"""Checkpoints as files: which one a path means. Free of TensorFlow, so that a wrong path is told at
-once.
+"""Checkpoints as files: which one a path means, which may be remote. Free of TensorFlow for local
+ones, so that a wrong path is told at once.
 """
 
 import glob
@@ -7,7 +7,7 @@ import json
 import os
 import re
 
-from deeplab import foreign_files, ordinary_files
+from deeplab import foreign_files, ordinary_files, remote_files
 from deeplab.errors import InputError, shown
 
 FINAL_NAME = 'model.ckpt'
@@ -39,18 +39,18 @@ def find_given(ckpt_path: str, *, flag: str = 'ckpt_path', best: bool = False) -
 
 def chosen_notes(ckpt_path: str, prefix: str) -> list[str]:
   """A line on which checkpoint of a directory was taken; none where `ckpt_path` names one."""
-  if not os.path.isdir(os.path.expanduser(ckpt_path)):
+  if not remote_files.is_directory(os.path.expanduser(ckpt_path)):
     return []
   line = f'checkpoint: {shown(prefix)}'
-  best = os.path.join(os.path.dirname(prefix), BEST_NAME)
-  if prefix != best and best in list_prefixes(os.path.dirname(prefix)):
+  best = os.path.join(remote_files.parent(prefix), BEST_NAME)
+  if prefix != best and best in list_prefixes(remote_files.parent(prefix)):
     line += f' ({BEST_NAME}, the best in validation, is there too: --best takes it)'
   return [line]
 
 
 def _best_in(ckpt_path, *, flag):
   directory = os.path.expanduser(ckpt_path)
-  if not os.path.isdir(directory):
+  if not remote_files.is_directory(directory):
     raise InputError(f'--{flag}={ckpt_path}: --best needs the directory of a training')
   best = os.path.join(directory, BEST_NAME)
   if best not in list_prefixes(directory):
@@ -79,29 +79,31 @@ def find(path: str) -> str:
       as an archive.
   """
   path = os.path.expanduser(path)
-  if os.path.isdir(path):
+  # To ram:// all that names begin with is a directory.
+  is_prefix = remote_files.is_remote(path) and remote_files.is_file(path + '.index')
+  if remote_files.is_directory(path) and not is_prefix:
     return _find_in_directory(path)
   prefix = (
-    re.sub(r'\.(index|data-\d{5}-of-\d{5}|meta)$', '', path) if os.path.isfile(path) else path
+    re.sub(r'\.(index|data-\d{5}-of-\d{5}|meta)$', '', path) if remote_files.is_file(path) else path
   )
-  if os.path.isfile(prefix + '.index'):
+  if remote_files.is_file(prefix + '.index'):
     _check_data_files(prefix)
     return prefix
-  if os.path.isfile(prefix + PREVIOUS + '.index'):
+  if remote_files.is_file(prefix + PREVIOUS + '.index'):
     return prefix + PREVIOUS
-  if os.path.isfile(prefix) and ordinary_files.is_ordinary(prefix):
+  if remote_files.is_file(prefix) and ordinary_files.is_ordinary(prefix):
     return _find_in_file(prefix)
-  if os.path.exists(prefix):
+  if remote_files.exists(prefix):
     raise InputError(
       f'checkpoint {prefix}: is no checkpoint, but a device, a pipe or a file of the system; give '
       'the prefix of a checkpoint, such as model.ckpt-30000, or its directory'
     )
-  if glob.glob(glob.escape(prefix) + '.data-*'):
+  if remote_files.matching(glob.escape(prefix) + '.data-*'):
     raise InputError(
       f'checkpoint {prefix}: {prefix}.index is missing; copy it beside the data file'
     )
-  directory = os.path.dirname(prefix) or '.'
-  if not os.path.isdir(directory):
+  directory = remote_files.parent(prefix) or '.'
+  if not remote_files.is_directory(directory):
     raise InputError(f'checkpoint {path}: no such file or directory')
   there = ', '.join(os.path.basename(other) for other in list_prefixes(directory)) or 'none'
   raise InputError(f'checkpoint {path}: not found; checkpoints in {directory}: {there}')
@@ -112,7 +114,7 @@ def list_prefixes(directory: str) -> list[str]:
   prefixes = {
     # One that is being replaced may have its second name alone.
     name.removesuffix('.index').removesuffix(PREVIOUS)
-    for name in glob.glob(os.path.join(glob.escape(directory), '*.index'))
+    for name in remote_files.matching(os.path.join(glob.escape(directory), '*.index'))
   }
   return sorted(
     prefixes, key=lambda prefix: (step_of(prefix) is None, step_of(prefix) or 0, prefix)
@@ -123,15 +125,15 @@ def another_than(prefix: str) -> str | None:
   """The checkpoint of the highest step beside this one of which no file is missing or empty, None
   without one. Nothing is read.
   """
-  for other in reversed(list_prefixes(os.path.dirname(prefix) or os.curdir)):
+  for other in reversed(list_prefixes(remote_files.parent(prefix) or os.curdir)):
     if os.path.abspath(other) == os.path.abspath(prefix.removesuffix(PREVIOUS)):
       continue
     try:
       found = find(other)
     except InputError:
       continue
-    files = [found + '.index', *glob.glob(glob.escape(found) + '.data-*')]
-    if all(map(os.path.getsize, files)):
+    files = [found + '.index', *remote_files.matching(glob.escape(found) + '.data-*')]
+    if all(map(remote_files.size_of, files)):
       return found
   return None
 
@@ -184,8 +186,8 @@ def _find_in_directory(directory):
     return find(prefixes[0])
   v1_files = [
     name
-    for name in glob.glob(os.path.join(glob.escape(directory), '*.ckpt'))
-    if os.path.isfile(name)
+    for name in remote_files.matching(os.path.join(glob.escape(directory), '*.ckpt'))
+    if remote_files.is_file(name)
   ]
   if not prefixes and len(v1_files) == 1:
     return v1_files[0]
@@ -206,10 +208,10 @@ def _find_in_file(path):
     if what:
       raise InputError(f'checkpoint {path}: {what}')
     return path
-  directory = os.path.dirname(path)
+  directory = remote_files.parent(path)
   # What it says may be the path on another machine.
   for prefix in (os.path.join(directory, newest), os.path.join(directory, _last_part(newest))):
-    if os.path.isfile(prefix + '.index') or os.path.isfile(prefix):
+    if remote_files.is_file(prefix + '.index') or remote_files.is_file(prefix):
       return find(prefix)
   there = ', '.join(os.path.basename(other) for other in list_prefixes(directory or '.')) or 'none'
   raise InputError(
@@ -220,8 +222,9 @@ def _find_in_file(path):
 
 def _newest_in_state(path):
   """The prefix that a `checkpoint` file calls the newest, or None where it is no such file."""
-  with open(path, encoding='utf-8', errors='surrogateescape') as file:
-    match = re.match(r'\s*model_checkpoint_path:\s*("(?:[^"\\\n]|\\.)*")', file.read(1 << 16))
+  with remote_files.open_file(path) as file:
+    text = file.read(1 << 16).decode('utf-8', 'surrogateescape')
+  match = re.match(r'\s*model_checkpoint_path:\s*("(?:[^"\\\n]|\\.)*")', text)
   try:
     return json.loads(match.group(1)) if match else None
   except ValueError:
@@ -235,7 +238,7 @@ def _last_part(path):
 def _check_data_files(prefix):
   parts = [
     part
-    for part in glob.glob(glob.escape(prefix) + '.data-*')
+    for part in remote_files.matching(glob.escape(prefix) + '.data-*')
     if re.search(r'\.data-\d{5}-of-\d{5}$', part)
   ]
   counts = {part[-5:] for part in parts}

@@ -48,7 +48,8 @@ class Reader:
     """
     self.prefix, self._with_remedy = prefix, with_remedy
     try:
-      self._reader = tf.train.load_checkpoint(prefix)
+      # Not tf.train.load_checkpoint: to ram:// a prefix is a directory, and that one believes it.
+      self._reader = tf.compat.v1.train.NewCheckpointReader(prefix)
       self.shapes = dict(self._reader.get_variable_to_shape_map())
     except _READ_ERRORS as error:
       raise InputError(

@@ -1,8 +1,6 @@
 """Names of classes, for tables, legends and reports."""
 
-import os
-
-from deeplab import class_lists
+from deeplab import class_lists, remote_files
 from deeplab.errors import InputError
 
 # fmt: off
@@ -103,7 +101,7 @@ def count_names(path: str, *, ignore_label: int) -> int:
 
 def _read_entries(path):
   """The entries of a file that gives an index to each name, None for one with a name a line."""
-  if not os.path.isfile(path):
+  if not remote_files.is_file(path):
     raise InputError(
       f'--class_names={path}: not a file, and not one of {", ".join(_DATA_SETS)}; give one of '
       'these, or a text file with one name a line'

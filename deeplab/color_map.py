@@ -1,10 +1,8 @@
 """Colour maps: which colour a class index is painted in."""
 
-import os
-
 import numpy as np
 
-from deeplab import class_lists
+from deeplab import class_lists, remote_files
 from deeplab.errors import InputError, shown
 
 # Colours of the 19 training ids of Cityscapes, in the order of class_names.CITYSCAPES.
@@ -102,7 +100,7 @@ def read_entries(path: str, *, flag: str | None = None) -> list[class_lists.Entr
     InputError: the file is missing or empty, or a line is something else.
   """
   what = f'--{flag}={path}' if flag else f'colour map {path!r}'
-  if not os.path.isfile(path):
+  if not remote_files.is_file(path):
     raise InputError(
       f'{what}: not a file, and not one of {", ".join(NAMES)}; give one of these, or a text file '
       'with lines `index r g b name`'

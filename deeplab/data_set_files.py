@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 
-from deeplab import data_set, json_files
+from deeplab import data_set, json_files, remote_files
 from deeplab.atomic_files import replacing
 from deeplab.data import record_files
 from deeplab.data_set import DataSet, Split
@@ -73,7 +73,7 @@ def read(path: str) -> DataSet:
   Raises:
     InputError: there is no such file, or it is no description.
   """
-  if os.path.isdir(path):
+  if remote_files.is_directory(path):
     path = os.path.join(path, FILE_NAME)
   try:
     return from_json(json_files.read(path), path=path)
@@ -119,7 +119,7 @@ def warnings_about(paths: Iterable[str]) -> list[str]:
   lines = []
   for directory, names in _by_directory(paths).items():
     path = os.path.join(directory, FILE_NAME)
-    if not os.path.exists(path):
+    if not remote_files.exists(path):
       continue
     known = {name for split in read(path).splits.values() for name in split.files}
     others = sorted(names - known)
@@ -184,20 +184,21 @@ def _split(content, path):
 def _by_directory(paths):
   by_directory = {}
   for path in paths:
-    by_directory.setdefault(os.path.dirname(path) or os.curdir, set()).add(os.path.basename(path))
+    directory = remote_files.parent(path) or os.curdir
+    by_directory.setdefault(directory, set()).add(os.path.basename(path))
   return by_directory
 
 
 def _beside(directory, names, *, settled):
   """The description in `directory`, or what a summary of an older converter says, or None."""
   path = os.path.join(directory, FILE_NAME)
-  if os.path.exists(path):
+  if remote_files.exists(path):
     return read(path)
   splits = {record_files.split_of(name) for name in names} - {None}
   found = []
   for split in sorted(splits):
     path = os.path.join(directory, split + _SUMMARY_SUFFIX)
-    if os.path.exists(path):
+    if remote_files.exists(path):
       found.append(_from_summary(path, split))
   return data_set.combined(found, settled=settled) if found else None
 

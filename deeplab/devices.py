@@ -24,7 +24,7 @@ def prepare(compute_options: ComputeOptions, *, own_process: bool = True) -> lis
 
   Args:
     own_process: False in a program that calls this toolkit: how GPUs take their memory is then left
-      as it is.
+      as it is, and TF32 unless it is to be off.
 
   Returns:
     the names of the visible GPUs.
@@ -34,6 +34,7 @@ def prepare(compute_options: ComputeOptions, *, own_process: bool = True) -> lis
   """
   gpus = tf.config.get_visible_devices('GPU')
   let_memory_grow(own_process=own_process)
+  set_tf32(compute_options, own_process=own_process)
   if compute_options.compute_dtype == 'float16' and not gpus:
     raise InputError(
       '--compute_dtype=float16: needs a GPU, and none was found; use bfloat16 or float32'
@@ -67,6 +68,12 @@ def let_memory_grow(*, own_process: bool = True) -> None:
   for gpu in tf.config.get_visible_devices('GPU') if own_process else ():
     with contextlib.suppress(RuntimeError):  # It computes already; it was asked before.
       tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def set_tf32(compute_options: ComputeOptions, *, own_process: bool) -> None:
+  """Lets GPUs multiply float32 in TF32, or not; `own_process` as in `prepare`."""
+  if own_process or not compute_options.tf32:
+    tf.config.experimental.enable_tensor_float_32_execution(compute_options.tf32)
 
 
 def _seconds_of_a_product(dtype):

@@ -31,6 +31,7 @@ from deeplab.evaluation.checkpoint_sequence import checkpoint_sequence
 from deeplab.evaluation.evaluation_report import Report
 from deeplab.evaluation.worst_images import WorstImages
 from deeplab.evaluator import DeepLabV3Evaluator
+from deeplab.failure_reasons import memory_shortage
 from deeplab.messages import warn
 from deeplab.options import (
   THIS_PROCESS,
@@ -207,6 +208,7 @@ class _Evaluation:
     )
     self._advice = SizeAdvice(network.trained_size, prediction_options)
     self._limits = {**self._labels, 'max_image_pixels': prediction_options.max_image_pixels}
+    self._paths = record_files.expand_filenames(evaluation_options.filenames)
     self._dataset = input_pipeline.evaluation_examples(
       evaluation_options.filenames, **self._limits, share=(workers.index, workers.num_workers)
     )
@@ -273,12 +275,13 @@ class _Evaluation:
     try:
       with progress, self._network.explaining_failures():
         return self._evaluator.evaluate(self._dataset, on_image=on_image)
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-      raise InputError(
-        f'out of memory after {int(progress.n)} images; give --max_size, --tile_size, a smaller '
-        '--batch_size or smaller --eval_scales'
-      ) from error
-    except tf.errors.OpError as error:
+    except (tf.errors.OpError, MemoryError) as error:
+      shortage = memory_shortage(error)
+      if shortage:
+        raise InputError(
+          f'{shortage} after {int(progress.n)} images; give --max_size, --tile_size, a smaller '
+          '--batch_size or smaller --eval_scales'
+        ) from error
       raise input_pipeline.explain_failure(
-        error, self._options.filenames, **self._limits
+        error, self._options.filenames, known=self._paths, **self._limits
       ) from error

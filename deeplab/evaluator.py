@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import tensorflow as tf
 
-from deeplab import metrics
+from deeplab import label_values, metrics
 from deeplab.distribution.workers import Workers
 from deeplab.errors import InputError
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
@@ -225,21 +225,18 @@ class DeepLabV3Evaluator:
     """Traced: cross entropy [B] float32, confusion [B, C, C] int64, predictions [B, H, W] int32."""
     logits = self._logits(images, sizes)
     predictions = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    valid = tf.not_equal(labels, self._ignore_label)
+    labels = label_values.as_numbers(labels)
+    valid = tf.not_equal(labels, float(self._ignore_label))
     # A label out of range is an error of the confusion matrix below, which says so.
-    in_range = tf.clip_by_value(labels, 0, self._num_classes - 1)
+    in_range = label_values.as_indices(tf.clip_by_value(labels, 0.0, float(self._num_classes - 1)))
     cross_entropy = self._model.operations.cross_entropy(logits, in_range)
     cross_entropy = tf.where(valid, cross_entropy, tf.zeros_like(cross_entropy))
     weights = tf.cast(valid, tf.float32)
     means = tf.math.divide_no_nan(
       tf.reduce_sum(cross_entropy, axis=[1, 2]), tf.reduce_sum(weights, axis=[1, 2])
     )
-    confusions = tf.map_fn(
-      lambda pair: metrics.confusion_matrix(
-        pair[0], pair[1], num_classes=self._num_classes, ignore_label=self._ignore_label
-      ),
-      (labels, predictions),
-      fn_output_signature=tf.int64,
+    confusions = metrics.confusion_matrices(
+      labels, predictions, num_classes=self._num_classes, ignore_label=self._ignore_label
     )
     return means, confusions, predictions
 

@@ -6,7 +6,7 @@ from deeplab import color_map, devices, quiet_start
 from deeplab.export import exporter
 from deeplab.export.exporter import Exported
 from deeplab.messages import phase, say, warn
-from deeplab.options import ComputeOptions, ExportSourceOptions, ModelExportOptions, ModelOptions
+from deeplab.options import ExportSourceOptions, ModelExportOptions, ModelOptions
 from deeplab.prediction import trained_network
 
 
@@ -27,7 +27,7 @@ def run(
     InputError: the options do not fit the checkpoint or what is there, or see `exporter.export`.
   """
   quiet_start.hide_advice()
-  devices.prepare(ComputeOptions())
+  devices.prepare(exporter.COMPUTE_OPTIONS)
   with phase('loading the network'):
     network = trained_network.load(
       source_options.ckpt_path,

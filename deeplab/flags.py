@@ -23,8 +23,9 @@ from deeplab import (
   quiet_start,
   standard_streams,
 )
+from deeplab.distribution import cluster, leaving
 from deeplab.errors import InputError, let_streams_take_any_name, shown
-from deeplab.options import CheckedOptions
+from deeplab.options import CheckedOptions, DistributionOptions
 from deeplab.options.checks import field_type, range_of_numbers
 from deeplab.standard_streams import OutputLost
 
@@ -123,9 +124,10 @@ def run(
 
       given_paths.check(*options)
       with messages.phase('starting TensorFlow', ticks=False):
-        quiet_start.import_tensorflow()
+        quiet_start.import_tensorflow(hides_errors=_is_one_of_several(options))
     status = main(*options)
     standard_streams.flush()
+    leaving.finish(status)
     sys.exit(status)
   except OutputLost as error:
     _end_without_output(command, error)
@@ -141,6 +143,13 @@ def run(
     if not failure_reasons.is_one(error) or wants_tensorflows_words:
       raise
     _fail(command, failure_reasons.explain(error), status=1)
+
+
+def _is_one_of_several(options):
+  """Whether this process is one of several workers. Raises InputError where that is said wrong."""
+  return any(
+    isinstance(each, DistributionOptions) and cluster.find(each) is not None for each in options
+  )
 
 
 def _parse(command, more_values_of, words_are):
@@ -280,4 +289,5 @@ def _fail(command, message, *, status):
   with contextlib.suppress(OutputLost):
     phase_line.clear()
     print(f'{command}: error: {message}', file=sys.stderr, flush=True)
+  leaving.finish(status)
   sys.exit(status)

@@ -7,7 +7,7 @@ import re
 import shlex
 import zipfile
 
-from deeplab import tar_archives
+from deeplab import remote_files, tar_archives
 
 _IMPORT = 'import_official_checkpoint.py'
 _OTHERS = (
@@ -40,12 +40,12 @@ def explain(path: str) -> str | None:
   name; None where nothing says that it is no checkpoint. A file's name and first bytes are looked
   at.
   """
-  if os.path.isdir(path):
+  if remote_files.is_directory(path):
     return _explain_directory(path)
   name = os.path.basename(path).lower()
   if name.endswith('.pb'):
     return f'is a frozen graph; {_import_first(path)}'
-  if _ARCHIVE_SUFFIX.search(name) or tar_archives.is_tar(path):
+  if _ARCHIVE_SUFFIX.search(name) or _is_tar(path):
     return (
       f'is an archive; if it holds official DeepLab weights, {_import_first(path)}; else unpack it '
       'and give what is in it'
@@ -57,7 +57,7 @@ def explain(path: str) -> str | None:
 
 
 def _explain_directory(path):
-  names = set(os.listdir(path))
+  names = {name for name, _ in remote_files.entries(path)}
   if 'frozen_inference_graph.pb' in names:
     return f'holds no checkpoint, but a frozen graph; {_import_first(path)}'
   if 'export.json' in names:
@@ -65,6 +65,10 @@ def _explain_directory(path):
   if 'saved_model.pb' in names:
     return 'holds no checkpoint, but a SavedModel; give the checkpoint that it was made from'
   return None
+
+
+def _is_tar(path):
+  return not remote_files.is_remote(path) and tar_archives.is_tar(path)
 
 
 def _import_first(path):
@@ -77,12 +81,14 @@ def _import_first(path):
 def _explain_bytes(path):
   """By what the file begins with: names may say nothing, as with .ckpt."""
   try:
-    with open(path, 'rb') as file:
+    with remote_files.open_file(path) as file:
       start = file.read(8)
   except OSError:  # Who reads it will say so.
     return None
   if start.startswith(b'\x89HDF'):
     return _KERAS
+  if remote_files.is_remote(path):
+    return None
   if start.startswith(b'PK\x03\x04') and zipfile.is_zipfile(path):
     with zipfile.ZipFile(path) as archive:
       names = archive.namelist()

@@ -48,12 +48,14 @@ def tensorflow_at_work() -> Iterator[None]:
 
   logger, max_pixels = logging.getLogger('tensorflow'), Image.MAX_IMAGE_PIXELS
   level, seed = logger.level, tf.compat.v1.get_seed(None)[0]
+  tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
   quiet_start.hide_advice()
   try:
     yield
   finally:
     logger.setLevel(level)
     Image.MAX_IMAGE_PIXELS = max_pixels
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)
     if tf.compat.v1.get_seed(None)[0] != seed:
       tf.random.set_seed(seed)
 

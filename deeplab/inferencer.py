@@ -2,7 +2,8 @@
 probabilities.
 """
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +47,7 @@ class DeepLabV3Inferencer:
     with_probabilities: bool = False,
     foreground_classes: Sequence[int] = (),
     jit_compile: bool = False,
+    device: str | None = None,
   ):
     """Prepares the prediction.
 
@@ -55,8 +57,9 @@ class DeepLabV3Inferencer:
       foreground_classes: `predict_with_foreground` returns their probability, which takes a small
         part of the memory of all probabilities; () for none.
       jit_compile: compile the network with XLA. A new image size then costs a compilation.
+      device: such as '/device:GPU:1', where the model's variables are; None: TensorFlow chooses.
     """
-    self._model = model
+    self._model, self._device = model, device
     self._options = options or PredictionOptions()
     self._options.check_against(model.options)
     self._with_probabilities = with_probabilities
@@ -72,16 +75,12 @@ class DeepLabV3Inferencer:
       or jit_compile
       or not multi_scale.is_single_pass(self._options)
     )
-    self._step = multi_scale.for_any_size(self._predict_batch)
+    self._step = multi_scale.AnySizeFunction(self._predict_batch)
 
   @property
   def num_traces(self) -> int:
     """How often the network was traced."""
-    return (
-      self._step.experimental_get_tracing_count()
-      + self._tiles.num_traces
-      + self._reduced.num_traces
-    )
+    return self._step.num_traces + self._tiles.num_traces + self._reduced.num_traces
 
   def batch_key(self, image: np.ndarray) -> tuple:
     """Images uint8 [H, W, 3] with equal keys may be predicted together.
@@ -115,28 +114,41 @@ class DeepLabV3Inferencer:
 
   def predict_with_foreground(self, images: Sequence[np.ndarray]) -> list[Predicted]:
     """As `predict`, with the probability of the foreground."""
-    if self._reduced.needs_reduction(images[0]):
-      return self._predict_reduced(images)
-    if self._tiles.needs_tiles(images[0]):
-      return [self._from_bands(self._tiles.bands(image)) for image in images]
+    return self.start(images)()
+
+  def start(self, images: Sequence[np.ndarray]) -> Callable[[], list[Predicted]]:
+    """Begins `predict_with_foreground`; what is returned waits for its result. A GPU goes on
+    computing meanwhile, a CPU has computed before this returns; so it is for images that are cut
+    into tiles or shrunk.
+    """
+    with contextlib.nullcontext() if self._device is None else tf.device(self._device):
+      if self._reduced.needs_reduction(images[0]):
+        predicted = self._predict_reduced(images)
+      elif self._tiles.needs_tiles(images[0]):
+        predicted = [self._from_bands(self._tiles.bands(image)) for image in images]
+      else:
+        return self._start_batch(images)
+    return lambda: predicted
+
+  def _start_batch(self, images):
     sizes = np.array([image.shape[:2] for image in images], np.int32)
-    labels, *others = self._step(
-      image_padding.stack_padded(
-        images,
-        size=image_padding.size_seen(*images[0].shape[:2], self._options, self._model.options),
-        value=0,
-      ),
-      sizes,
-    )
-    labels, (probabilities, foreground) = labels.numpy(), (other.numpy() for other in others)
-    return [
-      Predicted(
-        labels=labels[index, :height, :width],
-        probabilities=(probabilities[index, :height, :width] if self._with_probabilities else None),
-        foreground=foreground[index, :height, :width] if self._foreground_classes else None,
-      )
-      for index, (height, width) in enumerate(sizes)
-    ]
+    size = image_padding.size_seen(*images[0].shape[:2], self._options, self._model.options)
+    outputs = self._step(image_padding.stack_padded(images, size=size, value=0), sizes)
+
+    def fetch():
+      labels, probabilities, foreground = (output.numpy() for output in outputs)
+      return [
+        Predicted(
+          labels=labels[index, :height, :width],
+          probabilities=(
+            probabilities[index, :height, :width] if self._with_probabilities else None
+          ),
+          foreground=foreground[index, :height, :width] if self._foreground_classes else None,
+        )
+        for index, (height, width) in enumerate(sizes)
+      ]
+
+    return fetch
 
   def _predict_batch(self, images, sizes):
     """Traced: labels int32 [B, H, W]; probabilities float32 [B, H, W, C] and those of the

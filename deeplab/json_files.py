@@ -4,11 +4,10 @@ damaged, edited or somebody else's.
 
 import json
 import math
-import os
 import re
 from typing import Any
 
-from deeplab import ordinary_files
+from deeplab import ordinary_files, remote_files
 
 _MOST_BYTES = 2**26
 _MOST_LEVELS = 50
@@ -29,8 +28,10 @@ def read_text(path: str) -> str:
   """The text of a file in UTF-8. Raises as `read`."""
   # Opening a named pipe would wait for somebody to write to it.
   if not ordinary_files.is_ordinary(path):
-    raise ValueError('is a directory' if os.path.isdir(path) else 'is not a regular file')
-  with open(path, 'rb') as file:
+    raise ValueError(
+      'is a directory' if remote_files.is_directory(path) else 'is not a regular file'
+    )
+  with remote_files.open_file(path) as file:
     content = file.read(_MOST_BYTES + 1)
   if len(content) > _MOST_BYTES:
     raise ValueError(f'has more than {_MOST_BYTES} bytes')
@@ -87,6 +88,13 @@ def number(value: Any, name: str) -> float:
   """`value`, if it is a number; else raises ValueError, with its `name`."""
   if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 2**53:
     raise ValueError(f'{name} is {shown(value)}, not a number')
+  return value
+
+
+def items(value: Any, name: str) -> list:
+  """`value`, if it is a list; else raises ValueError, with its `name`."""
+  if not isinstance(value, list):
+    raise ValueError(f'{name} is {shown(value)}, not a list')
   return value
 
 

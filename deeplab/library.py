@@ -151,7 +151,7 @@ def convert(*, verbose: bool = False, **options: Any) -> dict:
 
   Returns:
     the summary that is also written beside the records: number of records, classes, pixels and
-    images of each, files.
+    images of each, files. With shard_index what that shard wrote.
 
   Raises:
     TypeError: no such option. InputError: what is wrong with the files, up to 20 lines; nothing was

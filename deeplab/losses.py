@@ -9,6 +9,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from deeplab import label_values
 from deeplab.operations.dispatch import Operations
 from deeplab.operations.plain import resize_bilinear
 from deeplab.options import LossOptions
@@ -37,8 +38,8 @@ class SegmentationLoss:
   class_weights: tuple | None = None
 
   def counts(self, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-    """{part: float32 scalar}, what the sum of each part is to be divided by, for int32 labels [B,
-    H, W].
+    """{part: float32 scalar}, what the sum of each part is to be divided by, for labels [B, H, W]
+    of any type.
     """
     valid, _ = _valid_pixels(labels, self.ignore_label)
     counts = {}
@@ -66,7 +67,7 @@ class SegmentationLoss:
     Args:
       logits: float32 [B, h, w, C], at the labels' size or coarser; then the loss is that of logits
         resized to it.
-      labels: int32 [B, H, W].
+      labels: [B, H, W], of any type.
       step: integer scalar, the updates made so far.
       operations: what to compute with.
       align_corners: convention of the resize.
@@ -77,7 +78,7 @@ class SegmentationLoss:
     valid, labels = _valid_pixels(labels, self.ignore_label)
     # A label out of range is an error on a CPU and NaN on a GPU; the trainer checks the range
     # itself, alike on both.
-    in_range = tf.clip_by_value(labels, 0, logits.shape[-1] - 1)
+    in_range = label_values.as_indices(tf.clip_by_value(labels, 0.0, float(logits.shape[-1] - 1)))
     sums = {}
     for part in self.parts:
       if part == 'dice':
@@ -136,15 +137,30 @@ def mean_of_hardest(
   else:
     ratio = tf.minimum(1.0, tf.cast(step, tf.float32) / float(ramp_steps))
     share = ratio * fraction + (1.0 - ratio)
-  kept, _ = tf.nn.top_k(pixel_losses, k=tf.cast(share * num_pixels, tf.int32), sorted=False)
+  kept = _largest(pixel_losses, tf.cast(share * num_pixels, tf.int32))
   return mean(tf.reduce_sum(kept), tf.reduce_sum(tf.cast(tf.not_equal(kept, 0.0), tf.float32)))
 
 
-def _valid_pixels(labels, ignore_label):
-  """(float32 1 where a pixel counts and 0 elsewhere, labels with 0 in place of what does not
-  count).
+@tf.custom_gradient
+def _largest(values, number):
+  """The `number` largest of float32 [n], in no order. TensorFlow's gradient of its own operation
+  computes with int32 indices, which it does on the host.
   """
-  counted = tf.not_equal(labels, ignore_label)
+  kept, indices = tf.nn.top_k(values, k=number, sorted=False)
+
+  def gradient(upstream):
+    places = tf.cast(indices, tf.int64)[:, tf.newaxis]
+    return tf.scatter_nd(places, upstream, tf.shape(values, out_type=tf.int64)), None
+
+  return kept, gradient
+
+
+def _valid_pixels(labels, ignore_label):
+  """(float32 1 where a pixel counts and 0 elsewhere, labels as float32 with 0 in place of what does
+  not count).
+  """
+  labels = label_values.as_numbers(labels)
+  counted = tf.not_equal(labels, float(ignore_label))
   return tf.cast(counted, tf.float32), tf.where(counted, labels, tf.zeros_like(labels))
 
 
@@ -163,7 +179,7 @@ def _image_dice_losses(logits, labels, valid, class_weights):
   """
   num_classes = logits.shape[-1]
   probabilities = tf.nn.softmax(tf.cast(logits, tf.float32)) * valid[..., tf.newaxis]
-  truth = tf.one_hot(labels, num_classes) * valid[..., tf.newaxis]
+  truth = tf.one_hot(label_values.as_indices(labels), num_classes) * valid[..., tf.newaxis]
   both = tf.reduce_sum(probabilities * truth, axis=[1, 2])
   truth_size = tf.reduce_sum(truth, axis=[1, 2])
   sizes = tf.reduce_sum(probabilities, axis=[1, 2]) + truth_size

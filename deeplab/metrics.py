@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from deeplab import label_values
+
 
 def confusion_matrix(
   labels: tf.Tensor | np.ndarray,
@@ -17,8 +19,8 @@ def confusion_matrix(
   """Counts pixels by true and predicted class.
 
   Args:
-    labels: int32 or int64 tensor of any shape; values in [0, num_classes) or `ignore_label`.
-    predictions: int32 or int64 tensor of the same shape; values in [0, num_classes).
+    labels: of any integer type and any shape; values in [0, num_classes) or `ignore_label`.
+    predictions: of any integer type and the same shape; values in [0, num_classes).
     num_classes: number of classes C.
     ignore_label: pixels with this label are not counted.
 
@@ -29,23 +31,43 @@ def confusion_matrix(
   Raises:
     tf.errors.InvalidArgumentError: a label is neither in [0, num_classes) nor `ignore_label`.
   """
-  labels = tf.cast(tf.reshape(labels, [-1]), tf.int32)
-  predictions = tf.cast(tf.reshape(predictions, [-1]), tf.int32)
-  counted = tf.not_equal(labels, ignore_label)
-  labels = tf.boolean_mask(labels, counted)
-  predictions = tf.boolean_mask(predictions, counted)
-  message = f'labels must be below num_classes={num_classes} or ignore_label={ignore_label}'
-  with tf.control_dependencies(
-    [
-      tf.debugging.assert_less(labels, num_classes, message=message),
-      tf.debugging.assert_non_negative(labels, message=message),
-    ]
-  ):
-    cells = labels * num_classes + predictions
+  labels, predictions = (tf.expand_dims(each, 0) for each in (labels, predictions))
+  return confusion_matrices(
+    labels, predictions, num_classes=num_classes, ignore_label=ignore_label
+  )[0]
+
+
+def confusion_matrices(
+  labels: tf.Tensor | np.ndarray,
+  predictions: tf.Tensor | np.ndarray,
+  *,
+  num_classes: int,
+  ignore_label: int,
+) -> tf.Tensor:
+  """As `confusion_matrix`, for B images along the first axis: int64 [B, C, C]."""
+  labels = label_values.as_numbers(labels)
+  counted = tf.not_equal(labels, float(ignore_label))
+  in_range = tf.logical_and(labels >= 0.0, labels < float(num_classes))
+  # A GPU does not look at indices itself, so both kinds of device are told here.
+  is_right = tf.debugging.Assert(
+    tf.reduce_all(tf.logical_or(in_range, tf.logical_not(counted))),
+    [f'labels must be below num_classes={num_classes} or ignore_label={ignore_label}'],
+  )
+  with tf.control_dependencies([] if is_right is None else [is_right]):  # Eagerly it has raised.
+    labels = tf.where(counted, labels, tf.zeros_like(labels))
+  # In int64, since a GPU's host would compute in int32; but pixels of one image fit in int32.
+  labels, predictions = tf.cast(labels, tf.int64), tf.cast(predictions, tf.int64)
   size = num_classes * num_classes
-  # Pixels of one image fit in int32, and GPUs count in nothing longer.
-  counts = tf.math.bincount(cells, minlength=size, maxlength=size, dtype=tf.int32)
-  return tf.cast(tf.reshape(counts, [num_classes, num_classes]), tf.int64)
+  images = tf.range(tf.shape(labels, out_type=tf.int64)[0])
+  first_cells = tf.reshape(images * size, [-1] + [1] * (labels.shape.rank - 1))
+  cells = first_cells + labels * num_classes + predictions
+  # A sum, not a bincount, which has no deterministic kernel for a GPU; sums of int32 have.
+  counts = tf.math.unsorted_segment_sum(
+    tf.cast(tf.reshape(counted, [-1]), tf.int32),
+    tf.reshape(cells, [-1]),
+    tf.shape(labels, out_type=tf.int64)[0] * size,
+  )
+  return tf.reshape(tf.cast(counts, tf.int64), [-1, num_classes, num_classes])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A trained network for Python programs: images in, predictions out."""
 
 import collections
+import contextlib
 import dataclasses
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,7 @@ class Network:
         elsewhere={'deeplab.load': [ModelOptions, EngineOptions]},
         own=['with_probabilities'],
       )
-      with guest.tensorflow_at_work():
+      with self._at_work():
         images = given_images.read(
           image if several else [image],
           several=several,
@@ -145,11 +146,22 @@ class Network:
         own=['verbose'],
       )
       with guest.tensorflow_at_work():
+        from deeplab import devices
         from deeplab.export import exporter
 
+        devices.set_tf32(exporter.COMPUTE_OPTIONS, own_process=False)
         self._trained.need_weights()
         trained = dataclasses.replace(self._trained, class_names=self.class_names)
         return exporter.export(trained, export_options, self.colors)
+
+  @contextlib.contextmanager
+  def _at_work(self):
+    """While open, TensorFlow computes as `load` was told to."""
+    from deeplab import devices
+
+    with guest.tensorflow_at_work():
+      devices.set_tf32(self._compute_options, own_process=False)
+      yield
 
   def _predict(self, images, options, with_probabilities):
     """A list of Prediction for a list of GivenImage."""
@@ -177,7 +189,7 @@ class Network:
   def _prediction(self, image, labels, probabilities, options):
     def again(**settings):
       with (
-        guest.tensorflow_at_work(),
+        self._at_work(),
         self._trained.explaining_failures(),
         given_images.explaining_memory(image),
       ):

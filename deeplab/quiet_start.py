@@ -14,17 +14,23 @@ from deeplab.errors import InputError
 
 
 @functools.cache  # Later calls have nothing to hide.
-def import_tensorflow() -> None:
+def import_tensorflow(*, hides_errors: bool = False) -> None:
   """Imports TensorFlow and looks for devices; what it writes to stderr meanwhile is shown only if
   the import fails.
 
   With TF_CPP_MIN_LOG_LEVEL in the environment, nothing is hidden.
+
+  Args:
+    hides_errors: later, too, TensorFlow logs nothing but what ends the process: of several workers
+      each would write pages where one is gone, of which the command says one line.
   """
   if 'TF_CPP_MIN_LOG_LEVEL' in os.environ:
     import tensorflow as tf  # noqa: F401
 
     return
-  os.environ['TF_CPP_MIN_LOG_LEVEL'] = '2'  # Read once, for what TensorFlow writes later.
+  os.environ['TF_CPP_MIN_LOG_LEVEL'] = (
+    '3' if hides_errors else '2'
+  )  # Read once, for what TensorFlow writes later.
   try:
     with hidden_stderr():
       import tensorflow as tf

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Collection, Sequence
 
-from deeplab import data_set_files, json_files
+from deeplab import data_set_files, json_files, remote_files
 from deeplab.atomic_files import replacing
 from deeplab.checkpoint_files import PREVIOUS, previous_of
 from deeplab.data_set import DataSet
@@ -47,8 +47,8 @@ class SavedOptions:
 
 def path_beside(prefix: str) -> str:
   """Where the options of checkpoint `prefix` are saved, whether or not they are."""
-  path = os.path.join(os.path.dirname(prefix) or '.', FILE_NAME)
-  if prefix.endswith(PREVIOUS) and os.path.exists(previous_of(path)):
+  path = os.path.join(remote_files.parent(prefix) or '.', FILE_NAME)
+  if prefix.endswith(PREVIOUS) and remote_files.exists(previous_of(path)):
     return previous_of(path)
   return path
 
@@ -114,7 +114,7 @@ def read(prefix: str) -> SavedOptions | None:
     InputError: the file is no such JSON.
   """
   path = path_beside(prefix)
-  if not os.path.lexists(path):
+  if not (os.path.lexists(path) or remote_files.exists(path)):
     return None
   try:
     content = json_files.read(path)

@@ -11,12 +11,14 @@ from deeplab.data_set import DataSet
 from deeplab.devices import MEMORY_REMEDIES
 from deeplab.distribution.workers import Workers
 from deeplab.errors import InputError
+from deeplab.failure_reasons import memory_shortage
 from deeplab.learning_rate import learning_rate
 from deeplab.losses import SegmentationLoss
 from deeplab.messages import warn
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions, RunOptions, TrainingOptions
 from deeplab.training import device_batches
+from deeplab.training.overflows import Overflows
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training.saves import Saves
 from deeplab.training.step_result import StepResult
@@ -75,6 +77,7 @@ class DeepLabV3Trainer:
     self.average = self._step.average
     self._labels_seen = False
     self._agreed_to_stop = False
+    self._overflows = Overflows()
     self.global_step = 0
 
   @property
@@ -112,7 +115,8 @@ class DeepLabV3Trainer:
 
     Raises:
       InputError: a label is out of range; loss or gradient is not finite (the variables are then
-        worthless); or the device has too little memory.
+        worthless); too many float16 gradients in a row overflowed; or the device has too little
+        memory.
     """
     started = self.start_update(batches)
     return self.finish_update(started), started.learning_rate
@@ -148,8 +152,11 @@ class DeepLabV3Trainer:
     try:
       with self._workers.waiting():
         yield
-    except tf.errors.ResourceExhaustedError as error:
-      raise InputError(f'out of memory at step {step}: {MEMORY_REMEDIES}') from error
+    except tf.errors.OpError as error:
+      shortage = memory_shortage(error)
+      if shortage is None:
+        raise
+      raise InputError(f'{shortage} at step {step}: {MEMORY_REMEDIES}') from error
 
   def train(
     self,
@@ -277,6 +284,7 @@ class DeepLabV3Trainer:
         f'--ignore_label={self._ignore_label}; labels from {result.label_range[0]} to '
         f'{result.label_range[1]}; records: {names}'
       )
+    self._overflows.follow(result, step=step)
     broken = []
     if not np.isfinite(result.total_loss):
       broken.append(f'the loss is {result.total_loss}')

@@ -5,21 +5,16 @@ import dataclasses
 import shlex
 from collections.abc import Collection
 
-import tensorflow as tf
-
 from deeplab import (
   checkpoints,
-  devices,
-  losses,
   messages,
   output_places,
-  quiet_start,
   saved_options,
 )
 from deeplab.data.batch_shares import BatchShare
+from deeplab.distribution import leaving
 from deeplab.distribution.follower import Follower
 from deeplab.messages import phase, say, say_in_any_case, warn
-from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
   THIS_PROCESS,
   ComputeOptions,
@@ -31,30 +26,25 @@ from deeplab.options import (
   TrainingOptions,
   ValidationOptions,
 )
-from deeplab.trainer import DeepLabV3Trainer
 from deeplab.training import (
   batches_of_run,
-  class_balance,
   data_files,
+  run_parts,
   run_start,
   settling,
-  starting_report,
   training_data,
   workers_of_run,
 )
-from deeplab.training.follower import FollowerDirectory, FollowerLog
+from deeplab.training.follower import FollowerDirectory
 from deeplab.training.run_directory import (
   BEST_NAME,
   FLAGS_NAME,
-  METRICS_NAME,
   RunDirectory,
 )
 from deeplab.training.run_files import BAD_RECORDS_NAME
 from deeplab.training.run_start import AllOptions, RunStart
 from deeplab.training.stop_signals import StopSignals
 from deeplab.training.training_data import TrainingData
-from deeplab.training.training_log import TrainingLog
-from deeplab.training.validation import Validation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +104,7 @@ def run(
     if not workers.is_chief:
       return _follow(workers, options, given=given, own_process=own_process)
     with contextlib.ExitStack() as locks:
-      directory = RunDirectory(run_options.output_path)
+      directory = RunDirectory(run_options.output_path, copy_to=run_options.copy_to)
       with workers_of_run.telling_errors(workers):
         start, data = _find_start(directory, options, locks, given=given)
       workers_of_run.tell_start(workers, start, data)
@@ -148,6 +138,7 @@ def _find_start(directory, options, locks, *, given):
     )
   say(*output_places.notes_on_default(run_options.output_path, RunOptions))
   directory.create()
+  directory.copy.create(may_hold_run=run_options.resume or run_options.overwrite)
   locks.enter_context(directory.locked())
   if not (run_options.resume or run_options.overwrite):
     directory.refuse_if_in_use()  # Another one may have begun and ended meanwhile.
@@ -170,9 +161,9 @@ def _follow(workers, options, *, given, own_process):
 def _train(directory, start, data, workers, *, own_process):
   """Builds the parts, trains, and says how it ended; see `run`."""
   options = start.options
-  _prepare_tensorflow(start, data, workers, own_process=own_process)
-  model, trainer = _build(options, workers)
-  _warn(start, data)
+  run_parts.prepare_tensorflow(start, data, workers, own_process=own_process)
+  model, trainer = run_parts.build(options, workers)
+  run_parts.warn_of_what_may_not_be_meant(start, data)
   # The first batch comes before the old run goes: most of what can be wrong with the data shows by
   # then.
   with phase('reading the first batch'):
@@ -186,6 +177,7 @@ def _train(directory, start, data, workers, *, own_process):
         share=share,
       )
     )
+  leaving.keep(batches)
   # What is saved beside the weights.
   description = {'data_set': data.described, 'trained_size': options.input.crop_size}
   with phase('restoring the checkpoint'):
@@ -197,10 +189,12 @@ def _train(directory, start, data, workers, *, own_process):
     workers_of_run.share_variables(workers, trainer, start)
   with (
     StopSignals(own_process=own_process) as stop,
-    _log(directory, start, data, workers) as log,
+    run_parts.open_log(directory, start, data, workers) as log,
   ):
     workers_of_run.tell_validations(workers, directory, log.validations)
-    validation = _validation(directory, start, data, workers, trainer, model, log)
+    validation = run_parts.make_validation(
+      directory, start, data, workers, trainer=trainer, model=model, log=log
+    )
     outcome = trainer.train(
       batches,
       run=directory,
@@ -212,120 +206,12 @@ def _train(directory, start, data, workers, *, own_process):
     )
   if not workers.is_chief:
     return TrainingResult(outcome, trainer.global_step, None)
+  directory.copy.finish()
   best = validation.best if validation is not None else None
   result = _result(outcome, trainer.global_step, directory, best=best)
   signal = stop.requested or 'a signal to another worker'
   say_in_any_case(_last_line(result, directory, best=best, signal=signal))
   return result
-
-
-def _log(directory, start, data, workers):
-  """A context manager of the TrainingLog, or of what stands for it."""
-  if not workers.is_chief:
-    return contextlib.nullcontext(FollowerLog())
-  options = start.options
-  return TrainingLog(
-    directory.path,
-    metrics_name=METRICS_NAME,
-    log_per_steps=options.run.log_per_steps,
-    num_steps=options.training.num_steps,
-    start_step=start.step,
-    colors=training_data.panel_colors(data.described),
-  )
-
-
-def _validation(directory, start, data, workers, trainer, model, log):
-  """The Validation, or None without records for it."""
-  if not data.eval_files:
-    return None
-  return Validation(
-    model,
-    directory,
-    log,
-    options=start.options.validation,
-    ignore_label=start.options.input.ignore_label,
-    average=trainer.average,
-    class_names=data.described.class_names,
-    workers=workers,
-    max_image_pixels=start.options.input.max_image_pixels,
-    num_images=sum(file.num_records for file in data.eval_files),
-  )
-
-
-def _prepare_tensorflow(start, data, workers, *, own_process):
-  """Sets seed and determinism, and prints what the run begins with."""
-  options = start.options
-  quiet_start.hide_advice()
-  # Never 0 (also modulo 2 ** 31 - 1): with that, tf.data's shuffle takes no seed that is a tensor,
-  # as the input pipeline's is.
-  tf.random.set_seed(options.input.seed % (2**31 - 2) + 1)
-  if options.training.deterministic:
-    tf.config.experimental.enable_op_determinism()
-  gpus = devices.prepare(options.compute, own_process=own_process)
-  say(starting_report.device_line(workers, gpus))
-  say(starting_report.data_line('training data', data.files))
-  if data.eval_files:
-    say(starting_report.data_line('validation data', data.eval_files))
-  say(starting_report.changed_flags_line(*options.groups()))
-  for note in (*data.notes, *start.notes):
-    say(note)
-
-
-def _build(options, workers):
-  """(DeepLabV3PredictionModel, DeepLabV3Trainer), with initial values."""
-  ignore_label = options.input.ignore_label
-  with phase('counting the labels'):
-    class_weights = class_balance.chosen_weights(
-      options.loss,
-      options.input.filenames,
-      num_classes=options.model.num_classes,
-      ignore_label=ignore_label,
-      max_image_pixels=options.input.max_image_pixels,
-    )
-  loss = losses.SegmentationLoss(options.loss, ignore_label, class_weights)
-  with phase('making the network'), workers.strategy.scope():
-    model = DeepLabV3PredictionModel(
-      options.model,
-      batch_norm_decay=options.training.batch_norm_decay,
-      compute_dtype=options.compute.compute_dtype,
-      recompute_gradients=options.training.recompute_gradients,
-      operations=options.compute.operations,
-    )
-  say(starting_report.parameter_line(model))
-  trainer = DeepLabV3Trainer(
-    model,
-    options.training,
-    loss=loss,
-    workers=workers,
-    seed=options.input.seed,
-    jit_compile=options.compute.jit_compile,
-    scale_loss=options.compute.compute_dtype == 'float16',
-  )
-  return model, trainer
-
-
-def _warn(start: RunStart, data: TrainingData) -> None:
-  options = start.options
-  warn(data.warnings)
-  warn(
-    starting_report.warnings(
-      options.model,
-      options.input,
-      options.training,
-      from_scratch=not options.run.load_ckpt_path,
-      # Who asks for it, or goes on, knows.
-      num_records=None
-      if options.run.recipe == 'from_scratch' or start.newest
-      else sum(file.num_records for file in data.files),
-    )
-  )
-  if data.eval_files and options.validation.eval_per_steps > options.training.num_steps:
-    warn(
-      [
-        f'--eval_per_steps={options.validation.eval_per_steps} is more than '
-        f'--num_steps={options.training.num_steps}: nothing is validated'
-      ]
-    )
 
 
 def _find_data(start: RunStart) -> TrainingData:

@@ -29,6 +29,9 @@ def main(options, *, given=frozenset()):
 
   _end_tidily_by_signals()
   summary = conversion_run.convert(options, given=given)
+  if 'shard_index' in summary:
+    say(*describe_shard(summary))
+    return
   say(*describe(summary).split('\n'))
   warning = suspicious_values(summary) if summary['num_classes'] is None else None
   if warning:
@@ -42,6 +45,25 @@ def _end_tidily_by_signals():
     number = getattr(signal, name, None)  # Windows has no SIGHUP, and nohup ignores it.
     if number is not None and signal.getsignal(number) != signal.SIG_IGN:
       signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
+def describe_shard(summary: dict) -> list[str]:
+  """The lines on one shard of several; `summary` as conversion_run.convert returns it."""
+  index, count, num_files = (summary[name] for name in ('shard_index', 'num_shards', 'num_files'))
+  lines = [
+    f'shard {index} of {count}: {summary["num_records"]} records in {len(summary["files"])} of '
+    f'{num_files} files, which wait in {shown(summary["directory"])}'
+  ]
+  if num_files < count:
+    lines.append(
+      f'there are fewer files than shards, so {count - num_files} have nothing to do; a smaller '
+      '--num_per_shard gives more files'
+    )
+  lines.append(
+    f'when all {count} shards are done, the same command with --merge_shards in place of '
+    '--shard_index makes a data set of them'
+  )
+  return lines
 
 
 def describe(summary: dict) -> str:

@@ -292,6 +292,16 @@ def test_works_without_onednn():
   assert result.returncode == 0, result.stdout[-3000:]
 
 
+def test_the_probe_sees_a_kernel_that_heeds_dilations_at_depth_1_only(monkeypatch):
+  dilated = depthwise._dilated
+
+  def deaf(inputs, weights, rate):
+    return dilated(inputs, weights, rate if inputs.shape[3] == 1 else 1)
+
+  monkeypatch.setattr(depthwise, '_dilated', deaf)
+  assert not depthwise.heeds_dilations()
+
+
 @needs_onednn
 def test_space_to_batch_is_the_dilated_convolution():
   """Without oneDNN it is what `plain` operations fall back on, so it is tested here too."""

@@ -11,6 +11,7 @@ import trained_work
 
 from deeplab import devices, evaluation_run
 from deeplab.errors import InputError
+from deeplab.evaluator import DeepLabV3Evaluator
 from deeplab.options import EngineOptions, EvaluationOptions, ModelOptions, PredictionOptions
 
 pytestmark = pytest.mark.usefixtures('short_networks')
@@ -89,6 +90,15 @@ def test_mistakes(work, evaluation, words):
   with pytest.raises(InputError, match=re.escape(words)):
     _run(evaluation)
   assert not (work / 'never').exists()
+
+
+def test_a_gpu_that_fails_for_want_of_memory_has_the_remedy(monkeypatch):
+  def fail(*_, **__):
+    raise tf.errors.UnknownError(None, None, 'Failed to get convolution algorithm. This is')
+
+  monkeypatch.setattr(DeepLabV3Evaluator, 'evaluate', fail)
+  with pytest.raises(InputError, match='the GPU failed .* after 0 images; give --max_size'):
+    _run()
 
 
 def test_a_flag_that_contradicts_the_checkpoint():

@@ -34,6 +34,50 @@ def test_reasons_are_ours_or_the_systems(error, reason):
   assert failure_reasons.reason_of(error) == reason
 
 
+@pytest.mark.parametrize(
+  'error, words',
+  [
+    (MemoryError(), 'out of memory'),
+    (tf.errors.ResourceExhaustedError(None, None, GRAPH + 'OOM when allocating'), 'out of memory'),
+    (tf.errors.InternalError(None, None, 'Dst tensor is not initialized.'), 'out of memory'),
+    (
+      tf.errors.InternalError(None, None, 'CUDA runtime error: CUDA_ERROR_OUT_OF_MEMORY: out of'),
+      'out of memory',
+    ),
+    (
+      tf.errors.UnknownError(None, None, GRAPH + 'in tensorflow: CUDNN_STATUS_ALLOC_FAILED'),
+      'out of memory',
+    ),
+    (
+      tf.errors.NotFoundError(
+        None, None, 'No algorithm worked!  Error messages:\n  CUDNN failed to allocate the scratch'
+      ),
+      'out of memory',
+    ),
+    (
+      tf.errors.UnknownError(None, None, 'Failed to get convolution algorithm. This is probably'),
+      'the GPU failed (Failed to get convolution algorithm), mostly for want of memory,',
+    ),
+    (
+      tf.errors.InternalError(None, None, "'status' CUDNN_STATUS_INTERNAL_ERROR in cuda_dnn.cc"),
+      'the GPU failed (CUDNN_STATUS_INTERNAL_ERROR), mostly for want of memory,',
+    ),
+    (
+      tf.errors.FailedPreconditionError(None, None, 'DNN library initialization failed. Look'),
+      'the GPU failed (DNN library initialization failed), mostly for want of memory,',
+    ),
+    (tf.errors.ResourceExhaustedError(None, None, '/a; No space left on device'), None),
+    (tf.errors.InternalError(None, None, 'CUDNN_STATUS_NOT_SUPPORTED'), None),
+    (tf.errors.NotFoundError(None, None, '/a; No such file or directory'), None),
+    # The name of a record.
+    (tf.errors.InvalidArgumentError(None, None, 'out of memory.jpg is no picture'), None),
+    (RuntimeError('out of memory'), None),
+  ],
+)
+def test_failures_for_want_of_memory(error, words):
+  assert failure_reasons.memory_shortage(error) == words
+
+
 def test_what_nobody_expected_is_a_line_too():
   program = textwrap.dedent(f"""
       import os, sys, types

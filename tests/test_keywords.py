@@ -108,7 +108,7 @@ def test_help_lists_the_options():
     return options
 
   assert str(inspect.signature(function)) == (
-    "(first, *, operations=None, compute_dtype='float32', jit_compile=False)"
+    "(first, *, operations=None, compute_dtype='float32', tf32=True, jit_compile=False)"
   )
   assert function(1, jit_compile=True) == {'jit_compile': True}
 

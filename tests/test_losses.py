@@ -57,6 +57,24 @@ def test_label_out_of_range_is_no_crash():
   )
 
 
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.int64, np.float32])
+def test_labels_of_any_type_cost_the_same_to_the_bit(dtype):
+  for options in (
+    LossOptions(loss='cross_entropy_and_dice'),
+    LossOptions(loss='focal', top_k_percent_pixels=0.5),
+  ):
+    weights = (1.0, 2.0, 0.5)
+    assert loss_of(options, weights, labels=LABELS.astype(dtype)) == loss_of(options, weights)
+
+
+def test_the_hardest_pixels_get_the_gradient():
+  pixel_losses = tf.constant([[0.5, 2.0], [0.0, 1.0]])
+  with tf.GradientTape() as tape:
+    tape.watch(pixel_losses)
+    mean = losses.mean_of_hardest(pixel_losses, 0.5, ramp_steps=0, step=0)
+  np.testing.assert_array_equal(tape.gradient(mean, pixel_losses), [[0.0, 0.5], [0.0, 0.5]])
+
+
 def test_class_weights_scale_pixels_but_not_the_count():
   weights = (1.0, 0.5, 4.0)
   expected = (CE[0] * 1 + CE[1] * 0.5 + (CE[2] + CE[3]) * 4) / 4

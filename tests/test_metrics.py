@@ -35,6 +35,27 @@ def test_label_out_of_range_is_an_error(label):
     )
 
 
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.int32, np.int64, np.float32])
+def test_labels_of_any_type_and_images_by_themselves(dtype):
+  labels = np.array([[[0, 2, 1]], [[255, 1, 1]]], dtype)
+  predictions = np.array([[[0, 1, 1]], [[2, 1, 0]]], np.int32)
+  confusions = tf.function(metrics.confusion_matrices, autograph=False)(
+    tf.constant(labels), tf.constant(predictions), num_classes=3, ignore_label=255
+  )
+  assert confusions.dtype == tf.int64
+  np.testing.assert_array_equal(
+    confusions, [[[1, 0, 0], [0, 1, 0], [0, 1, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 0]]]
+  )
+
+
+def test_a_label_out_of_range_is_an_error_in_a_graph_and_in_any_image():
+  count = tf.function(metrics.confusion_matrices, autograph=False)
+  with pytest.raises(tf.errors.InvalidArgumentError, match='num_classes=3'):
+    count(
+      tf.constant([[0, 255], [0, 3]]), tf.zeros([2, 2], tf.int32), num_classes=3, ignore_label=255
+    )
+
+
 def test_summary_by_hand():
   # Class 2 is absent but predicted (IoU 0, counts); class 3 is neither (does not count).
   summary = metrics.summarize([[3, 1, 0, 0], [0, 2, 2, 0], [0, 0, 0, 0], [0, 0, 0, 0]])

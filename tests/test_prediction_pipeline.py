@@ -18,6 +18,7 @@ from deeplab.prediction import (
   prediction_pipeline,
 )
 from deeplab.prediction.contact_sheets import ContactSheets
+from deeplab.prediction.device_predictors import DevicePredictors
 from deeplab.prediction.prediction_pipeline import PredictionPipeline, PredictionSummary
 
 
@@ -39,7 +40,9 @@ def _run(photos, output_path, *, types=('ids',), batch_size=1, pages=(), **optio
     PixelModel(), options=PredictionOptions(batch_size=batch_size, **options)
   )
   writer = prediction_files.PredictionWriter(color_map=pascal_voc_color_map(), num_classes=3)
-  return PredictionPipeline(predictor, writer, batch_size=batch_size, pages=pages).run(planned)
+  return PredictionPipeline(
+    DevicePredictors([predictor]), writer, batch_size=batch_size, pages=pages
+  ).run(planned)
 
 
 @pytest.mark.parametrize('batch_size', [1, 2, 4])
@@ -79,7 +82,7 @@ def test_images_ahead_and_behind_are_bounded_in_bytes(photos, tmp_path, capsys, 
     most.append(len(held))
     return image_files.read_image(path, max_pixels=max_pixels)
 
-  predict = DeepLabV3Inferencer.predict_with_foreground
+  predict = DeepLabV3Inferencer.start
 
   def predict_and_let_go(self, images):
     assert len(images) == 1  # Nor do images wait for others of their size.
@@ -87,7 +90,7 @@ def test_images_ahead_and_behind_are_bounded_in_bytes(photos, tmp_path, capsys, 
     return predict(self, images)
 
   monkeypatch.setattr(prediction_pipeline, 'read_image', read)
-  monkeypatch.setattr(DeepLabV3Inferencer, 'predict_with_foreground', predict_and_let_go)
+  monkeypatch.setattr(DeepLabV3Inferencer, 'start', predict_and_let_go)
   assert _run(photos, tmp_path / 'out', batch_size=4).num_predicted == 9
   assert max(most) == 1
 
@@ -101,14 +104,14 @@ def test_an_image_too_large_for_the_padding_is_a_bad_image(photos, tmp_path, cap
 
 
 def test_an_image_too_large_for_the_memory_is_a_bad_image(photos, tmp_path, capsys, monkeypatch):
-  predict = DeepLabV3Inferencer.predict_with_foreground
+  predict = DeepLabV3Inferencer.start
 
   def fail_for_some(self, images):
     if images[0].shape[0] == 6:
       raise tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating')
     return predict(self, images)
 
-  monkeypatch.setattr(DeepLabV3Inferencer, 'predict_with_foreground', fail_for_some)
+  monkeypatch.setattr(DeepLabV3Inferencer, 'start', fail_for_some)
   summary = _run(photos, tmp_path / 'out', batch_size=2)
   assert (summary.num_predicted, summary.num_bad) == (6, 3)
   assert (
@@ -122,6 +125,23 @@ def test_an_image_too_large_for_the_memory_is_a_bad_image(photos, tmp_path, caps
     in capsys.readouterr().err
   )
   assert _run(photos, tmp_path / 'tiles', eval_scales=(0.5, 2.0)).num_bad == 9
+
+
+def test_only_failures_for_want_of_memory_leave_images_out(photos, tmp_path, capsys, monkeypatch):
+  texts = ['CUDNN_STATUS_ALLOC_FAILED', 'CUDNN_STATUS_NOT_INITIALIZED', 'CUDNN_STATUS_BAD_PARAM']
+
+  def fail(self, images):
+    raise tf.errors.InternalError(None, None, texts.pop(0))
+
+  monkeypatch.setattr(DeepLabV3Inferencer, 'predict_with_foreground', fail)
+  with pytest.raises(tf.errors.InternalError, match='BAD_PARAM'):
+    _run(photos, tmp_path / 'out')
+  lines = capsys.readouterr().err.splitlines()
+  assert [line[: line.index(' for height')] for line in lines] == [
+    f'warning: {photos}/0.png: out of memory',
+    f'warning: {photos}/1.png: the GPU failed (CUDNN_STATUS_NOT_INITIALIZED), mostly for want of '
+    'memory,',
+  ]
 
 
 def test_a_full_disk_ends_the_run(photos, tmp_path, monkeypatch):
@@ -168,3 +188,21 @@ def test_contact_sheet_alone(photos, tmp_path, capsys):
 def test_what_is_written_in_part_is_told_from_what_is_not(counts, message):
   problem = PredictionSummary(**counts).problem()
   assert problem == (message and f'{message} named above')
+
+
+@pytest.mark.parametrize(
+  'cores,num_devices,batch_size,threads,look_ahead',
+  [
+    (1, 1, 1, (3, 2), 6),
+    (2, 1, 1, (3, 2), 6),
+    (16, 1, 4, (16, 16), 32),
+    (16, 8, 4, (16, 16), 36),  # Each device's next batch, and one that is being filled.
+    (200, 8, 1, (32, 32), 64),
+  ],
+)
+def test_threads_follow_the_cores(monkeypatch, cores, num_devices, batch_size, threads, look_ahead):
+  monkeypatch.setattr(prediction_pipeline, 'num_cores', lambda: cores)
+  predictors = DevicePredictors([DeepLabV3Inferencer(PixelModel())] * num_devices)
+  pipeline = PredictionPipeline(predictors, writer=None, batch_size=batch_size)
+  assert (pipeline._num_readers, pipeline._num_writers) == threads
+  assert pipeline._look_ahead == look_ahead

@@ -15,6 +15,7 @@ import trained_work
 from PIL import Image
 
 import deeplab
+from deeplab.inferencer import DeepLabV3Inferencer
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 CLASS_NAMES = trained_work.CLASS_NAMES
@@ -193,6 +194,24 @@ def test_options_of_predict(network, work, image):
   )
 
 
+def test_tf32_is_off_while_a_network_predicts_that_wants_it_so(work, image, monkeypatch):
+  import tensorflow as tf
+
+  has_tf32 = tf.config.experimental.tensor_float_32_execution_enabled
+  seen, predict = [], DeepLabV3Inferencer.predict_with_foreground
+
+  def look(inferencer, images):
+    seen.append(has_tf32())
+    return predict(inferencer, images)
+
+  monkeypatch.setattr(DeepLabV3Inferencer, 'predict_with_foreground', look)
+  before = has_tf32()
+  exact = deeplab.load(work / 'model', tf32=False)
+  assert has_tf32() == before
+  exact.predict(image).probabilities  # noqa: B018 (computed when it is asked for)
+  assert seen == [False, False] and has_tf32() == before
+
+
 def test_mistakes(network, work, image):
   with pytest.raises(TypeError, match=r'give it to deeplab.load\(\)'):
     network.predict(image, output_stride=8)
@@ -264,6 +283,7 @@ def _state_of_the_process():
     'numpy': np.random.get_state()[1].tolist(),
     'seed': tf.compat.v1.get_seed(None)[0],
     'pixels': Image.MAX_IMAGE_PIXELS,
+    'tf32': tf.config.experimental.tensor_float_32_execution_enabled(),
   }
 
 

@@ -78,7 +78,13 @@ def test_what_runs_say_is_heard_by_who_started_them():
     for node in ast.walk(tree)
     if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'print'
   }
-  assert printing == {'deeplab.messages', 'deeplab.flags', 'deeplab.training.stop_signals'}
+  # The last two print in threads of their own, as the process may end.
+  assert printing == {
+    'deeplab.messages',
+    'deeplab.flags',
+    'deeplab.training.stop_signals',
+    'deeplab.distribution.patience',
+  }
 
 
 def test_flags_are_read_without_tensorflow_and_numpy():

@@ -71,3 +71,25 @@ def test_overlap_goes_over_from_one_tile_to_the_other():
   )
   # The ramps are 3/4, 1/2, 1/4 and 1/4, 1/2, 3/4.
   np.testing.assert_allclose(band[0, :, 0], [0, 0, 1 / 4, 1 / 2, 3 / 4, 1, 1], rtol=1e-6)
+
+
+def test_the_next_tiles_are_begun_before_the_last_are_waited_for():
+  image = np.random.default_rng(0).integers(0, 256, [9, 30, 3], np.uint8)
+  events = []
+
+  class Begun:
+    """As a tensor that a GPU is still at."""
+
+    def __init__(self, tiles):
+      events.append('begun')
+      self._probabilities = _red_and_green(tiles)
+
+    def __array__(self, dtype=None, copy=None):
+      events.append('waited for')
+      return self._probabilities
+
+  settings = dict(tile_size=9, overlap=3)
+  (expected,) = tiling.predict_in_tiles(image, _red_and_green, **settings)
+  (found,) = tiling.predict_in_tiles(image, Begun, ahead=1, **settings)
+  np.testing.assert_array_equal(found[1], expected[1])
+  assert events == ['begun'] + 4 * ['begun', 'waited for'] + ['waited for']

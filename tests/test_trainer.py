@@ -3,6 +3,7 @@
 import json
 import os
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from deeplab.errors import InputError
 from deeplab.losses import SegmentationLoss
 from deeplab.options import LossOptions, RunOptions, TrainingOptions
 from deeplab.trainer import DeepLabV3Trainer
+from deeplab.training.overflows import Overflows
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training.training_log import TrainingLog
 
@@ -212,20 +214,69 @@ def test_a_label_out_of_range_stops_and_names_the_records(tmp_path):
   assert names(tmp_path) == ['model.ckpt-2']
 
 
-def test_out_of_memory_says_what_to_do(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+  'error, words',
+  [
+    (tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating'), 'out of memory'),
+    (
+      tf.errors.InternalError(None, None, 'cuDNN: CUDNN_STATUS_INTERNAL_ERROR'),
+      r'the GPU failed \(CUDNN_STATUS_INTERNAL_ERROR\), mostly for want of memory,',
+    ),
+  ],
+)
+def test_out_of_memory_says_what_to_do(error, words, monkeypatch):
   trainer = DeepLabV3Trainer(
     tiny_model.TinyModel(), TrainingOptions(), loss=SegmentationLoss(LossOptions(), 255)
   )
 
   def exhausted(*_, **__):
-    raise tf.errors.ResourceExhaustedError(None, None, 'OOM when allocating')
+    raise error
 
   monkeypatch.setattr(trainer._step, 'start', exhausted)
   with pytest.raises(
     InputError,
-    match='out of memory at step 1: .*--batch_size.*--crop_size_height.*--output_stride=32',
+    match=words + ' at step 1: .*--batch_size.*--crop_size_height.*--output_stride=32',
   ):
     trainer.update(tiny_model.batches(1))
+
+
+class Overflowing(tiny_model.TinyModel):
+  """Its loss is finite, its gradient is not: as in float16."""
+
+  def predict_low_resolution(self, images, **settings):
+    @tf.custom_gradient
+    def overflow(logits):
+      return logits, lambda upstream: upstream * np.float32(np.inf)
+
+    return overflow(super().predict_low_resolution(images, **settings))
+
+
+def test_gradients_that_overflow_whatever_the_scale_stop_the_run():
+  (batch,) = tiny_model.batches(1)
+  trainer = DeepLabV3Trainer(
+    Overflowing(),
+    TrainingOptions(num_steps=100),
+    loss=SegmentationLoss(LossOptions(), 255),
+    scale_loss=True,
+  )
+  before = tiny_model.snapshot(trainer._model.trainable)
+  for _ in range(49):
+    result, _ = trainer.update([batch])
+    assert result.overflowed
+  with pytest.raises(
+    InputError, match='step 50: the float16 gradient overflowed in the last 50 .*=bfloat16'
+  ):
+    trainer.update([batch])
+  assert trainer.global_step == 49
+  assert trainer.variables['loss_scale'].numpy() == 1.0
+  for name, value in tiny_model.snapshot(trainer._model.trainable).items():
+    np.testing.assert_array_equal(value, before[name])
+
+
+def test_overflows_with_updates_between_do_not():
+  overflows = Overflows()
+  for step in range(1, 200):
+    overflows.follow(SimpleNamespace(overflowed=step % 50 != 0), step=step)
 
 
 def test_a_vanished_directory_is_an_error(tmp_path):

@@ -14,7 +14,7 @@ import tensorflow as tf
 import trained_work
 from PIL import Image
 
-from deeplab import checkpoints, saved_options, trainer, training_run
+from deeplab import checkpoints, devices, saved_options, trainer, training_run
 from deeplab.data import tfrecord
 from deeplab.errors import InputError
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
@@ -401,6 +401,17 @@ def test_a_segmentation_checkpoint_without_saved_options_may_be_official(tmp_pat
   err = capsys.readouterr().err
   assert f'warning: {start}/model.ckpt has no model_options.json beside it' in err
   assert 'import_official_checkpoint.py' in err
+
+
+def test_what_is_not_deterministic_on_a_gpu_is_refused_before_the_first_step(
+  records, tmp_path, monkeypatch
+):
+  enabled = []
+  monkeypatch.setattr(devices, 'prepare', lambda *_, **__: ['A100'])
+  monkeypatch.setattr(tf.config.experimental, 'enable_op_determinism', lambda: enabled.append(True))
+  with pytest.raises(InputError, match='--deterministic with --nofine_tune_batch_norm on a GPU'):
+    train(records, tmp_path, training={'fine_tune_batch_norm': False, 'deterministic': True})
+  assert not enabled
 
 
 def test_resume_needs_a_directory(tmp_path, records):

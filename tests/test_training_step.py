@@ -7,6 +7,7 @@ import tiny_model
 
 from deeplab.losses import SegmentationLoss
 from deeplab.options import LossOptions, TrainingOptions
+from deeplab.training.loss_scale import LossScale
 from deeplab.training.training_step import TrainingStep
 
 
@@ -167,6 +168,31 @@ def test_loss_scaling_gives_the_same_update_and_gives_up_an_overflow():
   assert (before.pop('loss_scale_steps'), after.pop('loss_scale_steps')) == (1, 0)
   for name in before:
     np.testing.assert_array_equal(before[name], after[name], err_msg=name)
+
+
+def test_the_loss_scale_has_a_floor():
+  scale = LossScale()
+  for finite in [False] * 20:
+    scale.update(tf.constant(finite))
+  assert scale.value.numpy() == 1.0
+  scale.value.assign(0.0)  # Of a run of an earlier version.
+  scale.update(tf.constant(False))
+  assert scale.value.numpy() == 1.0
+
+
+@pytest.mark.parametrize('dtype, accumulate_steps', [(tf.uint8, 1), (tf.uint16, 2)])
+def test_small_labels_give_the_same_update_to_the_bit(dtype, accumulate_steps):
+  batches = tiny_model.batches(accumulate_steps)
+  small = [{**batch, 'labels': tf.cast(batch['labels'], dtype)} for batch in batches]
+  results = []
+  for data in (batches, small):
+    model, step = make(TrainingOptions(accumulate_steps=accumulate_steps))
+    result = step(data, learning_rate=0.1, step=0)
+    results.append((result, tiny_model.snapshot({**model.trainable, **step.slots})))
+  (expected, values), (actual, small_values) = results
+  assert actual == expected and actual.label_range == (0, 2)
+  for name, value in values.items():
+    np.testing.assert_array_equal(small_values[name], value, err_msg=name)
 
 
 def test_jit_compiles_to_the_same_numbers():

@@ -65,6 +65,20 @@ def predict_always(model, label):
   model.trainable['logits/semantic/biases'].assign(tf.one_hot(label, 3))
 
 
+def test_a_gpu_that_fails_for_want_of_memory_has_the_remedy(tmp_path, records, monkeypatch):
+  _, validation = make(tmp_path, records, tiny_model.TinyModel())
+  texts = ['CUDNN_STATUS_INTERNAL_ERROR', 'CUDNN_STATUS_BAD_PARAM']
+
+  def fail(*_, **__):
+    raise tf.errors.InternalError(None, None, texts.pop(0))
+
+  monkeypatch.setattr(DeepLabV3Evaluator, 'evaluate', fail)
+  with pytest.raises(InputError, match='the GPU failed .*INTERNAL_ERROR.* in the validation at'):
+    validation.validate(10, stop=Stop())
+  with pytest.raises(tf.errors.InternalError, match='BAD_PARAM'):
+    validation.validate(10, stop=Stop())
+
+
 def test_the_best_is_kept(tmp_path, records, capsys):
   model = tiny_model.TinyModel()
   run, validation = make(tmp_path, records, model)

@@ -20,6 +20,7 @@ from deeplab.prediction import (
   video_paths,
   video_reader,
 )
+from deeplab.prediction.device_predictors import DevicePredictors
 from deeplab.prediction.video_pipeline import VideoPipeline
 from deeplab.prediction.video_reader import Frame, VideoReader
 
@@ -37,7 +38,7 @@ def _run(tmp_path, path, *types, batch_size=1, **settings):
   (planned,) = _plan(tmp_path, path, types)
   options = PredictionOptions(batch_size=batch_size)
   pipeline = VideoPipeline(
-    DeepLabV3Inferencer(PixelModel(), options=options),
+    DevicePredictors([DeepLabV3Inferencer(PixelModel(), options=options)]),
     prediction_files.PredictionWriter(color_map=pascal_voc_color_map(), num_classes=3),
     batch_size=batch_size,
     **settings,
@@ -157,7 +158,7 @@ def test_only_so_many_frames(tmp_path):
 
 def test_an_interrupt_leaves_no_half_video(tmp_path, monkeypatch):
   video_maker.write(tmp_path / 'a.mp4', num_frames=5)
-  predict, calls = DeepLabV3Inferencer.predict_with_foreground, []
+  predict, calls = DeepLabV3Inferencer.start, []
 
   def interrupt(self, images):
     calls.append(len(images))
@@ -165,7 +166,7 @@ def test_an_interrupt_leaves_no_half_video(tmp_path, monkeypatch):
       raise KeyboardInterrupt
     return predict(self, images)
 
-  monkeypatch.setattr(DeepLabV3Inferencer, 'predict_with_foreground', interrupt)
+  monkeypatch.setattr(DeepLabV3Inferencer, 'start', interrupt)
   with pytest.raises(KeyboardInterrupt):
     _run(tmp_path, tmp_path / 'a.mp4', 'color', 'ids')
   assert os.listdir(tmp_path / 'out') == []
@@ -223,8 +224,8 @@ def test_an_interrupt_ends_the_video_of_a_camera(tmp_path, monkeypatch):
     VideoReader, '_open_camera', lambda self, number: self._av.open(str(tmp_path / 'a.mp4'))
   )
   monkeypatch.chdir(tmp_path)
-  assert _run(tmp_path, '0', 'color').num_frames == 2  # The third was on its way.
-  assert len(video_maker.read(tmp_path / 'out' / 'camera-0.mp4')[0]) == 2
+  assert _run(tmp_path, '0', 'color').num_frames == 3
+  assert len(video_maker.read(tmp_path / 'out' / 'camera-0.mp4')[0]) == 3
 
 
 def test_a_camera_that_is_not_there(tmp_path, monkeypatch):

@@ -7,7 +7,9 @@ from collections.abc import Collection, Sequence
 from deeplab.conversion import label_checks, source_files
 from deeplab.data import interpolation, labels
 from deeplab.errors import InputError, shown
+from deeplab.json_files import items, texts, whole_number
 from deeplab.options import ConversionOptions
+from deeplab.undecodable_names import from_text, to_text
 
 
 class ConversionSummary:
@@ -16,9 +18,10 @@ class ConversionSummary:
   def __init__(self, options: ConversionOptions):
     self._options = options
     self._pixels, self._images = collections.Counter(), collections.Counter()
-    self._sizes, self._encoded_again = [], collections.Counter()
+    self._num_records, self._encoded_again = 0, collections.Counter()
+    self._sides = {}  # 'height' and 'width' -> least, most, sum.
     self._borders = []
-    self._noted = collections.defaultdict(list)  # Image paths by what is said about them.
+    self._noted = {}  # The first image path, and how many, by what is said about them.
     self._masks = {}  # The first label path by the pair of values that its mask has.
     self._transparent, self._overlapping = collections.Counter(), collections.Counter()
 
@@ -26,7 +29,10 @@ class ConversionSummary:
     """Counts a pair."""
     self._pixels.update(dict(zip(converted.values, converted.pixels)))
     self._images.update(converted.values)
-    self._sizes.append((converted.height, converted.width))
+    self._num_records += 1
+    for side in ('height', 'width'):
+      pixels = getattr(converted, side)
+      self._add_side(side, least=pixels, most=pixels, total=pixels)
     self._encoded_again.update(
       images=int(converted.image_encoded_again), labels=int(converted.label_encoded_again)
     )
@@ -37,8 +43,62 @@ class ConversionSummary:
     if kind:
       self._masks.setdefault(kind, converted.label_path)
     for note in converted.notes:
-      self._noted[note].append(converted.image_path)
+      self._add_note(note, converted.image_path, 1)
     self._overlapping.update(pixels=converted.overlapping, images=int(converted.overlapping > 0))
+
+  @property
+  def num_records(self) -> int:
+    """How many pairs were counted."""
+    return self._num_records
+
+  def to_json(self) -> dict:
+    """What is counted, for `add_json` of another summary."""
+    return {
+      'num_records': self._num_records,
+      'labels': {value: [self._pixels[value], self._images[value]] for value in self._pixels},
+      'sides': self._sides,
+      'encoded_again': dict(self._encoded_again),
+      'transparent': dict(self._transparent),
+      'overlapping': dict(self._overlapping),
+      'borders': interpolation.summed(self._borders),
+      'masks': {kind: to_text(path) for kind, path in self._masks.items()},
+      'notes': [[note, to_text(path), count] for note, (path, count) in self._noted.items()],
+    }
+
+  def add_json(self, content: dict) -> None:
+    """Adds what another summary counted. Raises ValueError, TypeError, LookupError or
+    AttributeError for anything else.
+    """
+    self._num_records += _count(content['num_records'])
+    for value, (pixels, images) in content['labels'].items():
+      value = whole_number(int(value), 'a label', maximum=65535)
+      self._pixels[value] += _count(pixels)
+      self._images[value] += _count(images)
+    for side in ('height', 'width') if content['num_records'] else ():
+      least, most, total = map(_count, content['sides'][side])
+      self._add_side(side, least=least, most=most, total=total)
+    for name in ('encoded_again', 'transparent', 'overlapping'):
+      counts = content[name].items()
+      getattr(self, f'_{name}').update({what: _count(number) for what, number in counts})
+    border, values = content['borders']
+    values = [tuple(map(_count, (value, *counts))) for value, *counts in items(values, 'borders')]
+    if any(len(counts) != 4 for counts in values):
+      raise ValueError('borders have other than 4 numbers')
+    self._borders.append(interpolation.BorderCounts(_count(border), tuple(values)))
+    for kind, path in content['masks'].items():
+      if kind not in label_checks.MASK_KINDS:
+        raise ValueError(f'masks of {shown(kind)}')
+      self._masks.setdefault(kind, from_text(path))
+    for note, path, count in items(content['notes'], 'notes'):
+      self._add_note(*texts([note], 'a note'), from_text(path), _count(count))
+
+  def _add_side(self, side, *, least, most, total):
+    known = self._sides.get(side, (least, most, 0))
+    self._sides[side] = (min(known[0], least), max(known[1], most), known[2] + total)
+
+  def _add_note(self, note, path, count):
+    first, others = self._noted.get(note, (path, 0))
+    self._noted[note] = first, others + count
 
   def check(self, given: Collection[str]) -> None:
     """Raises InputError where no pixel counts, or all that count are of one class, or a class does
@@ -47,7 +107,7 @@ class ConversionSummary:
     ignore_label = self._options.ignore_label
     if set(self._pixels) <= {ignore_label}:
       raise InputError(
-        f'--split={self._options.split}: every pixel of all {len(self._sizes)} labels is ignored '
+        f'--split={self._options.split}: every pixel of all {self._num_records} labels is ignored '
         f'(value {ignore_label}); check --label_offset and --ignore_label; nothing was written'
       )
     label_checks.refuse_ignored_class(self._options, given, highest=max(self._pixels))
@@ -80,24 +140,26 @@ class ConversionSummary:
       lines.append(
         'no pixel of any label is of class 0; if the labels count from 1, give --label_offset=-1'
       )
-    for note, paths in self._noted.items():
-      others = f' (and {len(paths) - 1} other images)' if len(paths) > 1 else ''
-      lines.append(f'{shown(paths[0])}{others} {note}')
+    for note, (path, count) in self._noted.items():
+      others = f' (and {count - 1} other images)' if count > 1 else ''
+      lines.append(f'{shown(path)}{others} {note}')
     return lines
 
   def as_dict(self, paths: Sequence[str]) -> dict:
     """The summary, ready for JSON."""
-    heights, widths = zip(*self._sizes)
+    sides = {
+      side: {'min': least, 'max': most, 'mean': total / self._num_records}
+      for side, (least, most, total) in self._sides.items()
+    }
     return {
       'split': self._options.split,
       'record_format': self._options.record_format,
-      'num_records': len(self._sizes),
+      'num_records': self._num_records,
       'files': [os.path.basename(path) for path in paths],
       'directory': os.path.dirname(paths[0]),
       'num_classes': self._options.num_classes,
       'ignore_label': self._options.ignore_label,
-      'height': {'min': min(heights), 'max': max(heights), 'mean': sum(heights) / len(heights)},
-      'width': {'min': min(widths), 'max': max(widths), 'mean': sum(widths) / len(widths)},
+      **{side: sides[side] for side in ('height', 'width')},
       'labels': {
         str(value): {'pixels': self._pixels[value], 'images': self._images[value]}
         for value in sorted(self._pixels)
@@ -108,3 +170,7 @@ class ConversionSummary:
       'overlapping_pixels': self._overlapping['pixels'],
       'overlapping_images': self._overlapping['images'],
     }
+
+
+def _count(value):
+  return whole_number(value, 'a count')

@@ -9,6 +9,8 @@ from deeplab.data import labels
 from deeplab.errors import InputError, shown
 from deeplab.options import ConversionOptions
 
+MASK_KINDS = ('0 and 255', '0 and 1')
+
 
 def refuse_one_class(present: Iterable[int], options: ConversionOptions) -> None:
   """Raises InputError for such labels, unless they are accepted, or the description of another
@@ -61,6 +63,10 @@ class PaletteComparison:
   def __init__(self):
     self._first = {}  # (colour, path) by index.
 
+  def first_colors(self) -> list[tuple[int, tuple, str]]:
+    """(index, colour, path of the first file that has it), by index."""
+    return [(index, *self._first[index]) for index in sorted(self._first)]
+
   def problem(self, palette: Iterable[tuple[int, tuple]], path: str) -> str | None:
     """None, or a line about an index that had another colour in an earlier file.
 
@@ -81,10 +87,10 @@ class PaletteComparison:
 
 
 def mask_kind(values: Collection[int]) -> str | None:
-  """'0 and 255' or '0 and 1' for the values of a mask that is written so, None for others."""
+  """One of MASK_KINDS for the values of a mask that is written so, None for others."""
   if set(values) == {0, 255}:
-    return '0 and 255'
-  return '0 and 1' if 1 in values and set(values) <= {0, 1} else None
+    return MASK_KINDS[0]
+  return MASK_KINDS[1] if 1 in values and set(values) <= {0, 1} else None
 
 
 def mixed_masks_note(

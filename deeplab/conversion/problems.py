@@ -25,6 +25,11 @@ class Problems:
   def __len__(self):
     return len(self._texts)
 
+  @property
+  def first_lines(self) -> list[str]:
+    """Some of the problems, at most as many as are listed."""
+    return self._texts[:_MOST_LISTED]
+
   def add(self, text: str, *, varying: tuple[str, ...] = ()) -> None:
     """Takes a problem.
 

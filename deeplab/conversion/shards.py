@@ -1,4 +1,6 @@
-"""The files that records are written to: their names, and one process at a time that writes."""
+"""The files that records are written to, shards of the data set: their names, and one process at a
+time that writes. What several processes have of a conversion is in conversion_parts.py.
+"""
 
 import contextlib
 import os
@@ -13,17 +15,22 @@ from deeplab.options import ConversionOptions
 _SHARD_NUMBERS = re.compile(r'-\d{5}-of-\d{5}\.tfrecord$')
 
 
+def directory_of(options: ConversionOptions) -> str:
+  """The directory of the shards."""
+  below = options.split if options.record_format == 'basic' else ''
+  return os.path.normpath(os.path.join(options.output_dir, below))
+
+
 def paths_of(options: ConversionOptions, *, num_records: int) -> list[str]:
   """Paths of the shards: from 1 in a directory of the split, as the reference numbered them, or the
   official way from 0.
   """
   num_shards = max(1, -(-num_records // options.num_per_shard))
-  if options.record_format == 'basic':
-    directory, first = os.path.normpath(os.path.join(options.output_dir, options.split)), 1
-  else:
-    directory, first = os.path.normpath(options.output_dir), 0
+  first = 1 if options.record_format == 'basic' else 0
   return [
-    os.path.join(directory, f'{options.split}-{first + index:05d}-of-{num_shards:05d}.tfrecord')
+    os.path.join(
+      directory_of(options), f'{options.split}-{first + index:05d}-of-{num_shards:05d}.tfrecord'
+    )
     for index in range(num_shards)
   ]
 
@@ -55,16 +62,16 @@ def refuse_others(paths: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def owned(directory: str, options: ConversionOptions) -> Iterator[str]:
+def owned(directory: str, options: ConversionOptions, *, part: str = '') -> Iterator[str]:
   """Yields a directory for the shards while they are being written. While open, no other process
-  can convert the split; what killed conversions left is removed.
+  can convert the split, or the same `part` of it; what killed conversions left is removed.
 
   Raises InputError where one does.
   """
   with contextlib.ExitStack() as claim:
     try:
       aside = claim.enter_context(
-        atomic_files.claimed_directory(directory, f'split-{options.split}')
+        atomic_files.claimed_directory(directory, f'split-{options.split}{part and "-" + part}')
       )
     except BlockingIOError as error:
       raise InputError(

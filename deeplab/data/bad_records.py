@@ -8,13 +8,22 @@ from collections.abc import Callable, Iterable, Iterator
 
 import tensorflow as tf
 
+from deeplab import remote_files
 from deeplab.atomic_files import replacing
 from deeplab.data import decoding, record_files, tfrecord
 from deeplab.data.record_diagnosis import UNREADABLE, diagnose, undecodable_part
 from deeplab.data.record_files import RecordFile
 from deeplab.errors import InputError, shown
-from deeplab.failure_reasons import reason_of
+from deeplab.failure_reasons import memory_shortage, reason_of
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
+
+# Errors that a record may be the reason of; others come from where it is read.
+_OF_THE_RECORDS = (
+  tf.errors.DataLossError,
+  tf.errors.InvalidArgumentError,
+  tf.errors.ResourceExhaustedError,
+  tf.errors.UnimplementedError,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,12 +67,15 @@ def explain_failure(
   num_classes: int,
   ignore_label: int,
   max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+  known: Iterable[str] | None = None,
 ) -> InputError:
   """Why reading failed. Looks through the files for the first bad record.
 
   Args:
     error: the tf.errors.OpError that iterating over a dataset raised.
     filenames: what the dataset was made with: paths, globs or directories.
+    known: the files that these stood for then, of which remote ones may be gone; None: those that
+      they stand for now.
     num_classes, ignore_label, max_image_pixels: as the dataset was made with.
 
   Returns:
@@ -71,6 +83,7 @@ def explain_failure(
       repeats the error.
   """
   try:
+    _refuse_unreachable(error, record_files.expand_filenames(filenames) if known is None else known)
     files = record_files.index_files(record_files.expand_filenames(filenames), allow_problems=True)
     limits = dict(
       num_classes=num_classes, ignore_label=ignore_label, max_image_pixels=max_image_pixels
@@ -81,12 +94,30 @@ def explain_failure(
   if first is not None:
     return InputError(f'{first}{_remedy(first.reason)}')
   where = f'{files[0].path}{" and others" if len(files) > 1 else ""}'
-  if isinstance(error, tf.errors.ResourceExhaustedError):
+  shortage = memory_shortage(error)
+  if shortage:
     return InputError(
-      f'out of memory with the records of {where}; give a smaller --batch_size, or smaller '
+      f'{shortage} with the records of {where}; give a smaller --batch_size, or smaller '
       '--max_image_pixels to find the largest'
     )
   return InputError(f'reading {where} failed: {reason_of(error)}')
+
+
+def _refuse_unreachable(error, paths):
+  """Raises InputError where remote files are gone or do not answer: all would be read for nothing
+  to find a bad record.
+  """
+  paths = [path for path in paths if remote_files.is_remote(path)]
+  states = remote_files.each(remote_files.problem_with, paths)
+  problems = {path: problem for path, problem in zip(paths, states) if problem}
+  if not problems and paths and not isinstance(error, _OF_THE_RECORDS):
+    named = [path for path in paths if path in str(error)]
+    some = paths[0] + (' and others' if paths[1:] else '')
+    problems[named[0] if named else some] = reason_of(error)
+  for path, problem in problems.items():
+    raise InputError(
+      f'{shown(path)}: cannot be read any more ({problem}); once it can be, go on'
+    ) from error
 
 
 def _remedy(reason):
@@ -166,7 +197,8 @@ def examine_file(
     for index in range(file.num_records):
       try:
         serialized = next(records)
-      except tf.errors.OpError:
+      except tf.errors.OpError as error:
+        _refuse_unreachable(error, [file.path])
         behind = file.num_records - index - 1
         waiting.append(
           _done(

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from deeplab import messages, pictures
+from deeplab import messages, pictures, remote_files
 from deeplab.data import bad_records, decoding, record_files, tfrecord
 from deeplab.options import InspectionOptions
 
@@ -59,9 +59,9 @@ def inspect(
   Raises:
     InputError: no such files.
   """
-  files = [
-    record_files.index_file(path) for path in record_files.expand_filenames(options.filenames)
-  ]
+  files = remote_files.each(
+    record_files.index_file, record_files.expand_filenames(options.filenames)
+  )
   found = Inspection(files=files)
   num_records = sum(file.num_records for file in files)
   wanted = _spread(num_samples, over=num_records)

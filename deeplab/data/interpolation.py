@@ -142,13 +142,19 @@ def invents_borders(borders: Iterable[BorderCounts]) -> bool:
 
   Only values of which a third is in squares count: a contour is thin and between everywhere.
   """
+  border, values = summed(borders)
+  between = sum(thin for _, pixels, solid, thin in values if 3 * solid >= pixels)
+  return bool(border >= _FEWEST_BORDER_PIXELS and between >= _BORDER_SHARE * border)
+
+
+def summed(borders: Iterable[BorderCounts]) -> tuple[int, list[tuple[int, int, int, int]]]:
+  """What the borders of several labels show together: (border, values) as of BorderCounts."""
   border, sums = 0, {}
   for counts in borders:
     border += counts.border
     for value, *numbers in counts.values:
-      sums[value] = np.add(sums.get(value, 0), numbers)
-  between = sum(thin for pixels, solid, thin in sums.values() if 3 * solid >= pixels)
-  return bool(border >= _FEWEST_BORDER_PIXELS and between >= _BORDER_SHARE * border)
+      sums[value] = [sum(pair) for pair in zip(sums.get(value, (0, 0, 0)), numbers)]
+  return border, [(value, *numbers) for value, numbers in sums.items()]
 
 
 def _middle(indices, size):

@@ -10,13 +10,15 @@ import stat
 
 from PIL import Image
 
-from deeplab import ordinary_files
+from deeplab import ordinary_files, remote_files
 from deeplab.errors import InputError, shown
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 
 # A file may have so many bytes for each pixel that is allowed (16 bits of red, green, blue and
 # alpha), and what is behind the picture, such as the video of a phone's moving photograph.
 _BYTES_PER_PIXEL, _BYTES_BESIDE = 8, 2**26
+# In memory, of one in a file: JPEG has 2 bits a pixel and more, mostly.
+_BYTES_OF_ONE = 16
 _TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT = 322, 323
 _REMEDY = 'make it smaller, or raise that limit'
 
@@ -85,8 +87,9 @@ def read_file(path: str, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> bytes
   if not ordinary_files.is_ordinary(path):
     raise InputError(f'{shown(path)}: is not a regular file; remove it from the inputs')
   most = max_pixels * _BYTES_PER_PIXEL + _BYTES_BESIDE
-  with open(path, 'rb') as file:
-    size = os.fstat(file.fileno()).st_size
+  with remote_files.open_file(path) as file:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     if size > most:
       raise TooLargeError(
         f'is a file of {size} bytes, more than {most}, {_BYTES_PER_PIXEL} for each pixel of '
@@ -99,6 +102,8 @@ def memory_of_file(path: str, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> 
   """About how many bytes a picture file takes while it is decoded; 0 where that is not known, of
   which `read_file` and `open_within` say what is wrong. Reads no more than the header of most.
   """
+  if remote_files.is_remote(path):
+    return _memory_of_remote_file(path)
   try:
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
@@ -107,6 +112,14 @@ def memory_of_file(path: str, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> 
     with Image.open(path) as picture:
       return status.st_size + 4 * picture.width * picture.height
   except Exception:  # pylint: disable=broad-except  # Pillow raises many kinds.
+    return 0
+
+
+def _memory_of_remote_file(path):
+  """By its size alone: its header may cost as much as all of it, and one request more."""
+  try:
+    return _BYTES_OF_ONE * remote_files.size_of(path)
+  except OSError:
     return 0
 
 

@@ -1,8 +1,8 @@
 """TFRecord files as files: which ones a pattern means, and how many whole records each holds.
 
-Nothing here imports TensorFlow. A record in a file is: length (8 bytes, little endian), check sum
-of the length (4), the record, check sum of the record (4). Walking over the lengths reads 12 bytes
-a record.
+Nothing here imports TensorFlow, unless a path is remote. A record in a file is: length (8 bytes,
+little endian), check sum of the length (4), the record, check sum of the record (4). Walking over
+the lengths reads 12 bytes a record.
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ import re
 import struct
 from collections.abc import Iterable
 
+from deeplab import remote_files
 from deeplab.errors import InputError
 
 _HEADER = struct.Struct('<QI')
@@ -19,6 +20,9 @@ _FOOTER_BYTES = 4
 _CRC32C_POLYNOMIAL = 0x82F63B78
 _SHARD = re.compile(r'(.+)-\d{5}-of-\d{5}')
 _HELD_OUT = re.compile(r'(^|[-_.])(val|valid|validation|test|testing|eval|dev)([-_.]|$)')
+
+
+_WALKED = {}  # (path, Status) of a remote file -> its RecordFile.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +43,7 @@ class RecordFile:
 
 
 def expand_filenames(patterns: Iterable[str]) -> list[str]:
-  """The files that paths, globs and directories stand for.
+  """The files that paths, globs and directories stand for, which may be remote.
 
   Args:
     patterns: paths. A directory stands for the files in it named *.tfrecord, *.tfrecords or
@@ -54,30 +58,24 @@ def expand_filenames(patterns: Iterable[str]) -> list[str]:
   """
   files = []
   for pattern in patterns:
-    if os.path.isdir(pattern):
-      found = sorted(
-        entry.path
-        for entry in os.scandir(pattern)
-        if entry.is_file() and _is_record_name(entry.name)
-      )
+    if remote_files.is_directory(pattern):
+      found = _in_directory(pattern)
       if not found:
         raise InputError(
           f'--filenames={pattern}: the directory has no *.tfrecord files; give the directory that '
           'write_tfrecord.py wrote, or the files'
         )
-    elif os.path.exists(pattern):
-      if not os.path.isfile(pattern):
+    elif remote_files.exists(pattern):
+      if not remote_files.is_file(pattern):
         raise InputError(
           f'--filenames={pattern}: is not a regular file; give TFRecord files, a glob in quotes or '
           'a directory'
         )
       found = [pattern]
     else:
-      found = sorted(
-        path
-        for path in glob.glob(pattern, recursive=True)
-        if os.path.isfile(path) and not path.endswith('.json')
-      )
+      found = [path for path in remote_files.matching(pattern) if not path.endswith('.json')]
+      are_files = remote_files.each(remote_files.is_file, found)
+      found = [path for path, is_one in zip(found, are_files) if is_one]
       if not found:
         what = 'no file matches' if glob.has_magic(pattern) else 'no such file or directory'
         raise InputError(
@@ -89,6 +87,21 @@ def expand_filenames(patterns: Iterable[str]) -> list[str]:
       '--filenames: no file given; give TFRecord files, a glob in quotes or a directory'
     )
   return list(dict.fromkeys(files))
+
+
+def _in_directory(directory):
+  """The record files in a directory, sorted."""
+  if not remote_files.is_remote(directory):
+    return sorted(
+      entry.path
+      for entry in os.scandir(directory)
+      if entry.is_file() and _is_record_name(entry.name)
+    )
+  try:
+    names = [name for name, is_one in remote_files.entries(directory) if not is_one]
+  except OSError as error:
+    raise InputError(f'--filenames={directory}: cannot be read ({error.strerror})') from error
+  return [os.path.join(directory, name) for name in names if _is_record_name(name)]
 
 
 def held_out_beside_others(pattern: str) -> tuple[str, str] | None:
@@ -111,7 +124,7 @@ def is_held_out(split: str) -> bool:
 
 def glob_of_split(pattern: str, split: str) -> str:
   """The glob of one split's shards among those that a directory or glob stands for."""
-  directory = pattern if os.path.isdir(pattern) else os.path.dirname(pattern)
+  directory = pattern if remote_files.is_directory(pattern) else remote_files.parent(pattern)
   return os.path.join(directory, split) + '-*'
 
 
@@ -130,40 +143,52 @@ def index_file(path: str) -> RecordFile:
 
   InputError if the file cannot be opened.
   """
-  num_records = num_bytes = 0
-  problem = None
   try:
+    if remote_files.is_remote(path):
+      return _index_remote(path, remote_files.status_of(path))
     with open(path, 'rb', buffering=0) as file:
-      size = os.fstat(file.fileno()).st_size
-      position = 0
-      if size == 0:
-        problem = 'is empty (0 bytes)'
-      while position < size:
-        file.seek(position)
-        header = file.read(_HEADER.size)
-        if len(header) < _HEADER.size:
-          problem = (
-            f'is cut off after {num_records} whole records'
-            if position
-            else 'is not a TFRecord file'
-          )
-          break
-        length, checksum = _HEADER.unpack(header)
-        if checksum != masked_crc32c(header[:8]):
-          problem = (
-            'is not a TFRecord file'
-            if not position
-            else f'is corrupt after {num_records} whole records'
-          )
-          break
-        position += _HEADER.size + length + _FOOTER_BYTES
-        if position > size:
-          problem = f'is cut off after {num_records} whole records'
-          break
-        num_records += 1
-        num_bytes += length
+      return _walk(path, file, size=os.fstat(file.fileno()).st_size)
   except OSError as error:
     raise InputError(f'{path}: cannot be read ({error.strerror})') from error
+
+
+def _index_remote(path, status):
+  """The RecordFile of a remote file; one whose Status is that of an earlier walk is not read again:
+  trainer and validation ask often, and the answer may take as long as reading all of the file.
+  """
+  found = _WALKED.get((path, status))
+  if found is None:
+    with remote_files.open_file(path) as file:
+      found = _walk(path, file, size=status.size)
+    if status.changed_ns:
+      _WALKED[path, status] = found
+  return found
+
+
+def _walk(path, file, *, size):
+  """The RecordFile of an open file of so many bytes."""
+  num_records = num_bytes = position = 0
+  problem = 'is empty (0 bytes)' if size == 0 else None
+  while position < size:
+    file.seek(position)
+    header = file.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+      problem = (
+        f'is cut off after {num_records} whole records' if position else 'is not a TFRecord file'
+      )
+      break
+    length, checksum = _HEADER.unpack(header)
+    if checksum != masked_crc32c(header[:8]):
+      problem = (
+        f'is corrupt after {num_records} whole records' if position else 'is not a TFRecord file'
+      )
+      break
+    position += _HEADER.size + length + _FOOTER_BYTES
+    if position > size:
+      problem = f'is cut off after {num_records} whole records'
+      break
+    num_records += 1
+    num_bytes += length
   return RecordFile(path=path, num_records=num_records, num_bytes=num_bytes, problem=problem)
 
 
@@ -174,7 +199,7 @@ def index_files(paths: Iterable[str], *, allow_problems: bool = False) -> list[R
     InputError: a file is empty, truncated or something else (unless `allow_problems`), or no file
       has a record.
   """
-  files = [index_file(path) for path in paths]
+  files = remote_files.each(index_file, paths)
   for file in files:
     if file.problem and not allow_problems:
       raise InputError(f'{file.path} {file.problem}; write or copy it again, or leave it out')

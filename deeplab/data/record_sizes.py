@@ -10,7 +10,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from PIL import Image
 
-from deeplab import json_files
+from deeplab import json_files, remote_files
 from deeplab.data import tfrecord
 from deeplab.errors import shown
 
@@ -47,7 +47,7 @@ def _from_summaries(paths):
     match = _SHARD.fullmatch(os.path.basename(path))
     if not match:
       return None
-    summary = os.path.join(os.path.dirname(path), match.group(1) + _SUMMARY_SUFFIX)
+    summary = os.path.join(remote_files.parent(path), match.group(1) + _SUMMARY_SUFFIX)
     if summary not in summaries:
       summaries[summary] = _means(summary)
   if None in summaries.values():

@@ -2,24 +2,20 @@
 
 import contextlib
 import os
-import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
 
+from deeplab.distribution import meeting
 from deeplab.distribution.cluster import Cluster
 
-_SECONDS_TO_ANSWER = 2.0
 _SECONDS_TO_ABORT = 10.0
+_LONGEST_CAUSE = 300  # Characters.
 
 
 class Patience:
-  """Ends what waits for other workers for too long. Use it in a `with` block.
-
-  Attributes:
-    given_up: whether the others were given up; nothing is to be asked of them any more.
-  """
+  """Ends what waits for other workers for too long. Use it in a `with` block."""
 
   def __init__(self, cluster: Cluster, *, seconds: float, own_process: bool):
     """Prepares it.
@@ -32,7 +28,6 @@ class Patience:
     self._since = None
     self._depth = 0
     self._ended = threading.Event()
-    self.given_up = False
 
   def __enter__(self):
     threading.Thread(target=self._watch, daemon=True).start()
@@ -54,17 +49,19 @@ class Patience:
       if not self._depth:
         self._since = None
 
-  def line(self) -> str:
-    """What to say of it: which workers do not answer."""
+  def line(self, cause: str = '') -> str:
+    """What to say of it: which workers do not answer, and what TensorFlow says."""
     silent = [
       f'worker {index} ({address})'
       for index, address in enumerate(self._cluster.workers)
-      if index != self._cluster.index and not _answers(address)
+      if index != self._cluster.index and not meeting.answers(address)
     ]
     who = ', '.join(silent) or 'another worker'
+    words = ' '.join(_without_places(cause))
+    heard = f' (TensorFlow: {words[:_LONGEST_CAUSE]})' if words else ''
     return (
-      f'{who} cannot be reached any more; this worker ends. What it said is in its own output; '
-      'start all workers again, of a training with --resume'
+      f'{who} cannot be reached any more{heard}; this worker ends. What the other one said is in '
+      'its own output; start all workers again, of a training with --resume'
     )
 
   def _watch(self):
@@ -75,7 +72,6 @@ class Patience:
         return
 
   def _give_up(self):
-    self.given_up = True
     line = (
       f'--worker_timeout={self._seconds:g}: no sign of the other workers for so many seconds; '
       f'{self.line()}'
@@ -94,10 +90,8 @@ class Patience:
       context.context().abort_collective_ops(14, line)  # 14: unavailable.
 
 
-def _answers(address):
-  host, _, port = address.rpartition(':')
-  try:
-    socket.create_connection((host.strip('[]'), int(port)), timeout=_SECONDS_TO_ANSWER).close()
-  except OSError:
-    return False
-  return True
+def _without_places(cause):
+  """The words of an error of TensorFlow's, without where in the program and in the graph it was."""
+  for line in cause.splitlines():
+    if not line.startswith((' ', '\t', 'Graph execution error', 'Detected at node', 'Node: ')):
+      yield from line.split()

@@ -3,6 +3,7 @@
 import contextlib
 
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from deeplab.distribution.cluster import Cluster
 from deeplab.errors import InputError
@@ -70,6 +71,7 @@ def _of_cluster(options, cluster, *, num_gpus):
     rpc_layer='grpc',
     num_accelerators={'GPU': num_gpus},
   )
+  _be_patient(cluster, seconds=options.worker_timeout)
   address = cluster.workers[cluster.index]
   with _before_computing('distribution_strategy', 'multi_worker_mirrored'):
     try:
@@ -79,6 +81,23 @@ def _of_cluster(options, cluster, *, num_gpus):
         f'{cluster.source}: worker {cluster.index} cannot listen on {address} '
         f'({str(error).splitlines()[0]}); is the port taken, or is it another machine?'
       ) from error
+
+
+def _be_patient(cluster, *, seconds):
+  """Lets TensorFlow's service that watches over the workers wait as long: by itself it takes a
+  worker for gone that was held up for 10 seconds, by a full machine for instance.
+  """
+  milliseconds = int(1000 * seconds)
+  with contextlib.suppress(TypeError, AttributeError):  # Another TensorFlow; its own limits hold.
+    context.context().configure_coordination_service(
+      service_type='standalone',
+      service_leader='/job:worker/replica:0/task:0',
+      cluster_register_timeout_in_ms=milliseconds,
+      heartbeat_timeout_in_ms=milliseconds,
+      coordinated_jobs=[
+        context.coordination_config_pb2.CoordinatedJob(name='worker', num_tasks=cluster.num_workers)
+      ],
+    )
 
 
 @contextlib.contextmanager

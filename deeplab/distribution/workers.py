@@ -4,17 +4,15 @@ Everything here is a sum over all workers by TensorFlow's collectives. So every 
 same methods in the same order.
 """
 
-import atexit
 import contextlib
-import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from deeplab import devices, json_files
+from deeplab import devices, json_files, quiet_start
 from deeplab.distribution import cluster as clusters
+from deeplab.distribution import leaving, meeting
 from deeplab.distribution import strategy as strategies
 from deeplab.distribution.cluster import Cluster
 from deeplab.distribution.patience import Patience
@@ -50,6 +48,7 @@ class Workers:
     """Takes what `joined` made; strategy alone for one worker."""
     self.strategy, self._cluster = strategy, cluster
     self._patience = patience
+    self._all_reduced = tf.function(self._all_reduce, autograph=False)
     self.index = cluster.index if cluster else 0
     self.num_workers = cluster.num_workers if cluster else 1
 
@@ -133,8 +132,15 @@ class Workers:
 
     with self.waiting(), self.explaining():
       given = self.strategy.experimental_distribute_values_from_function(own)
-      summed = _all_reduced(self.strategy, given)
+      summed = self._all_reduced(given)
       return self.strategy.experimental_local_results(summed)[0].numpy()
+
+  def _all_reduce(self, given):
+    def on_replica(value):
+      # The identity is on the device; a value that is passed in is nowhere.
+      return tf.distribute.get_replica_context().all_reduce('SUM', tf.identity(value))
+
+    return self.strategy.run(on_replica, args=(given,))
 
   # === When one of them is gone ===
 
@@ -153,8 +159,7 @@ class Workers:
     except _LOST as error:
       if not any(text in str(error) for text in _TEXTS):
         raise
-      self._patience.given_up = True
-      raise InputError(self._patience.line()) from error
+      raise InputError(self._patience.line(str(error))) from error
 
 
 @contextlib.contextmanager
@@ -175,23 +180,27 @@ def joined(options: DistributionOptions, *, own_process: bool = True) -> Iterato
     return
   patience = Patience(cluster, seconds=options.worker_timeout, own_process=own_process)
   if own_process:
-    atexit.register(_leave_at_once, patience)
+    leaving.without_delay()
+  quiet_start.hide_advice()  # On functions that are traced for several shapes.
+  meeting.wait_for_all(cluster, seconds=options.worker_timeout)
+  held_up = (
+    f'error: --worker_timeout={options.worker_timeout:g}: the workers were there, but TensorFlow '
+    'did not bring them together within so many seconds; see the output of the others, and start '
+    'all again'
+  )
   with patience:
-    with patience.limited():
+    with contextlib.ExitStack() as guard:
+      if own_process:
+        guard.enter_context(meeting.ended_after(options.worker_timeout, held_up))
       strategy = strategies.make(options, cluster)
+    with patience.limited():
       workers = Workers(strategy, cluster, patience)
       workers.meet()
     with workers.explaining():
       yield workers
-      workers.meet()  # None ends while another still needs it.
-
-
-def _leave_at_once(patience: Patience) -> None:
-  """Ends the process without TensorFlow's end, which waits for workers that are gone."""
-  if patience.given_up:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
+    # None ends while another still needs it; who finds the others gone has needed them no more.
+    with contextlib.suppress(InputError):
+      workers.meet()
 
 
 def refuse_differences(
@@ -212,14 +221,3 @@ def refuse_differences(
           f'{what(name)}: worker {index} has {shown(str(other.get(name)))}, the chief '
           f'{shown(str(chief.get(name)))}; start all workers with the same'
         )
-
-
-def _all_reduced(strategy, given):
-  @tf.function(autograph=False)
-  def summed(given):
-    def on_replica(value):
-      return tf.distribute.get_replica_context().all_reduce('SUM', tf.identity(value))
-
-    return strategy.run(on_replica, args=(given,))
-
-  return summed(given)

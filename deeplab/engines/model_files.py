@@ -4,7 +4,7 @@ import glob
 import os
 from typing import NamedTuple
 
-from deeplab import ordinary_files
+from deeplab import ordinary_files, remote_files
 from deeplab.errors import InputError, shown
 from deeplab.export.description import NAME
 
@@ -41,6 +41,8 @@ def find(path: str, *, flag: str = 'ckpt_path') -> ModelFile | None:
       SavedModel of another program.
   """
   expanded = os.path.expanduser(path)
+  if remote_files.is_remote(path):
+    return _refuse_remote(path, flag=flag)
   if os.path.isdir(expanded):
     return _in_directory(expanded, flag=flag)
   kind = _SUFFIXES.get(os.path.splitext(expanded)[1].lower())
@@ -68,7 +70,15 @@ def refuse(path: str, *, flag: str, why: str) -> None:
 
 def is_saved_model(directory: str) -> bool:
   """Whether `directory` is that of a SavedModel, of whatever program."""
-  return os.path.isfile(os.path.join(directory, _GRAPH_NAME))
+  return remote_files.is_file(os.path.join(directory, _GRAPH_NAME))
+
+
+def _refuse_remote(path, *, flag):
+  """Of remote paths only checkpoints are read."""
+  if os.path.splitext(path)[1].lower() in _SUFFIXES or is_saved_model(path):
+    raise InputError(
+      f'--{flag}={shown(path)}: exported models are read from a local disk; copy it there first'
+    )
 
 
 def _in_directory(directory, *, flag):

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
-from deeplab import checkpoints
+from deeplab import checkpoints, remote_files
 from deeplab.engines import model_files
 from deeplab.errors import InputError
 from deeplab.named_checkpoints import find_given
@@ -43,7 +43,7 @@ def checkpoint_sequence(
   model_files.refuse(
     path, flag='all_checkpoints' if all_checkpoints else 'watch', why='and there is one of it'
   )
-  if not os.path.isdir(path):
+  if not remote_files.is_directory(path):
     raise InputError(
       f'--ckpt_path={path}: --all_checkpoints and --watch need the directory of the checkpoints'
     )
@@ -75,6 +75,8 @@ def _still_there(prefixes):
 def _state(prefix):
   """What tells a checkpoint from a later one of its name; None once it is deleted."""
   try:
+    if remote_files.is_remote(prefix):
+      return prefix, remote_files.status_of(prefix + '.index')
     status = os.stat(prefix + '.index')
     return prefix, status.st_mtime_ns, status.st_ino
   except FileNotFoundError:

@@ -24,10 +24,13 @@ from deeplab.export.portable_operations import PortableOperations
 from deeplab.export.verification import Finding, Verification
 from deeplab.failure_reasons import reason_of
 from deeplab.messages import phase, problem, say, warn
-from deeplab.options import ModelExportOptions, TrainingInputOptions
+from deeplab.options import ComputeOptions, ModelExportOptions, TrainingInputOptions
 from deeplab.options.eval_padding import pad_size
 from deeplab.prediction import image_padding
 from deeplab.prediction.trained_network import TrainedNetwork
+
+# Files are compared with the checkpoint, and what a GPU rounds is no fault of theirs.
+COMPUTE_OPTIONS = ComputeOptions(tf32=False)
 
 
 class Exported(NamedTuple):

@@ -1,6 +1,5 @@
 """What int8 is calibrated on, and what it is measured on, which is never the same example."""
 
-import glob
 import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -8,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from deeplab import data_set, data_set_files, pixel_means
+from deeplab import data_set, data_set_files, pixel_means, remote_files
 from deeplab.data import input_pipeline, record_files
 from deeplab.errors import InputError
 from deeplab.export.checking_images import fitted, of_flag
@@ -87,7 +86,7 @@ def load(options: ModelExportOptions, network: TrainedNetwork) -> Int8Data:
 
 def _refuse_same_files(options):
   representative, to_check = (
-    {os.path.realpath(path) for pattern in patterns for path in _files(pattern)}
+    {_identity(path) for pattern in patterns for path in _files(pattern)}
     for patterns in (options.representative_filenames, options.check_filenames)
   )
   same = sorted(representative & to_check)
@@ -99,10 +98,15 @@ def _refuse_same_files(options):
     )
 
 
+def _identity(path):
+  return path if remote_files.is_remote(path) else os.path.realpath(path)
+
+
 def _files(pattern):
-  if os.path.isdir(pattern):
-    return [entry.path for entry in os.scandir(pattern) if entry.is_file()]
-  return [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
+  if remote_files.is_directory(pattern):
+    entries = remote_files.entries(pattern)
+    return [os.path.join(pattern, name) for name, is_one in entries if not is_one]
+  return [pattern] if remote_files.exists(pattern) else remote_files.matching(pattern)
 
 
 def _are_records(pattern):

@@ -85,13 +85,20 @@ def strided_conv2d(
 
 def heeds_dilations() -> bool:
   """Whether the kernel here does; not all do, and those that do not may not say so. Run eagerly."""
-  inputs = tf.reshape(tf.range(25.0), [1, 5, 5, 1])
+  # With a depth of 1, TensorFlow's kernel hands the work on to that of convolutions, which heeds
+  # them.
+  depth = 4
+  inputs = tf.reshape(tf.range(25.0), [1, 5, 5, 1]) * tf.range(1.0, depth + 1)
   try:
-    outputs = _dilated(inputs, tf.ones([3, 3, 1, 1]), rate=2).numpy()
+    outputs = _dilated(inputs, tf.ones([3, 3, depth, 1]), rate=2).numpy()
   except (tf.errors.OpError, ValueError):
     return False
   # In the middle all taps count, rows and columns 0, 2 and 4; in the corner rows and columns 0, 2.
-  return bool(outputs[0, 2, 2, 0] == 108.0 and outputs[0, 0, 0, 0] == 0.0 + 2.0 + 10.0 + 12.0)
+  channels = np.arange(1, depth + 1)
+  return bool(
+    np.all(outputs[0, 2, 2] == 108.0 * channels)
+    and np.all(outputs[0, 0, 0] == (0.0 + 2.0 + 10.0 + 12.0) * channels)
+  )
 
 
 def weights_gradient(inputs: tf.Tensor, upstream: tf.Tensor, *, rate: int) -> tf.Tensor:

@@ -40,6 +40,7 @@ class Operations:
     constant_weights: bool = False,
     keep_prepared: bool = True,
     without: Collection[str] = (),
+    replicas: plain.Replicas | None = None,
   ):
     """Decides what holds for all operations.
 
@@ -50,6 +51,7 @@ class Operations:
         on nothing else is computed once, while a function is traced, and kept by it. Else each
         call of the function computes it: the same numbers, to the bit.
       without: names of implementations to leave out, for measurements: keys of `choice.WHY_NOT`.
+      replicas: batch norm in training takes the statistics of them all; None: each by itself.
 
     Raises:
       ValueError: there is no such name.
@@ -57,7 +59,7 @@ class Operations:
     for each, allowed in ((name, NAMES), *((each, choice.WHY_NOT) for each in without)):
       if each not in allowed:
         raise ValueError(f'operations {each!r}: must be one of {", ".join(allowed)}')
-    self.name, self._without = name, frozenset(without)
+    self.name, self._without, self._replicas = name, frozenset(without), replicas
     self._all_plain = None  # In words why all operations are plain, if they are.
     if name == 'plain':
       self._all_plain = 'plain operations were asked for'
@@ -83,6 +85,8 @@ class Operations:
       return self._all_plain
     if implementation in self._without:
       return 'it is left out'
+    if implementation == 'expansions' and self._replicas is not None:
+      return 'the statistics are those of all replicas'
     return choice.WHY_NOT[implementation](case)
 
   # === Convolutions ===
@@ -233,7 +237,12 @@ class Operations:
     biases = self._prepared(lambda biases: tf.cast(biases, inputs.dtype), biases)
     return tf.nn.bias_add(inputs, biases)  # Nobody wants a gradient of it, so none can drift.
 
-  batch_norm = staticmethod(plain.batch_norm)
+  def batch_norm(
+    self, inputs: tf.Tensor, norm: plain.BatchNorm
+  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    if self._replicas is None or not norm.uses_batch:
+      return plain.batch_norm(inputs, norm)
+    return plain.synchronized_batch_norm(inputs, norm, self._replicas)
 
   # === Logits and what is read off them ===
 

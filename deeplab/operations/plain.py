@@ -32,6 +32,18 @@ class BatchNorm(typing.NamedTuple):
   uses_batch: bool
 
 
+class Replicas(typing.NamedTuple):
+  """Several devices that share a batch in equal parts.
+
+  Attributes:
+    number: of them.
+    mean: float32 vector -> its mean over them; it has a gradient.
+  """
+
+  number: int
+  mean: Callable[[tf.Tensor], tf.Tensor]
+
+
 def conv2d(
   inputs: tf.Tensor, weights: tf.Tensor, *, stride: int = 1, rate: int = 1, padding: str = 'SAME'
 ) -> tf.Tensor:
@@ -106,6 +118,35 @@ def batch_norm(inputs: tf.Tensor, norm: BatchNorm) -> tuple[tf.Tensor, tf.Tensor
   return tf.compat.v1.nn.fused_batch_norm(
     inputs, norm.gamma, norm.beta, epsilon=norm.epsilon, is_training=norm.uses_batch, **stored
   )
+
+
+def synchronized_batch_norm(
+  inputs: tf.Tensor, norm: BatchNorm, replicas: Replicas
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  """`batch_norm` with the statistics of the batches of all replicas together, for `uses_batch`.
+
+  Args:
+    inputs: float [B, H, W, D], of the same shape on all replicas.
+
+  Returns:
+    as `batch_norm`, of the pixels of all replicas.
+  """
+  values = tf.cast(inputs, tf.float32)
+  # Deviations from a value near the mean: the difference of two mean squares loses less.
+  shift = tf.stop_gradient(tf.convert_to_tensor(norm.mean))
+  deviations = values - shift
+  moments = [
+    tf.reduce_mean(deviations, axis=[0, 1, 2]),
+    tf.reduce_mean(tf.square(deviations), axis=[0, 1, 2]),
+  ]
+  mean, square = tf.split(replicas.mean(tf.concat(moments, axis=0)), 2)
+  variance = tf.maximum(square - tf.square(mean), 0.0)
+  mean += shift
+  scale = norm.gamma * tf.math.rsqrt(variance + norm.epsilon)
+  outputs = values * scale + (norm.beta - mean * scale)
+  num_pixels = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]) * replicas.number, tf.float32)
+  unbiased = variance * (num_pixels / tf.maximum(num_pixels - 1.0, 1.0))
+  return tf.cast(outputs, inputs.dtype), mean, unbiased
 
 
 def spatial_mean(inputs: tf.Tensor) -> tf.Tensor:
@@ -199,6 +240,8 @@ def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
   Returns:
     float32 [...].
   """
+  # It reshapes them, which for int32 has a kernel on the host only.
+  labels = tf.cast(labels, tf.int64)
   return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
 
 

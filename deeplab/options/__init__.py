@@ -26,6 +26,7 @@ from deeplab.options.export import (
   ExportSourceOptions,
   ModelExportOptions,
 )
+from deeplab.options.inference import InferenceOptions
 from deeplab.options.loss import LossOptions
 from deeplab.options.model import (
   COMPUTE_DTYPES,
@@ -39,11 +40,7 @@ from deeplab.options.model import (
   ModelOptions,
 )
 from deeplab.options.official import DownloadOptions, ExportOptions, ImportOptions
-from deeplab.options.prediction import (
-  EvaluationOptions,
-  InferenceOptions,
-  PredictionOptions,
-)
+from deeplab.options.prediction import EvaluationOptions, PredictionOptions
 from deeplab.options.training import RunOptions, TrainingOptions
 from deeplab.options.validation import ValidationOptions
 

@@ -8,7 +8,8 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
-from deeplab.errors import InputError
+from deeplab import remote_files
+from deeplab.errors import InputError, shown
 
 # Of what is counted in steps, records or frames: more than any run makes, and far from what 64 bits
 # hold.
@@ -33,6 +34,7 @@ def option(
   required: bool = False,
   not_empty: str | None = None,
   alias: str | None = None,
+  local: str | None = None,
 ) -> Any:
   """A dataclass field with what a flag needs to know.
 
@@ -47,6 +49,8 @@ def option(
     not_empty: what to give instead of an empty text, such as 'a directory'; None where an empty
       text may be given.
     alias: an older name of the flag, which is taken too; or None.
+    local: of a path that cannot be remote, such as gs://bucket/run: what to do instead, as a phrase
+      that follows "must be local; "; None where it can.
   """
   return dataclasses.field(
     default=default,
@@ -60,6 +64,7 @@ def option(
       required=required,
       not_empty=not_empty,
       alias=alias,
+      local=local,
     ),
   )
 
@@ -113,6 +118,8 @@ def _check_value(field, value):
   limits = field.metadata
   if limits['not_empty'] and value == '':
     raise InputError(f'--{field.name}= is empty; give {limits["not_empty"]}, or leave the flag out')
+  if limits['local'] and remote_files.is_remote(value):
+    raise InputError(f'--{field.name}={shown(value)}: must be local; {limits["local"]}')
   if limits['choices'] and value not in limits['choices']:
     allowed = ', '.join(str(choice) for choice in limits['choices'])
     raise InputError(f'--{field.name}={value}: must be one of {allowed}')

@@ -9,6 +9,12 @@ from deeplab.options.data import (
   MAX_IMAGE_PIXELS_HELP,
   MOST_IMAGE_PIXELS,
 )
+from deeplab.options.shards import (
+  MERGE_SHARDS_HELP,
+  MOST_SHARDS,
+  NUM_SHARDS_HELP,
+  check_shards,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,9 +24,15 @@ class ConversionOptions(CheckedOptions):
   group = 'Conversion'
 
   labels_dir: str | None = option(
-    None, 'Directory of the label files. Required without --layout and --annotations.'
+    None,
+    'Directory of the label files. Required without --layout and --annotations.',
+    local='copy the files to a local disk first',
   )
-  images_dir: str | None = option(None, 'Directory of the image files. Required without --layout.')
+  images_dir: str | None = option(
+    None,
+    'Directory of the image files. Required without --layout.',
+    local='copy the files to a local disk first',
+  )
   layout: str | None = option(
     None,
     'A published data set on the tree of its downloads in --data_dir: sets the directories, the '
@@ -28,7 +40,10 @@ class ConversionOptions(CheckedOptions):
     choices=('voc', 'voc_aug', 'cityscapes', 'ade20k', 'camvid'),
   )
   data_dir: str | None = option(
-    None, 'Where the downloads of that data set were unpacked.', not_empty='a directory'
+    None,
+    'Where the downloads of that data set were unpacked.',
+    not_empty='a directory',
+    local='copy the files to a local disk first',
   )
   split: str | None = option(
     None, 'Name of the data set, such as train: it names the records.', required=True
@@ -59,6 +74,7 @@ class ConversionOptions(CheckedOptions):
     'none, then the categories by id (labelme: the names in alphabetical order), or the classes of '
     '--class_names. Where regions overlap, the smaller is on top, of equal ones the later.',
     not_empty='a file or a directory',
+    local='copy the files to a local disk first',
   )
   accept: tuple[str, ...] = option(
     (),
@@ -73,6 +89,7 @@ class ConversionOptions(CheckedOptions):
     '.',
     'Directory to write to. The reference layout makes the directory SPLIT in it.',
     not_empty='a directory',
+    local='copy what is written there afterwards',
   )
   record_format: str = option(
     'basic',
@@ -82,6 +99,26 @@ class ConversionOptions(CheckedOptions):
     choices=('basic', 'official'),
   )
   num_per_shard: int = option(1024, 'Records in a file.', minimum=1, maximum=MOST_STEPS)
+  num_shards: int | None = option(
+    None,
+    f'{NUM_SHARDS_HELP} Each checks its files and writes its part of the record files, aside. '
+    'Without --num_per_shard there are at least as many files as shards.',
+    minimum=1,
+    maximum=MOST_SHARDS,
+  )
+  shard_index: int | None = option(
+    None,
+    'Which of them this is, from 0: --shard_index=$SLURM_ARRAY_TASK_ID in a Slurm array.',
+    minimum=0,
+    maximum=MOST_SHARDS - 1,
+  )
+  merge_shards: bool = option(
+    False,
+    MERGE_SHARDS_HELP.format(
+      'looks at what only all labels together tell, gives the record files their names and writes '
+      'dataset.json'
+    ),
+  )
   num_workers: int | None = option(
     None, 'Processes that check the files. Default: one for each core.', minimum=1, maximum=256
   )
@@ -136,6 +173,9 @@ class ConversionOptions(CheckedOptions):
 
   def __post_init__(self):
     super().__post_init__()
+    check_shards(
+      shard_index=self.shard_index, num_shards=self.num_shards, merge_shards=self.merge_shards
+    )
     if (self.layout is None) != (self.data_dir is None):
       raise InputError('--layout and --data_dir belong together: a data set, and where it is')
     for name in ('labels_dir', 'images_dir') if self.layout is None else ():

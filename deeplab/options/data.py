@@ -155,10 +155,16 @@ class InspectionOptions(CheckedOptions):
     alias='label_colormap',
   )
   contact_sheet: str | None = option(
-    None, 'PNG to write, with samples and their labels laid over them.', not_empty='a file name'
+    None,
+    'PNG to write, with samples and their labels laid over them.',
+    not_empty='a file name',
+    local='copy what is written there afterwards',
   )
   bad_records_path: str | None = option(
-    None, 'Text file to write, with a line for each bad record.', not_empty='a file name'
+    None,
+    'Text file to write, with a line for each bad record.',
+    not_empty='a file name',
+    local='copy what is written there afterwards',
   )
   num_samples: int = option(
     16, 'Samples in the contact sheet, spread over the records.', minimum=1, maximum=400
@@ -174,7 +180,12 @@ class PreviewOptions(CheckedOptions):
 
   group = 'Preview'
 
-  output_path: str = option('augmentation.png', 'PNG to write.', not_empty='a file name')
+  output_path: str = option(
+    'augmentation.png',
+    'PNG to write.',
+    not_empty='a file name',
+    local='copy what is written there afterwards',
+  )
   num_batches: int = option(2, 'Batches to draw.', minimum=1, maximum=100)
   start_step: int = option(0, 'First batch to draw, counted from 0.', minimum=0, maximum=MOST_STEPS)
   num_classes: int = option(

@@ -52,6 +52,7 @@ class ModelExportOptions(CheckedOptions):
     'Directory for saved_model/, model_float32.tflite, model_float16.tflite, model_int8.tflite, '
     'model.onnx, and export.json, which describes them.',
     required=True,
+    local='copy what is written there afterwards',
   )
   overwrite: bool = option(False, 'Replace the same files of an earlier export.')
   format: tuple[str, ...] = option(

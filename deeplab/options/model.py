@@ -120,6 +120,11 @@ class ComputeOptions(CheckedOptions):
     'same numbers; on a GPU the same as plain.',
     choices=OPERATIONS,
   )
+  tf32: bool = option(
+    True,
+    'On a GPU that can, multiply float32 in TensorFloat-32: faster, with the range of float32 and '
+    '10 of its 23 bits behind the point.',
+  )
   jit_compile: bool = option(
     False,
     'Compile with XLA: a slower start for faster steps on a GPU; on a CPU the steps are slower.',

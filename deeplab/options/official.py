@@ -26,9 +26,13 @@ class ImportOptions(CheckedOptions):
     'Official DeepLab weights: a checkpoint prefix, a directory, an archive of the model zoo '
     '(.tar.gz), or a frozen_inference_graph.pb.',
     required=True,
+    local='copy the files to a local disk first',
   )
   output_path: str | None = option(
-    None, 'Directory for model.ckpt and, beside it, the architecture as JSON.', required=True
+    None,
+    'Directory for model.ckpt and, beside it, the architecture as JSON.',
+    required=True,
+    local='copy what is written there afterwards',
   )
   overwrite: bool = option(False, 'Replace the result of an earlier import.')
   output_stride: int | None = option(
@@ -103,7 +107,12 @@ class ExportOptions(CheckedOptions):
   ckpt_path: str | None = option(
     None, 'Checkpoint of this toolkit: its prefix, or a directory that holds one.', required=True
   )
-  output_path: str | None = option(None, 'Directory for the official model.ckpt.', required=True)
+  output_path: str | None = option(
+    None,
+    'Directory for the official model.ckpt.',
+    required=True,
+    local='copy what is written there afterwards',
+  )
   overwrite: bool = option(False, 'Replace the result of an earlier export.')
 
 

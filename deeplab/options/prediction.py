@@ -1,11 +1,9 @@
-"""Evaluation and inference."""
+"""How a prediction is computed, and evaluation."""
 
 import dataclasses
-import os
 
-from deeplab import private_places
 from deeplab.errors import InputError
-from deeplab.options.checks import MOST_IMAGES_AT_ONCE, MOST_STEPS, CheckedOptions, option
+from deeplab.options.checks import MOST_IMAGES_AT_ONCE, CheckedOptions, option
 from deeplab.options.data import (
   DEFAULT_MAX_IMAGE_PIXELS,
   MAX_IMAGE_PIXELS_HELP,
@@ -13,7 +11,6 @@ from deeplab.options.data import (
 )
 from deeplab.options.eval_padding import EVAL_PAD_HELP, fixed_pad_size, pad_size
 from deeplab.options.model import ModelOptions
-from deeplab.prediction.output_types import OUTPUT_TYPES
 
 _LONGEST_SIDE = 65535  # In pixels, of pictures: more than JPEG can hold.
 
@@ -153,6 +150,7 @@ class EvaluationOptions(CheckedOptions):
     None,
     'Directory for report.html, report.json, per_class.csv, confusion.csv and pictures.',
     not_empty='a directory',
+    local='copy what is written there afterwards',
   )
   num_worst_images: int = option(
     12, 'Images with the lowest mIOU that the report shows.', minimum=0, maximum=1000
@@ -180,99 +178,3 @@ class EvaluationOptions(CheckedOptions):
     super().__post_init__()
     if self.best and (self.all_checkpoints or self.watch):
       raise InputError('--best: means one checkpoint; leave --all_checkpoints and --watch out')
-
-
-@dataclasses.dataclass(frozen=True)
-class InferenceOptions(CheckedOptions):
-  """What to predict, and where the pictures go."""
-
-  group = 'Inference'
-
-  input_file_list: str | None = option(None, 'Text file with one image path a line.')
-  input: tuple[str, ...] = option(
-    (),
-    'Image file, directory or glob to predict, a video (mp4, mov, avi, webm, mkv) or the number of '
-    'a camera; repeated, instead of --input_file_list.',
-  )
-  recursive: bool = option(False, 'Look into the sub-directories of directories too.')
-  ckpt_path: str | None = option(
-    None,
-    'Checkpoint: its prefix, a directory that holds one, or the name of published weights such as '
-    'official/xception65_voc_trainaug (download_checkpoint.py --list). Or a model that '
-    'export_model.py wrote: a .tflite or .onnx file, or the directory of a SavedModel.',
-    required=True,
-  )
-  best: bool = option(
-    False,
-    'Of the directory --ckpt_path take best.ckpt, the best network of the validations while '
-    'training.',
-  )
-  output_path: str = option(
-    f'{private_places.DEFAULT}/pred/', 'Directory for the predictions.', not_empty='a directory'
-  )
-  output_type: tuple[str, ...] = option(
-    ('color',),
-    'What to write for each image, repeated or comma-separated: '
-    + '; '.join(f'{name} ({kind.description})' for name, kind in OUTPUT_TYPES.items())
-    + '.',
-    choices=tuple(OUTPUT_TYPES),
-  )
-  overlay_alpha: float = option(
-    0.5,
-    'Share of the colours in overlays, 0 to 1; the background stays as it is.',
-    minimum=0.0,
-    maximum=1.0,
-  )
-  cutout_classes: tuple[str, ...] = option(
-    (),
-    'Classes that --output_type=cutout keeps, by name or number: person,cat. Default: all but the '
-    'background.',
-  )
-  output_suffix: str | None = option(
-    None,
-    'Names: --output_suffix=_pred writes NAME_pred.png for NAME.jpg. Default: NAME.jpg.png, and '
-    'NAME.jpg_ids.png and so on for the other types.',
-  )
-  keep_structure: bool = option(
-    False, 'Keep the sub-directories of the inputs below --output_path.'
-  )
-  skip_existing: bool = option(
-    False, 'Leave out images whose predictions exist: continues an interrupted run.'
-  )
-  colormap: str | None = option(
-    None,
-    'Colours of the classes: voc, cityscapes, ade20k, camvid, or a file of `index r g b [name]` '
-    'lines. Default: those saved beside the checkpoint, else voc.',
-  )
-  class_names: str | None = option(
-    None,
-    'Names of the classes for the legend: voc, cityscapes, ade20k, camvid, or a file with one '
-    'name a line.',
-  )
-  max_frames: int | None = option(
-    None,
-    'Frames of a video or camera after which to stop. Default: all.',
-    minimum=1,
-    maximum=MOST_STEPS,
-  )
-  legend: bool = option(
-    False, 'Write legend.png, the colour of each class, and show it on contact sheets.'
-  )
-
-  def __post_init__(self):
-    super().__post_init__()
-    if bool(self.input) == bool(self.input_file_list):
-      raise InputError(
-        '--input_file_list or --input is required, and only one of them: which images to predict'
-      )
-    if not self.output_type:
-      raise InputError(f'--output_type: give at least one of {", ".join(OUTPUT_TYPES)}')
-    if self.cutout_classes and 'cutout' not in self.output_type:
-      raise InputError(
-        f'--cutout_classes={",".join(self.cutout_classes)}: give --output_type=cutout too'
-      )
-    if self.output_suffix and os.sep in self.output_suffix:
-      raise InputError(
-        f'--output_suffix={self.output_suffix}: must not contain {os.sep}; --output_path is the '
-        'directory'
-      )

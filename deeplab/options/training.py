@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from deeplab import private_places
-from deeplab.errors import InputError
+from deeplab import private_places, remote_files
+from deeplab.errors import InputError, shown
 from deeplab.model.backbones import BACKBONES, HEAD_BATCH_NORM_DECAY
 from deeplab.options.checks import LARGEST_RATE, MOST_STEPS, CheckedOptions, option
 
@@ -26,6 +26,12 @@ class TrainingOptions(CheckedOptions):
     True,
     'Normalize with the statistics of the batch and update the stored ones. Set it to False for '
     'small batches: the stored statistics are used, gamma and beta still train.',
+  )
+  sync_batch_norm: bool = option(
+    False,
+    'With several devices, normalize with the statistics of the whole batch instead of those of '
+    "each device's share: as one device would, and each layer waits for the other devices. For "
+    'few images a device.',
   )
   batch_norm_decay: float | None = option(
     None,
@@ -185,7 +191,18 @@ class RunOptions(CheckedOptions):
     'Variables of the checkpoint to leave out, by the start of their names, such as logits; '
     'repeated.',
   )
-  output_path: str = option(private_places.DEFAULT, 'Directory for checkpoints and summaries.')
+  output_path: str = option(
+    private_places.DEFAULT,
+    'Directory for checkpoints and summaries.',
+    local='--copy_to takes copies of the run to a remote directory',
+  )
+  copy_to: str | None = option(
+    None,
+    'Remote directory, such as gs://bucket/run, to which the files of the run are copied after '
+    'each save, in the background; old checkpoints are removed there as here. A failure is a '
+    'warning, and the next save tries again.',
+    not_empty='a remote directory',
+  )
   resume: bool = option(
     False,
     'Continue the run in --output_path from its last checkpoint, exactly as if it had not stopped.',
@@ -228,6 +245,11 @@ class RunOptions(CheckedOptions):
 
   def __post_init__(self):
     super().__post_init__()
+    if self.copy_to and not remote_files.is_remote(self.copy_to):
+      raise InputError(
+        f'--copy_to={shown(self.copy_to)}: is local; give a remote directory such as '
+        'gs://bucket/run, or file:///mnt/disk/run for a disk that is mounted'
+      )
     if self.resume and self.overwrite:
       raise InputError(
         '--resume and --overwrite: one continues the run in --output_path, the other removes it; '

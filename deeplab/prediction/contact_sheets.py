@@ -28,6 +28,7 @@ class ContactSheets:
     legend: Sequence[tuple] = (),
     overlay: Mapping | None = None,
     keep_pages: bool = False,
+    name_part: str = '',
   ):
     """Prepares it.
 
@@ -37,13 +38,14 @@ class ContactSheets:
       legend: (name, (r, g, b)) pairs to show on each page, or ().
       overlay: settings of `pictures.overlay`, or None for its own.
       keep_pages: number the pages after those that are there, instead of replacing them.
+      name_part: comes before the number, where others write pages there too.
     """
     self._output_path = output_path
     self._color_map = color_map
     self._legend = legend
     self._overlay = overlay or {}
     self._rows, self._titles = [], []
-    self._num_pages = 0
+    self._num_pages, self._name_part = 0, name_part
     while keep_pages and os.path.exists(self._next_path()):
       self._num_pages += 1
 
@@ -91,4 +93,5 @@ class ContactSheets:
     return path
 
   def _next_path(self):
-    return os.path.join(self._output_path, f'contact_sheet-{self._num_pages + 1:03d}.png')
+    name = f'contact_sheet-{self._name_part}{self._num_pages + 1:03d}.png'
+    return os.path.join(self._output_path, name)

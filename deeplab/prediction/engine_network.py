@@ -12,7 +12,7 @@ from deeplab.engines import model_files, opening
 from deeplab.engines.model_files import ModelFile
 from deeplab.errors import InputError, shown
 from deeplab.export.description import Description
-from deeplab.failure_reasons import words_of
+from deeplab.failure_reasons import memory_shortage, words_of
 from deeplab.messages import say
 from deeplab.options import EngineOptions, ModelOptions, PredictionOptions
 from deeplab.prediction import trained_network
@@ -74,9 +74,9 @@ class EngineNetwork(TrainedNetwork):
   def explaining_failures(self) -> Iterator[None]:
     try:
       yield
-    except tf.errors.ResourceExhaustedError:
-      raise
     except tf.errors.OpError as error:
+      if memory_shortage(error):
+        raise
       failure = self.model.failure
       if failure is None:
         raise

@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from deeplab import remote_files
 from deeplab.data import picture_files, picture_limit
 from deeplab.errors import InputError, shown
+from deeplab.failure_reasons import memory_shortage
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 from deeplab.prediction import other_inputs, video_reader
 from deeplab.prediction.image_files import read_image
@@ -85,7 +87,7 @@ def _path(image, *, name):
   path = os.fsdecode(image)
   if not path:
     raise InputError(f'{name}: is empty; {_ALLOWED}')
-  if isinstance(image, bytes) and '\0' not in path and not os.path.lexists(path):
+  if isinstance(image, bytes) and '\0' not in path and not _is_named(path):
     raise InputError(f'{name}: bytes that name no file; {_ALLOWED}')
   if '\0' in path:  # As in the contents of every image file, and in no path.
     what = 'the contents of a file' if isinstance(image, bytes) else 'a text that is no path'
@@ -94,6 +96,10 @@ def _path(image, *, name):
       'or a PIL image'
     )
   return path
+
+
+def _is_named(path):
+  return remote_files.is_remote(path) or os.path.lexists(path)
 
 
 def _of_file(path, *, max_pixels):
@@ -178,9 +184,12 @@ def explaining_memory(image: GivenImage) -> Iterator[None]:
 
   try:
     yield
-  except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+  except (tf.errors.OpError, MemoryError) as error:
+    shortage = memory_shortage(error)
+    if shortage is None:
+      raise
     height, width = image.pixels.shape[:2]
     raise InputError(
-      f'{image.name}: out of memory for height {height}, width {width}; give --max_size, '
+      f'{image.name}: {shortage} for height {height}, width {width}; give --max_size, '
       '--tile_size or smaller --eval_scales'
     ) from error

@@ -1,7 +1,8 @@
 """Image files to predict: which ones are meant, and their pixels.
 
-Inputs are files, directories, globs or a list. Names may hold any byte the file system allows: they
-are Python's surrogate-escaped strings everywhere, and `errors.shown` makes one line of them.
+Inputs are files, directories, globs or a list, and may be remote. Names may hold any byte the file
+system allows: they are Python's surrogate-escaped strings everywhere, and `errors.shown` makes one
+line of them.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from deeplab import remote_files
 from deeplab.data import picture_faults, picture_files, picture_limit
 from deeplab.errors import InputError, shown
 from deeplab.messages import warn
@@ -154,6 +156,13 @@ def read_image(path: str, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> np.n
     raise InputError(f'{shown(path)}: {error}') from error
   except OSError as error:
     raise InputError(f'{shown(path)}: cannot be read: {error.strerror}') from error
+  return decode_image(data, path, max_pixels=max_pixels)
+
+
+def decode_image(
+  data: bytes, path: str, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS
+) -> np.ndarray:
+  """As `read_image`, of the bytes `data` that somebody read from `path`."""
   if not data:
     raise InputError(f'{shown(path)}: {picture_faults.no_picture(data)}')
   try:
@@ -176,6 +185,8 @@ def read_image(path: str, *, max_pixels: int = DEFAULT_MAX_IMAGE_PIXELS) -> np.n
 
 def _listed_path(line):
   """Spaces around a path are not meant, nor backslashes in it, unless a file is named so."""
+  if remote_files.is_remote(line.strip()):  # Each question would be a request.
+    return line.strip()
   paths = (line, line.strip(), line.strip().replace('\\', '/'))
   return next((path for path in paths if os.path.lexists(path)), paths[1])
 
@@ -191,9 +202,11 @@ class _Finder:
     self._excluded = None if excluded_directory is None else os.path.realpath(excluded_directory)
 
   def add(self, pattern):
-    if os.path.isdir(pattern):
+    if remote_files.is_remote(pattern):
+      other_inputs.check(pattern, flag='input')
+    if remote_files.is_directory(pattern):
       self._add_directory(pattern, root=pattern)
-    elif os.path.lexists(pattern):
+    elif os.path.lexists(pattern) or remote_files.exists(pattern):
       other_inputs.check(pattern, flag='input')
       self.images.append(InputImage(path=pattern, relative_path=os.path.basename(pattern)))
     elif glob.has_magic(pattern):
@@ -205,17 +218,18 @@ class _Finder:
       raise InputError(f'--input={shown(pattern)}: no such file or directory')
 
   def _add_glob(self, pattern):
-    matches = sorted(glob.glob(pattern, recursive=True))
+    matches = remote_files.matching(pattern)
     if not matches:
       raise InputError(f'--input={shown(pattern)}: no file matches')
     fixed_part = pattern
     while glob.has_magic(fixed_part):
-      fixed_part = os.path.dirname(fixed_part)
-    directories = [match for match in matches if os.path.isdir(match)]
+      fixed_part = remote_files.parent(fixed_part)
+    are_directories = remote_files.each(remote_files.is_directory, matches)
+    directories = {match: None for match, is_one in zip(matches, are_directories) if is_one}
     for match in matches:
       if other_inputs.why_not(match):
         self.notes.append(f'{shown(match)}: left out: {other_inputs.why_not(match)}')
-      elif not os.path.isdir(match):
+      elif match not in directories:
         self.images.append(
           InputImage(path=match, relative_path=os.path.relpath(match, fixed_part or os.curdir))
         )
@@ -228,20 +242,20 @@ class _Finder:
       )
 
   def _add_directory(self, directory, *, root):
-    status = os.stat(directory)
-    if (status.st_dev, status.st_ino) in self._visited:
+    identity = _identity(directory)
+    if identity in self._visited:
       return
-    self._visited.add((status.st_dev, status.st_ino))
+    self._visited.add(identity)
     try:
-      names = sorted(os.listdir(directory))
+      entries = remote_files.entries(directory)
     except OSError as error:
       raise InputError(f'--input={shown(directory)}: {error.strerror}') from error
     others = videos = 0
     unread = []
     sub_directories = []
-    for name in names:
+    for name, is_directory in entries:
       path = os.path.join(directory, name)
-      if os.path.isdir(path):
+      if is_directory:
         sub_directories.append(path)
       elif name.lower().endswith(EXTENSIONS) and not name.startswith('.'):
         self.images.append(InputImage(path=path, relative_path=os.path.relpath(path, root)))
@@ -271,3 +285,11 @@ class _Finder:
         self.notes.append(f'{shown(path)}: left out, the predictions go there')
       else:
         self._add_directory(path, root=root)
+
+
+def _identity(directory):
+  """The same for all names of a directory, links to it too."""
+  if remote_files.is_remote(directory):
+    return directory.rstrip('/')
+  status = os.stat(directory)
+  return status.st_dev, status.st_ino

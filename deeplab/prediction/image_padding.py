@@ -103,7 +103,7 @@ def fill_padding(images: tf.Tensor, sizes: tf.Tensor, preprocess_images_option: 
 
   Args:
     images: uint8 or float32 [B, H, W, 3].
-    sizes: int32 [B, 2], height and width of each image.
+    sizes: int32 [B, 2], height and width of each image, or [1, 2] of all.
     preprocess_images_option: as in ModelOptions.
 
   Returns:
@@ -118,7 +118,9 @@ def fill_padding(images: tf.Tensor, sizes: tf.Tensor, preprocess_images_option: 
 
 def _inside(images, sizes):
   """Which pixels are the images' own: bool [B, H, W, 1]."""
-  height, width = tf.unstack(tf.shape(images)[1:3])
+  # In float32, since a GPU's host would compare int32.
+  height, width = tf.unstack(tf.cast(tf.shape(images)[1:3], tf.float32))
+  sizes = tf.cast(sizes, tf.float32)
   rows = tf.range(height)[tf.newaxis, :] < sizes[:, :1]
   columns = tf.range(width)[tf.newaxis, :] < sizes[:, 1:]
   return rows[:, :, tf.newaxis, tf.newaxis] & columns[:, tf.newaxis, :, tf.newaxis]
@@ -145,8 +147,8 @@ def pad_to_stride(
   """Pads float32 images [B, H, W, 3] at the bottom and right to the next multiple of the stride
   plus one.
   """
-  batch, height, width = tf.unstack(tf.shape(images)[:3])
+  height, width = tf.unstack(tf.shape(images)[1:3])
   below = next_stride_size(height, output_stride) - height
   right = next_stride_size(width, output_stride) - width
   padded = tf.pad(images, [[0, 0], [0, below], [0, right], [0, 0]])
-  return fill_padding(padded, tf.tile([[height, width]], [batch, 1]), preprocess_images_option)
+  return fill_padding(padded, tf.stack([[height, width]]), preprocess_images_option)

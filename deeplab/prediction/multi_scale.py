@@ -1,7 +1,10 @@
 """Logits of an image from one pass of the network, or averaged over scales and mirror images."""
 
+import threading
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
@@ -11,6 +14,8 @@ from deeplab.prediction import image_padding
 
 # Keeps the logarithm of a probability that underflowed finite.
 _TINY = 1e-37
+# tf-slim has one stack of scopes for all threads.
+_TRACING = threading.Lock()
 
 
 def is_single_pass(options: PredictionOptions) -> bool:
@@ -40,18 +45,36 @@ def logits_function(
   return tf.function(logits, autograph=False, jit_compile=True) if jit_compile else logits
 
 
-def for_any_size(function: Callable) -> Callable:
-  """The tf.function of `function`, whose arguments are images uint8 [B, H, W, 3] and sizes int32
-  [B, 2]; traced once for all sizes.
+class AnySizeFunction:
+  """The tf.function of a function of images uint8 [B, H, W, 3] and sizes int32 [B, 2], which is
+  traced once for all sizes, by one thread at a time.
   """
-  return tf.function(
-    function,
-    autograph=False,
-    input_signature=[
-      tf.TensorSpec([None, None, None, 3], tf.uint8),
-      tf.TensorSpec([None, 2], tf.int32),
-    ],
-  )
+
+  def __init__(self, function: Callable):
+    self._function = tf.function(
+      function,
+      autograph=False,
+      input_signature=[
+        tf.TensorSpec([None, None, None, 3], tf.uint8),
+        tf.TensorSpec([None, 2], tf.int32),
+      ],
+    )
+
+  def __call__(self, images: np.ndarray, sizes: np.ndarray) -> Any:
+    """What the function returns."""
+    if not self.num_traces:
+      self.get_concrete_function()
+    return self._function(images, sizes)
+
+  @property
+  def num_traces(self) -> int:
+    """How often it was traced."""
+    return self._function.experimental_get_tracing_count()
+
+  def get_concrete_function(self) -> Any:
+    """TensorFlow's, traced if it was not before."""
+    with _TRACING:
+      return self._function.get_concrete_function()
 
 
 def predict_logits(

@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import sys
 import time
@@ -13,23 +14,26 @@ from tqdm import tqdm
 
 from deeplab import messages
 from deeplab.data import picture_limit
+from deeplab.engines.interface import num_cores
 from deeplab.errors import InputError, shown
-from deeplab.inferencer import DeepLabV3Inferencer
+from deeplab.failure_reasons import memory_shortage
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 from deeplab.prediction.contact_sheets import ContactSheets
+from deeplab.prediction.device_predictors import DevicePredictors
 from deeplab.prediction.image_files import read_image
 from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.prediction_files import PredictionWriter
 from deeplab.prediction.prediction_paths import PlannedPrediction
 from deeplab.prediction.same_size_batches import same_size_batches
 
-_READERS = 3
-_WRITERS = 2
-# Enough to keep all sides busy.
-_LOOK_AHEAD = 6
+# Threads: as many as there are cores, within these. What they do is done without Python's lock, and
+# a GPU is fed by all cores; on a CPU there are never more files at a time than it computes.
+_READERS = (3, 32)
+_WRITERS = (2, 32)
 # Bytes of images decoded but not yet computed (once more of those that wait for others of their
-# size), and of images and what was predicted of them but not yet written. Of larger images there is
-# one at a time, so photographs of any size do not fill the memory.
+# size, and of those that a device is at), and of images and what was predicted of them but not yet
+# written. Of larger images there is one at a time, so photographs of any size do not fill the
+# memory.
 _MOST_AHEAD = _MOST_BEHIND = 256 * 2**20
 
 
@@ -59,6 +63,7 @@ class PredictionSummary:
       none.
     seconds: from the start of the run to its end.
     kind: what is counted: images, or inputs where videos are among them.
+    problems: (path, line) of each that is bad.
   """
 
   num_predicted: int = 0
@@ -67,6 +72,12 @@ class PredictionSummary:
   seconds: float = 0.0
   kind: str = 'images'
   num_partial: int = 0
+  problems: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+
+  def add_problem(self, path: str, line: str) -> None:
+    """Counts a bad input."""
+    self.num_bad += 1
+    self.problems.append((path, line))
 
   def problem(self) -> str | None:
     """What could not be predicted, counted, for the last line of a command; None: nothing."""
@@ -92,7 +103,7 @@ class PredictionPipeline:
 
   def __init__(
     self,
-    inferencer: DeepLabV3Inferencer,
+    predictors: DevicePredictors,
     writer: PredictionWriter,
     *,
     batch_size: int = 1,
@@ -104,21 +115,24 @@ class PredictionPipeline:
     """Prepares it.
 
     Args:
-      inferencer: what predicts.
+      predictors: what predicts.
       writer: of the files that each image has.
       batch_size: the most images in a batch.
       pages: what writes pages of many images.
       advice: on images that are far larger than the network knows; None for none.
       look_ahead: the most images decoded but not yet computed, and computed but not yet written;
-        None for a default. Of large ones fewer are held.
+        None for enough to keep all sides busy. Of large ones fewer are held.
       max_image_pixels: larger images are left out.
     """
-    self._inferencer = inferencer
+    self._predictors = predictors
     self._writer = writer
     self._batch_size = batch_size
     self._pages = pages
     self._advice = advice
-    self._look_ahead = look_ahead or _LOOK_AHEAD
+    self._num_readers, self._num_writers = _within(*_READERS), _within(*_WRITERS)
+    self._look_ahead = look_ahead or max(
+      2 * self._num_readers, (predictors.num_devices + 1) * batch_size
+    )
     self._max_image_pixels = max_image_pixels
     self._summary = PredictionSummary()
     self._start = None
@@ -144,8 +158,8 @@ class PredictionPipeline:
     )
     # On a terminal the bar tells enough.
     self.names_files = self._progress.disable or not sys.stdout.isatty()
-    readers = concurrent.futures.ThreadPoolExecutor(_READERS, thread_name_prefix='read')
-    writers = concurrent.futures.ThreadPoolExecutor(_WRITERS, thread_name_prefix='write')
+    readers = concurrent.futures.ThreadPoolExecutor(self._num_readers, thread_name_prefix='read')
+    writers = concurrent.futures.ThreadPoolExecutor(self._num_writers, thread_name_prefix='write')
     try:
       unwritten = collections.deque()
       batches = same_size_batches(
@@ -155,10 +169,18 @@ class PredictionPipeline:
         bytes_of=lambda decoded: decoded.image.nbytes,
         most_bytes=_MOST_AHEAD,
       )
-      for batch in batches:
-        unwritten += self._written_behind(batch, writers)
-        while unwritten and (unwritten[0].future.done() or self._are_many(unwritten)):
-          self._finish(unwritten.popleft())
+      outcomes = self._predictors.outcomes(
+        batches,
+        lambda batch: [decoded.image for decoded in batch],
+        one_at_a_time=self._look_ahead == 1,
+        most_bytes=_MOST_AHEAD,
+      )
+      with contextlib.closing(outcomes):
+        for batch, outcome in outcomes:
+          unwritten += self._written_behind(batch, outcome, writers)
+          del batch, outcome  # They hold images and what was predicted of them.
+          while unwritten and (unwritten[0].future.done() or self._are_many(unwritten)):
+            self._finish(unwritten.popleft())
       while unwritten:
         self._finish(unwritten.popleft())
       for pages in self._pages:
@@ -172,10 +194,10 @@ class PredictionPipeline:
     self._summary.seconds = time.monotonic() - self._start
     return self._summary
 
-  def _written_behind(self, batch, writers):
-    """Predicts a batch; a list of _Unwritten, which the writers are at."""
+  def _written_behind(self, batch, outcome, writers):
+    """Hands the predictions of a batch to the writers; a list of _Unwritten."""
     unwritten = []
-    for decoded, predicted in zip(batch, self._predicted(batch)):
+    for decoded, predicted in zip(batch, self._predicted(batch, outcome)):
       future = writers.submit(
         self._writer.write, decoded.planned.paths, image=decoded.image, **predicted._asdict()
       )
@@ -188,23 +210,27 @@ class PredictionPipeline:
         )
     return unwritten
 
-  def _predicted(self, batch):
-    """What the inferencer makes of a batch; nothing, but a warning for each image, where the memory
-    does not suffice.
+  def _predicted(self, batch, outcome):
+    """What became of a batch; nothing, but a warning for each image, where the memory does not
+    suffice.
     """
     try:
-      return self._inferencer.predict_with_foreground([one.image for one in batch])
-    except (tf.errors.ResourceExhaustedError, MemoryError):
+      return outcome()
+    except (tf.errors.OpError, MemoryError) as error:
+      shortage = memory_shortage(error)
+      if shortage is None:
+        raise
       for one in batch:
         height, width = one.image.shape[:2]
         self._leave_out(
-          f'{shown(one.planned.image.path)}: out of memory for height {height}, width {width}; '
-          'give --max_size, --tile_size, a smaller --batch_size or smaller --eval_scales'
+          one.planned,
+          f'{shown(one.planned.image.path)}: {shortage} for height {height}, width {width}; '
+          'give --max_size, --tile_size, a smaller --batch_size or smaller --eval_scales',
         )
       return []
 
-  def _leave_out(self, problem):
-    self._summary.num_bad += 1
+  def _leave_out(self, planned, problem):
+    self._summary.add_problem(planned.image.path, str(problem))
     self._progress.update()
     self._warn(str(problem))
 
@@ -233,7 +259,7 @@ class PredictionPipeline:
         del future  # It holds the image.
         key = self._batch_key(one, image)
       except InputError as error:
-        self._leave_out(error)
+        self._leave_out(one, error)
         continue
       line = self._advice.line(shown(one.image.path), image) if self._advice else None
       if line:
@@ -242,7 +268,7 @@ class PredictionPipeline:
 
   def _batch_key(self, planned, image):
     try:
-      return self._inferencer.batch_key(image)
+      return self._predictors.batch_key(image)
     except InputError as error:
       raise InputError(f'{shown(planned.image.path)}: {error}') from error
 
@@ -277,3 +303,8 @@ class PredictionPipeline:
 
 def _num_bytes(*arrays):
   return sum(array.nbytes for array in arrays if array is not None)
+
+
+def _within(least, most):
+  """A number of threads: the cores that this process may use, within bounds."""
+  return min(max(num_cores(), least), most)

@@ -36,12 +36,12 @@ class ReducedPredictor:
     logits = multi_scale.logits_function(
       model, options, jit_compile=jit_compile, constant_weights=constant_weights
     )
-    self._logits = multi_scale.for_any_size(logits)
+    self._logits = multi_scale.AnySizeFunction(logits)
 
   @property
   def num_traces(self) -> int:
     """How often the network was traced, but for tiles."""
-    return self._logits.experimental_get_tracing_count()
+    return self._logits.num_traces
 
   def needs_reduction(self, image: np.ndarray) -> bool:
     """Whether `image` [H, W, ...] is larger than --max_size."""

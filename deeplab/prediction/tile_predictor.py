@@ -29,17 +29,19 @@ class TilePredictor:
     """
     self._model = model
     self._options = options
+    # A GPU computes the next tiles while these are blended. A CPU would only hold more of them.
+    self._ahead = 1 if tf.config.list_physical_devices('GPU') else 0
     logits = multi_scale.logits_function(
       model, options, jit_compile=jit_compile, constant_weights=constant_weights
     )
-    self._probabilities = multi_scale.for_any_size(
+    self._probabilities = multi_scale.AnySizeFunction(
       lambda images, sizes: tf.nn.softmax(logits(images, sizes))
     )
 
   @property
   def num_traces(self) -> int:
     """How often the network was traced."""
-    return self._probabilities.experimental_get_tracing_count()
+    return self._probabilities.num_traces
 
   def needs_tiles(self, image: np.ndarray) -> bool:
     """Whether `image` [H, W, ...] is larger than a tile."""
@@ -56,6 +58,7 @@ class TilePredictor:
       overlap=self._options.overlap,
       alignment=self._model.options.output_stride,
       batch_size=self._options.batch_size,
+      ahead=self._ahead,
     )
 
   def _predict(self, tiles):
@@ -63,4 +66,7 @@ class TilePredictor:
     size = image_padding.size_seen(height, width, self._options, self._model.options)
     images = image_padding.stack_padded(list(tiles), size=size, value=0)
     sizes = np.tile(np.array([[height, width]], np.int32), [len(tiles), 1])
-    return self._probabilities(images, sizes).numpy()[:, :height, :width]
+    probabilities = self._probabilities(images, sizes)
+    # A GPU may be at them still; of a CPU no copy is made.
+    array = probabilities if self._ahead else probabilities.numpy()
+    return array[:, :height, :width]

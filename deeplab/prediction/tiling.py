@@ -5,6 +5,7 @@ Tiles are computed row by row, and finished rows of pixels are handed on at once
 itself, memory holds the probabilities of one row of tiles, whatever the image's height.
 """
 
+import collections
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -68,17 +69,19 @@ def predict_in_tiles(
   overlap: int,
   alignment: int = 1,
   batch_size: int = 1,
+  ahead: int = 0,
 ) -> Iterator[tuple[int, np.ndarray]]:
   """Predicts an image by tiles, as a generator of finished bands from top to bottom.
 
   Args:
     image: uint8 [H, W, 3].
     predict_probabilities: callable, uint8 [B, h, w, 3] -> float32 [B, h, w, num_classes], with h, w
-      <= tile_size.
+      <= tile_size; an array, or a tensor that is still being computed.
     tile_size: side of a tile.
     overlap: pixels that neighbours share at least.
     alignment: tiles start at multiples of it.
     batch_size: tiles computed at once.
+    ahead: batches begun before the result of one is waited for.
 
   Yields:
     (first_row, probabilities float32 [rows, W, num_classes]); the bands cover the image once.
@@ -98,6 +101,7 @@ def predict_in_tiles(
       tile_size=tile_size,
       overlap=overlap,
       batch_size=batch_size,
+      ahead=ahead,
     )
     if unfinished is not None:
       shared = len(unfinished[1])
@@ -111,7 +115,7 @@ def predict_in_tiles(
 
 
 def _row_of_tiles(
-  image, top, bottom, column_starts, predict_probabilities, *, tile_size, overlap, batch_size
+  image, top, bottom, column_starts, predict_probabilities, *, tile_size, overlap, batch_size, ahead
 ):
   """Weighted sums [rows, W, C] and weights [rows, W] of the tiles between two rows of pixels."""
   height, width = image.shape[:2]
@@ -121,9 +125,13 @@ def _row_of_tiles(
   def width_at(left):
     return min(tile_size, width - left)
 
-  for lefts in same_size_batches(column_starts, width_at, batch_size=batch_size):
-    tiles = np.stack([image[top:bottom, left : left + width_at(left)] for left in lefts])
-    for left, probabilities in zip(lefts, predict_probabilities(tiles)):
+  def begun():
+    for lefts in same_size_batches(column_starts, width_at, batch_size=batch_size):
+      tiles = np.stack([image[top:bottom, left : left + width_at(left)] for left in lefts])
+      yield lefts, predict_probabilities(tiles)
+
+  for lefts, batch in _behind(begun(), ahead):
+    for left, probabilities in zip(lefts, np.asarray(batch)):
       right = left + probabilities.shape[1]
       weight = row_weights[:, np.newaxis] * edge_weights(left, right, size=width, overlap=overlap)
       if sums is None:
@@ -131,3 +139,13 @@ def _row_of_tiles(
       sums[:, left:right] += weight[..., np.newaxis] * probabilities
       weights[:, left:right] += weight
   return sums, weights
+
+
+def _behind(items, count):
+  """Yields the items, each when `count` more of them have been taken."""
+  waiting = collections.deque()
+  for item in items:
+    waiting.append(item)
+    if len(waiting) > count:
+      yield waiting.popleft()
+  yield from waiting

@@ -13,10 +13,11 @@ from tqdm import tqdm
 from deeplab import messages, output_places
 from deeplab.atomic_files import replacing, replacing_directory
 from deeplab.errors import InputError, shown
-from deeplab.inferencer import DeepLabV3Inferencer
+from deeplab.failure_reasons import memory_shortage
 from deeplab.messages import say, warn
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS
 from deeplab.prediction import video_paths, video_reader
+from deeplab.prediction.device_predictors import DevicePredictors
 from deeplab.prediction.image_reduction import SizeAdvice
 from deeplab.prediction.output_types import OUTPUT_TYPES
 from deeplab.prediction.prediction_files import PredictionWriter
@@ -48,7 +49,7 @@ class VideoPipeline:
 
   def __init__(
     self,
-    inferencer: DeepLabV3Inferencer,
+    predictors: DevicePredictors,
     writer: PredictionWriter,
     *,
     batch_size: int = 1,
@@ -59,14 +60,14 @@ class VideoPipeline:
     """Prepares it.
 
     Args:
-      inferencer: what predicts.
+      predictors: what predicts.
       writer: makes the pictures, and the files of single frames.
       batch_size: the most frames predicted at once.
       max_frames: where to stop; None for the end of the video.
       max_image_pixels: videos with larger frames are refused.
       advice: on frames that are far larger than the network knows; None for none.
     """
-    self._inferencer, self._writer, self._advice = inferencer, writer, advice
+    self._predictors, self._writer, self._advice = predictors, writer, advice
     self._batch_size, self._max_frames = batch_size, max_frames
     self._max_image_pixels = max_image_pixels
 
@@ -86,9 +87,13 @@ class VideoPipeline:
       total = min(filter(None, (reader.num_frames, self._max_frames)), default=None)
       progress = _Progress(planned.path, total)
       try:
-        with progress:
-          for batch in self._batches(self._frames(reader, run), reader):
-            for frame, predicted in zip(batch, self._predicted(batch, planned.path)):
+        outcomes = self._predictors.outcomes(
+          self._batches(self._frames(reader, run), reader),
+          lambda batch: [frame.image for frame in batch],
+        )
+        with progress, contextlib.closing(outcomes):
+          for batch, outcome in outcomes:
+            for frame, predicted in zip(batch, self._predicted(batch, outcome, planned.path)):
               run.add(frame, self._writer.prediction(image=frame.image, **predicted._asdict()))
               progress.add()
       except KeyboardInterrupt:
@@ -103,16 +108,22 @@ class VideoPipeline:
     return VideoSummary(run.num_frames, time.monotonic() - start, reader.problem)
 
   def _frames(self, reader, run) -> Iterator[Frame]:
-    """The frames to predict; the sound between them goes to the outputs."""
+    """The frames to predict; the sound between them goes to the outputs. Where an interrupt ends a
+    camera's video, those that were read are still predicted.
+    """
     count = 0
-    for item in reader.read():
-      if not isinstance(item, Frame):
-        run.add_audio(item)
-        continue
-      yield item
-      count += 1
-      if count == self._max_frames:
-        return
+    try:
+      for item in reader.read():
+        if not isinstance(item, Frame):
+          run.add_audio(item)
+          continue
+        yield item
+        count += 1
+        if count == self._max_frames:
+          return
+    except KeyboardInterrupt:
+      if not (video_reader.is_camera(reader.path) and count):
+        raise
 
   def _batches(self, frames, reader) -> Iterator[Sequence[Frame]]:
     """Lists of up to batch_size successive frames that may be predicted together."""
@@ -120,7 +131,7 @@ class VideoPipeline:
     for frame in frames:
       self._advise(reader, frame)
       try:
-        frame_key = self._inferencer.batch_key(frame.image)
+        frame_key = self._predictors.batch_key(frame.image)
       except InputError as error:
         raise VideoError(f'{shown(reader.path)}: {error}') from error
       if batch and (frame_key != key or len(batch) == self._batch_size):
@@ -130,13 +141,16 @@ class VideoPipeline:
     if batch:
       yield batch
 
-  def _predicted(self, batch, path):
+  def _predicted(self, batch, outcome, path):
     try:
-      return self._inferencer.predict_with_foreground([frame.image for frame in batch])
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+      return outcome()
+    except (tf.errors.OpError, MemoryError) as error:
+      shortage = memory_shortage(error)
+      if shortage is None:
+        raise
       height, width = batch[0].image.shape[:2]
       raise VideoError(
-        f'{shown(path)}: out of memory for height {height}, width {width}; give --max_size, '
+        f'{shown(path)}: {shortage} for height {height}, width {width}; give --max_size, '
         '--tile_size, a smaller --batch_size or smaller --eval_scales'
       ) from error
 

@@ -11,6 +11,7 @@ from deeplab.data import input_pipeline
 from deeplab.data.batch_shares import BatchShare
 from deeplab.devices import MEMORY_REMEDIES
 from deeplab.errors import InputError
+from deeplab.failure_reasons import memory_shortage
 from deeplab.messages import warn
 from deeplab.training import device_batches
 from deeplab.training.data_files import DataWatch
@@ -58,15 +59,17 @@ def draw(
     for batch in batches:
       warn(watch.batch_drawn())
       yield batch
-  except tf.errors.ResourceExhaustedError as error:
-    raise InputError(f'out of memory while the batches were made: {MEMORY_REMEDIES}') from error
   except tf.errors.OpError as error:
+    shortage = memory_shortage(error)
+    if shortage:
+      raise InputError(f'{shortage} while the batches were made: {MEMORY_REMEDIES}') from error
     raise input_pipeline.explain_failure(
       error,
       options.input.filenames,
       num_classes=num_classes,
       ignore_label=options.input.ignore_label,
       max_image_pixels=options.input.max_image_pixels,
+      known=data['filenames'],
     ) from error
 
 

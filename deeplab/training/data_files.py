@@ -7,7 +7,7 @@ The time of a file's last change is no part of it: copies and mounts change that
 import os
 from collections.abc import Mapping, Sequence
 
-from deeplab import json_files
+from deeplab import json_files, remote_files
 from deeplab.data import record_files
 from deeplab.data.record_files import RecordFile
 from deeplab.errors import InputError, shown
@@ -162,13 +162,15 @@ def check_resumed(
 
 def _sizes(paths):
   """path -> bytes of the files that are there."""
-  sizes = {}
-  for path in paths:
-    try:
-      sizes[path] = os.stat(path).st_size
-    except OSError:
-      continue
-  return sizes
+  sizes = zip(paths, remote_files.each(_size_if_there, paths))
+  return {path: size for path, size in sizes if size is not None}
+
+
+def _size_if_there(path):
+  try:
+    return remote_files.size_of(path)
+  except OSError:
+    return None
 
 
 def _sizes_of_patterns(patterns):

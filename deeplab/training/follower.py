@@ -2,17 +2,21 @@
 writes nothing and says nothing, and knows what decisions of all workers depend on.
 """
 
+from deeplab.training.remote_copy import RemoteCopy
+
 
 class FollowerDirectory:
   """In place of RunDirectory.
 
   Attributes:
     path: of the run, which the chief alone uses.
+    copy: of nothing to nowhere.
     best: the score of the best validation so far, as the chief told it, or None.
   """
 
   def __init__(self, path: str):
     self.path = path
+    self.copy = RemoteCopy(path, None)
     self.best = None
 
   def best_score(self) -> dict | None:

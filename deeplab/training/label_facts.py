@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from deeplab import label_values
+
 # Before any pixel is seen. Labels are below 65536, exact in float32.
 START = {'smallest_label': 65536.0, 'largest_label': -1.0, 'wrong_labels': 0.0}
 # How the facts of two batches become those of both.
@@ -9,13 +11,16 @@ COMBINE = {'smallest_label': tf.minimum, 'largest_label': tf.maximum, 'wrong_lab
 
 
 def of(labels: tf.Tensor, *, num_classes: int, ignore_label: int) -> dict[str, tf.Tensor]:
-  """float32 scalars of `START`'s names for int32 labels [B, h, w]: smallest and largest label that
-  is not ignored, and the number of pixels whose label is neither ignored nor below `num_classes`.
+  """float32 scalars of `START`'s names for labels [B, h, w] of any type: smallest and largest label
+  that is not ignored, and the number of pixels whose label is neither ignored nor below
+  `num_classes`.
   """
-  counted = tf.not_equal(labels, ignore_label)
-  wrong = tf.logical_and(counted, tf.logical_or(labels < 0, labels >= num_classes))
+  labels = label_values.as_numbers(labels)
+  counted = tf.not_equal(labels, float(ignore_label))
+  wrong = tf.logical_and(counted, tf.logical_or(labels < 0.0, labels >= float(num_classes)))
+  smallest, largest = START['smallest_label'], START['largest_label']
   return {
-    'smallest_label': tf.cast(tf.reduce_min(tf.where(counted, labels, 65536)), tf.float32),
-    'largest_label': tf.cast(tf.reduce_max(tf.where(counted, labels, -1)), tf.float32),
+    'smallest_label': tf.reduce_min(tf.where(counted, labels, smallest)),
+    'largest_label': tf.reduce_max(tf.where(counted, labels, largest)),
     'wrong_labels': tf.reduce_sum(tf.cast(wrong, tf.float32)),
   }

@@ -4,10 +4,14 @@ import tensorflow as tf
 
 _FIRST = 2.0**15
 _STEPS_TO_RAISE = 2000
+# Where the loss itself overflows, scaling is not what is wrong; and from 0, where halving ends in
+# the end, no doubling leads back.
+_LEAST = 1.0
 
 
 class LossScale:
-  """A factor on the loss: halved where a gradient overflows, doubled after 2000 steps without.
+  """A factor on the loss: halved where a gradient overflows, doubled after 2000 steps without;
+  never below 1.
 
   Attributes:
     value: float32 scalar tf.Variable, the factor.
@@ -24,5 +28,5 @@ class LossScale:
     """Follows a step; `finite`, bool scalar: whether its gradient was."""
     steps = tf.where(finite, self._steps + 1, 0)
     raised = tf.where(steps >= _STEPS_TO_RAISE, self.value * 2.0, self.value)
-    self.value.assign(tf.where(finite, raised, self.value / 2.0))
+    self.value.assign(tf.where(finite, raised, tf.maximum(self.value / 2.0, _LEAST)))
     self._steps.assign(tf.where(steps >= _STEPS_TO_RAISE, 0, steps))

@@ -8,6 +8,7 @@ checkpoints.
     best.ckpt, best.json  the network with the best validation, and its score
     data_files.json       the record files of the run, their records and sizes
     bad_records.txt       the records that --skip_bad_records left out
+    copied_files.json     what --copy_to has copied
     metrics.jsonl         what was logged, one JSON object a line
     events.out.tfevents*  the same for TensorBoard
 """
@@ -32,6 +33,7 @@ from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
 from deeplab.options import CheckedOptions, ModelOptions
 from deeplab.training import data_files, run_files, run_flags
+from deeplab.training.remote_copy import RemoteCopy
 from deeplab.training.run_files import (
   AVERAGED_NAME,
   BEST_NAME,
@@ -45,10 +47,16 @@ _MOST_NAMED = 8  # Flags in a message.
 
 
 class RunDirectory:
-  """Reads and writes the files of one run. Attribute `path`: the directory."""
+  """Reads and writes the files of one run.
 
-  def __init__(self, path: str):
+  Attributes:
+    path: the directory.
+    copy: RemoteCopy of the run, of which there is none without --copy_to.
+  """
+
+  def __init__(self, path: str, *, copy_to: str | None = None):
     self.path = os.path.expanduser(path)
+    self.copy = RemoteCopy(self.path, copy_to)
 
   def file(self, name: str) -> str:
     """Path of the run's file `name`."""
@@ -80,6 +88,7 @@ class RunDirectory:
     the flags last: what a kill leaves is a run of fewer steps, or of none.
     """
     run_files.remove(self.path, keep_bad_records=keep_bad_records)
+    self.copy.remove_run()
 
   def put_right(self) -> None:
     """Removes what a kill left half-written, and finishes what it cut short; only for who holds the
@@ -96,6 +105,7 @@ class RunDirectory:
       final = self.file(checkpoints.FINAL_NAME)
       saved_options.write_step(final, step)
       self._tidy(final, max_to_keep)
+      self.copy.finish()
 
   def checkpoints_of_run(self) -> list[str]:
     """Prefixes of the whole checkpoints, `model.ckpt-STEP` by step and `model.ckpt` last."""

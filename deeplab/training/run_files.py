@@ -14,6 +14,19 @@ BEST_SCORE_NAME = 'best.json'
 AVERAGED_NAME = 'model_ema.ckpt'
 METRICS_NAME = 'metrics.jsonl'
 BAD_RECORDS_NAME = 'bad_records.txt'
+COPIED_NAME = 'copied_files.json'
+# Beside checkpoints and events, what a copy of the run has.
+COPIED_ALONG = frozenset(
+  {
+    FLAGS_NAME,
+    DATA_FILES_NAME,
+    BEST_SCORE_NAME,
+    METRICS_NAME,
+    BAD_RECORDS_NAME,
+    checkpoint_files.STATE_NAME,
+    saved_options.FILE_NAME,
+  }
+)
 # Of the checkpoints that a run numbers.
 _NUMBERED_DATA = re.compile(
   r'(model\.ckpt-\d+)' + f'(?:{re.escape(checkpoint_files.PREVIOUS)})?' + r'\.data-00000-of-00001'
@@ -36,6 +49,7 @@ def remove(directory: str, *, keep_bad_records: bool = False) -> None:
     METRICS_NAME,
     *(() if keep_bad_records else (BAD_RECORDS_NAME,)),
     DATA_FILES_NAME,
+    COPIED_NAME,
     saved_options.FILE_NAME,
     FLAGS_NAME,
   ):

@@ -20,6 +20,7 @@ _MAY_CHANGE = frozenset(
     'colormap',
     'num_input_threads',
     'output_path',
+    'copy_to',
     'resume',
     'overwrite',
   }

@@ -1,18 +1,29 @@
 """The checkpoints of one training."""
 
 import typing
+from collections.abc import Mapping
 
+import tensorflow as tf
+
+from deeplab.options import ModelOptions
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training.training_log import TrainingLog
 
-if typing.TYPE_CHECKING:
-  from deeplab.trainer import DeepLabV3Trainer
+
+class Saved(typing.Protocol):
+  """What is saved: a DeepLabV3Trainer, which says what these are."""
+
+  global_step: int
+  model_options: ModelOptions
+  variables: Mapping[str, tf.Variable]
+
+  def check_variables(self) -> None: ...
 
 
 class Saves:
   """Writes checkpoints of a trainer's variables, when they are new and can be trusted."""
 
-  def __init__(self, trainer: 'DeepLabV3Trainer', run: RunDirectory, log: TrainingLog, **settings):
+  def __init__(self, trainer: Saved, run: RunDirectory, log: TrainingLog, **settings):
     """Prepares; `settings` are those of `RunDirectory.save`."""
     self._trainer, self._run, self._log = trainer, run, log
     self._settings = settings
@@ -34,6 +45,7 @@ class Saves:
       **self._settings,
     )
     self._log.flush()
+    self._run.copy.update()
     self._saved_step = self._trainer.global_step
 
   def save_new_steps(self) -> None:

@@ -15,6 +15,7 @@ from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import (
   USUAL_RATES,
   CheckedOptions,
+  ComputeOptions,
   ModelOptions,
   TrainingInputOptions,
   TrainingOptions,
@@ -26,17 +27,27 @@ _SMALL_BATCH = 8
 FEW_RECORDS = 5000
 
 
-def device_line(workers: Workers, gpus: Sequence[str]) -> str:
-  """One line on what computes; `gpus` are the names of this worker's."""
+def device_line(workers: Workers, gpus: Sequence[str], compute_options: ComputeOptions) -> str:
+  """One line on what computes, and on GPUs in what; `gpus` are the names of this worker's."""
   count, here = workers.num_workers, ''
   if count > 1:
     here = f'{count} workers, of which this is the chief; each has '
-  if gpus:
-    return f'devices: {here}{workers.num_local_devices} of {len(gpus)} GPUs ({", ".join(gpus)})'
-  divided = ''
-  if workers.num_local_devices > 1:
-    divided = f' as {workers.num_local_devices} logical devices'
-  return f'devices: {here}CPU with {os.cpu_count()} cores{divided}, no GPU'
+  if not gpus:
+    divided = ''
+    if workers.num_local_devices > 1:
+      divided = f' as {workers.num_local_devices} logical devices'
+    return f'devices: {here}CPU with {os.cpu_count()} cores{divided}, no GPU'
+  products = (
+    'float32 with TF32 products where the GPU has them (--notf32 for float32 ones)'
+    if compute_options.tf32
+    else 'float32 without TF32'
+  )
+  if compute_options.compute_dtype != 'float32':
+    products = compute_options.compute_dtype
+  return (
+    f'devices: {here}{workers.num_local_devices} of {len(gpus)} GPUs ({", ".join(gpus)}), '
+    f'computing in {products}'
+  )
 
 
 def parameter_line(model: DeepLabV3PredictionModel) -> str:

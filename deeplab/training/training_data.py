@@ -1,13 +1,12 @@
 """The records of a run: which files they are, and what their descriptions say of its options."""
 
 import dataclasses
-import filecmp
 import os
 from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from deeplab import color_map, data_set, data_set_files
+from deeplab import color_map, data_set, data_set_files, remote_files
 from deeplab.class_names import load_class_names
 from deeplab.data import record_files
 from deeplab.data.record_files import RecordFile
@@ -255,7 +254,7 @@ def _overlap_warnings(files, eval_files):
     file.path
     for file in eval_files
     if any(
-      os.path.samefile(path, file.path) or filecmp.cmp(path, file.path, shallow=False)
+      remote_files.same_content(path, file.path)
       for path in by_size.get((file.num_records, file.num_bytes), ())
     )
   ]

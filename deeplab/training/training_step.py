@@ -168,7 +168,6 @@ class TrainingStep:
   def _update(self, images, labels, rate, step, stop):
     def on_replica(images, labels):
       context = tf.distribute.get_replica_context()
-      labels = tf.cast(labels, tf.int32)
       counts = context.all_reduce('SUM', self._loss.counts(labels))
       seed = self._dropout_seed(step, tf.constant(0, tf.int64))
       gradients, sums, logits = self._gradients(
@@ -186,7 +185,7 @@ class TrainingStep:
     """{part: count} over all replicas and micro-batches."""
 
     def on_replica(labels):
-      counts = [self._loss.counts(tf.cast(micro, tf.int32)) for micro in labels]
+      counts = [self._loss.counts(micro) for micro in labels]
       total = {part: tf.add_n([count[part] for count in counts]) for part in counts[0]}
       return tf.distribute.get_replica_context().all_reduce('SUM', total)
 
@@ -196,7 +195,6 @@ class TrainingStep:
   @tf.function(autograph=False)
   def _accumulate(self, images, labels, counts, step, micro):
     def on_replica(images, labels):
-      labels = tf.cast(labels, tf.int32)
       replica = tf.distribute.get_replica_context().replica_id_in_sync_group
       seed = self._dropout_seed(step, micro)
       gradients, sums, logits = self._gradients(images, labels, counts, seed, step, replica)

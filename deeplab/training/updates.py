@@ -4,11 +4,9 @@ import time
 import typing
 from collections.abc import Iterator, Sequence
 
+from deeplab.training.step_result import StepResult
 from deeplab.training.training_log import TrainingLog
 from deeplab.training.training_step import PendingResult
-
-if typing.TYPE_CHECKING:
-  from deeplab.trainer import DeepLabV3Trainer
 
 
 class StartedUpdate(typing.NamedTuple):
@@ -29,6 +27,20 @@ class StartedUpdate(typing.NamedTuple):
   num_images: int
 
 
+class Updating(typing.Protocol):
+  """What makes the updates: a DeepLabV3Trainer, which says what these do."""
+
+  accumulate_steps: int
+
+  def start_update(self, batches: Sequence[dict], *, stop: bool) -> StartedUpdate: ...
+
+  def finish_update(self, started: StartedUpdate) -> StepResult: ...
+
+  def names_of(self, batches: Sequence[dict]) -> list[bytes]: ...
+
+  def warn_if_nothing_counts(self, result: StepResult, step: int, log_per_steps: int) -> None: ...
+
+
 class Updates:
   """Starts each update before the numbers of the one before are read, so that a GPU has something
   to do while Python reads and reports.
@@ -36,7 +48,7 @@ class Updates:
 
   def __init__(
     self,
-    trainer: 'DeepLabV3Trainer',
+    trainer: Updating,
     batches: Iterator[dict],
     log: TrainingLog,
     *,

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from deeplab.data import input_pipeline
+from deeplab.data import input_pipeline, record_files
 from deeplab.distribution.workers import Workers
 from deeplab.errors import InputError
 from deeplab.evaluator import DeepLabV3Evaluator
+from deeplab.failure_reasons import memory_shortage
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.optimizer import MovingAverage
 from deeplab.options import DEFAULT_MAX_IMAGE_PIXELS, PredictionOptions, ValidationOptions
@@ -120,9 +121,12 @@ class Validation:
     with self._averaged_weights():
       try:
         result = self._evaluator.evaluate(self._examples(stop), on_image=show)
-      except tf.errors.ResourceExhaustedError as error:
+      except tf.errors.OpError as error:
+        shortage = memory_shortage(error)
+        if shortage is None:
+          raise
         raise InputError(
-          f'out of memory in the validation at step {step}: {self._options.eval_filenames[0]} and '
+          f'{shortage} in the validation at step {step}: {self._options.eval_filenames[0]} and '
           'others hold images that are too large to be predicted as a whole; leave them out of '
           '--eval_filenames'
         ) from error
@@ -144,6 +148,7 @@ class Validation:
     filenames = self._options.eval_filenames
     share = self._workers.index, self._workers.num_workers
     num_rounds = 0
+    known = record_files.expand_filenames(filenames)
     try:
       examples = input_pipeline.evaluation_examples(filenames, **self._limits, share=share)
       for index, example in enumerate(examples):
@@ -152,7 +157,7 @@ class Validation:
           self._look_for(stop)
         yield example
     except tf.errors.OpError as error:
-      raise input_pipeline.explain_failure(error, filenames, **self._limits) from error
+      raise input_pipeline.explain_failure(error, filenames, known=known, **self._limits) from error
     # Every worker looks as often as the one with the most images.
     most_images = -(-(self._num_images or 0) // self._workers.num_workers)
     for _ in range(num_rounds, -(-most_images // self._images_between_looks)):

@@ -7,11 +7,11 @@ import shutil
 import numpy as np
 
 from deeplab import class_names, color_map, data_set_files, saved_options
-from deeplab.conversion import listed_pairs
+from deeplab.conversion import conversion_parts, listed_pairs
 from deeplab.data_set import DataSet, Split
 from deeplab.export import description
-from deeplab.options import OPTIONS_OF_TRAINING, ModelOptions
-from deeplab.prediction import image_files
+from deeplab.options import OPTIONS_OF_TRAINING, ConversionOptions, ModelOptions
+from deeplab.prediction import image_files, prediction_shards
 from deeplab.training import data_files, run_flags
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training.training_log import TrainingLog
@@ -275,6 +275,62 @@ def _description(case):
     _accepted(damage, 'the description')
 
 
+_PART = {
+  'settings': {'version': '1', 'ckpt_path': 'model', 'checkpoint_sha256': 'abc'},
+  'inputs': ['a.jpg', 'b.jpg'],
+  'num_existing': 1,
+  'num_predicted': 0,
+  'num_bad': 1,
+  'problems': [['b.jpg', 'b.jpg: is not an image'], ['', '--input=c: no such file']],
+}
+_PART_OF_RECORDS = {
+  'settings': {'version': '1', 'split': 'train'},
+  'num_per_shard': 4,
+  'num_problems': 0,
+  'problems': [],
+  'summary': {
+    'num_records': 2,
+    'labels': {'0': [50, 2], '1': [7, 1], '255': [3, 1]},
+    'sides': {'height': [5, 6, 11], 'width': [5, 6, 11]},
+    'encoded_again': {'images': 0, 'labels': 1},
+    'transparent': {'pixels': 0, 'images': 0},
+    'overlapping': {'pixels': 0, 'images': 0},
+    'borders': [4, [[0, 20, 10, 3], [1, 7, 2, 1]]],
+    'masks': {'0 and 1': 'a.png'},
+    'notes': [['has a tag', 'a.jpg', 1]],
+  },
+  'palettes': [[0, [0, 0, 0], 'a.png'], [1, [128, 0, 0], 'a.png']],
+}
+
+
+def _part_of_predictions(case):
+  damage = _damaged_json(case, _PART, '00000-of-00001.json')
+  prediction_shards.read_parts(case.directory, 1, settings=_PART['settings'])
+  _accepted(damage, 'the part of a shard')
+
+
+def _part_of_records(case):
+  options = ConversionOptions(
+    images_dir='i',
+    labels_dir='l',
+    split='train',
+    output_dir=case.directory,
+    num_shards=1,
+    merge_shards=True,
+    accept=('one_class',),
+  )
+  waiting = case.path('.shards-of-train')
+  os.mkdir(waiting)
+  damage = _damaged_json(case, _PART_OF_RECORDS, '.shards-of-train/00000-of-00001.json')
+  case.write('.shards-of-train/train-00001-of-00001.tfrecord', b'')
+  settings = _PART_OF_RECORDS['settings']
+  merged = conversion_parts.merge(case.directory, options, settings=settings)
+  merged.summary.check(())
+  merged.summary.warnings()
+  json.dumps(merged.summary.as_dict(merged.paths), allow_nan=False)
+  _accepted(damage, 'the part of a shard')
+
+
 _READERS = (
   _model_options,
   _model_options,
@@ -291,5 +347,7 @@ _READERS = (
   _list_of_images,
   _no_file,
   _description,
+  _part_of_predictions,
+  _part_of_records,
 )
 TARGETS = (Target('side_files', run, weight=16, prepare=prepare),)
