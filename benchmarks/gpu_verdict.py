@@ -16,10 +16,8 @@ does all of it small on a CPU, which shows that the command works and nothing mo
 
 import argparse
 import contextlib
-import dataclasses
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -29,37 +27,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
 import machine
-from gpu_verdict_outcomes import Outcome, Verdict, as_note, page
+from gpu_verdict_outcomes import Verdict, page
+from gpu_verdict_process import ALL, NONE, Part, run_part, tell
 
 import deeplab
 
 _TOTAL_SECONDS = 570
-_SECONDS_TO_END = 20  # Of a process that is done.
 _WORKER = os.path.join(HERE, 'gpu_verdict_part.py')
-_ALL, _ONE, _NONE = 'all', 'one', 'none'
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-  """One process of the verdict.
-
-  Attributes:
-    group: what --parts calls it.
-    name: of the function in gpu_verdict_part.py.
-    seconds: its limit, of --seconds=570; more if that is.
-    gpus: which it sees: 'all', 'one' or 'none'.
-    settings: dict of its own.
-    title: for the lines.
-    why_not: in a dry run, why it is not run; '' where it is.
-  """
-
-  group: str
-  name: str
-  seconds: float
-  gpus: str = _ONE
-  settings: dict = dataclasses.field(default_factory=dict)
-  title: str = ''
-  why_not: str = ''
 
 
 def _speed(dtype, *, jit_compile):
@@ -80,14 +54,14 @@ def _speed(dtype, *, jit_compile):
 _DTYPES = ('float32', 'tf32', 'bfloat16', 'float16')
 # What matters most comes first: time may run out.
 PARTS = (
-  Part('machine', 'machine', seconds=60, gpus=_ALL),
-  Part('correctness', 'reference', seconds=90, gpus=_NONE, title='correctness, on the CPU'),
+  Part('machine', 'machine', seconds=60, gpus=ALL),
+  Part('correctness', 'reference', seconds=90, gpus=NONE, title='correctness, on the CPU'),
   Part('correctness', 'correctness', seconds=90),
   *(Part('determinism', 'determinism', 60, title=f'determinism, run {run}') for run in (1, 2)),
   *(_speed(dtype, jit_compile=False) for dtype in _DTYPES),
   Part('memory', 'memory', seconds=60),
   Part('input', 'input_wait', seconds=60),
-  Part('devices', 'devices', seconds=75, gpus=_ALL),
+  Part('devices', 'devices', seconds=75, gpus=ALL),
   Part('depthwise', 'depthwise', seconds=60),
   *(_speed(dtype, jit_compile=True) for dtype in _DTYPES),
 )
@@ -135,19 +109,30 @@ def parsed_flags(arguments=None):
 def run(parts, flags, *, worker=_WORKER):
   """Runs the parts in turns, prints their lines, writes the results; returns the exit status."""
   started, verdict = time.monotonic(), Verdict()
-  described = machine.describe()
+  described, is_interrupted = machine.describe(), False
   if flags.dry_run:
     print('dry run on a CPU, no GPU is used')
   with tempfile.TemporaryDirectory() as directory:
     for part in parts:
-      if flags.dry_run and part.why_not:
-        _tell(verdict, Outcome(part.title or part.name, 'all of it', 'not run', note=part.why_not))
+      why_not = 'interrupted' if is_interrupted else part.why_not if flags.dry_run else ''
+      if why_not:
+        tell(verdict, part.title, 'all of it', 'not run', why_not)
         continue
-      left = flags.seconds - (time.monotonic() - started)
-      _run_part(part, flags, verdict, worker=worker, directory=directory, left=left)
+      try:
+        run_part(
+          part,
+          _settings(part, flags),
+          verdict,
+          worker=worker,
+          directory=directory,
+          own=part.seconds * max(1.0, flags.seconds / _TOTAL_SECONDS),
+          left=flags.seconds - (time.monotonic() - started),
+        )
+      except KeyboardInterrupt:
+        is_interrupted = True
+        tell(verdict, part.title, 'what is left of it', 'not run', 'interrupted')
+        continue
       if part.name == 'machine' and not flags.dry_run and not verdict.facts.get('GPUs'):
-        if verdict.counts()['FAIL']:
-          return 1
         print('no GPU was found; --dry_run shows the command on a CPU', file=sys.stderr)
         return 1
   seconds = time.monotonic() - started
@@ -157,106 +142,18 @@ def run(parts, flags, *, worker=_WORKER):
     ', '.join(f'{count} {state}' for state, count in counts.items())
     + f'; {seconds:.0f} s; {flags.output}.md, {flags.output}.json'
   )
-  return 1 if counts['FAIL'] else 0
+  return 1 if counts['FAIL'] or is_interrupted else 0
 
 
-def _tell(verdict, outcome):
-  verdict.outcomes.append(outcome)
-  print(f'{outcome.state:<9}{outcome.part}: {outcome.line()}', flush=True)
-
-
-def _run_part(part, flags, verdict, *, worker, directory, left):
-  """Runs one part and tells what it finds while it goes on, and how it ended if not well."""
-  title = part.title or part.name
-  own = part.seconds * max(1.0, flags.seconds / _TOTAL_SECONDS)
-  seconds = min(own, left)
-  if seconds < 1:
-    note = f'the {flags.seconds:.0f} s of all parts are used up; --seconds gives more'
-    _tell(verdict, Outcome(title, 'all of it', 'not run', note=note))
-    return
-  results = os.path.join(directory, f'results_{len(os.listdir(directory))}.jsonl')
-  settings = {
-    'part': part.name,
-    'title': title,
-    'results': results,
-    'directory': directory,
+def _settings(part, flags):
+  """What the part's process is told."""
+  return {
     'is_dry_run': flags.dry_run,
-    'seconds': seconds,
     'cells': flags.cells.split(','),
     'size': flags.size,
     'batch_size': flags.batch_size,
     **part.settings,
   }
-  errors = results + '.errors'
-  with open(errors, 'wb') as log:
-    process = subprocess.Popen(
-      [sys.executable, worker, json.dumps(settings)],
-      stdin=subprocess.DEVNULL,
-      stdout=subprocess.DEVNULL,
-      stderr=log,
-      env=_environment(_NONE if flags.dry_run else part.gpus),
-      start_new_session=True,
-    )
-  try:
-    is_done, in_time = _follow(process, results, verdict, seconds=seconds)
-  finally:
-    with contextlib.suppress(ProcessLookupError):
-      os.killpg(process.pid, signal.SIGKILL)  # With what it started itself.
-    process.wait()
-  if not in_time and seconds < own:
-    note = f'cut short: the {flags.seconds:.0f} s of all parts are used up'
-    _tell(verdict, Outcome(title, 'what is left of it', 'not run', note=note))
-  elif not in_time:
-    note = f'no end within its {seconds:.0f} s: it hangs, or needs more, which --seconds gives'
-    _tell(verdict, Outcome(title, 'what is left of it', 'FAIL', note=note))
-  elif process.returncode or not is_done:
-    note = as_note(f'{_way_of_ending(process.returncode)}: {_last_line(errors)}')
-    _tell(verdict, Outcome(title, 'what is left of it', 'FAIL', note=note))
-
-
-def _follow(process, results, verdict, *, seconds):
-  """Tells what the process writes; returns (it came to its end, it did so in time)."""
-  deadline, is_done, position = time.monotonic() + seconds, False, 0
-  while True:
-    has_ended = process.poll() is not None
-    if os.path.exists(results):
-      with open(results, 'rb') as file:
-        file.seek(position)
-        text = file.read()
-      whole = text[: text.rfind(b'\n') + 1]
-      position += len(whole)
-      for line in whole.splitlines():
-        found = json.loads(line)
-        if 'done' in found:
-          is_done, deadline = True, time.monotonic() + _SECONDS_TO_END
-        outcome = verdict.take(found)
-        if outcome is not None:
-          print(f'{outcome.state:<9}{outcome.part}: {outcome.line()}', flush=True)
-    if has_ended or time.monotonic() > deadline:
-      return is_done, has_ended
-    time.sleep(0.05)
-
-
-def _environment(gpus):
-  environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL='2')
-  if gpus == _NONE:
-    environment['CUDA_VISIBLE_DEVICES'] = '-1'
-  elif gpus == _ONE:
-    environment['CUDA_VISIBLE_DEVICES'] = os.environ.get('CUDA_VISIBLE_DEVICES', '0').split(',')[0]
-  return environment
-
-
-def _way_of_ending(status):
-  if status < 0:
-    return f'ended by {signal.Signals(-status).name}'
-  return f'exit status {status}'
-
-
-def _last_line(path):
-  """Of an error log; a traceback's last line says what it was."""
-  with open(path, encoding='utf-8', errors='replace') as file:
-    lines = [line.strip() for line in file if line.strip()]
-  return lines[-1] if lines else 'it said nothing'
 
 
 def _write_results(verdict, flags, described, *, seconds):

@@ -139,7 +139,7 @@ def test_a_part_that_fails_fails_alone(command, tmp_path, capsys):
 def test_time_that_is_used_up_is_said(command, tmp_path, capsys):
   flags = command.parsed_flags(['--dry_run', '--seconds=0', f'--output={tmp_path / "verdict"}'])
   assert command.run([command.Part('x', 'late', seconds=5)], flags) == 0
-  assert 'not run  late: all of it: the 0 s of all parts' in capsys.readouterr().out
+  assert 'not run  late: all of it: the seconds of all parts' in capsys.readouterr().out
 
 
 def test_dry_run_of_a_part(command, tmp_path, capsys):
@@ -155,10 +155,10 @@ def test_dry_run_of_a_part(command, tmp_path, capsys):
 
 
 def test_without_a_gpu_it_ends_in_a_line(command, monkeypatch, capsys, tmp_path):
-  def without_gpu(part, flags, verdict, **_):
+  def without_gpu(part, settings, verdict, **_):
     verdict.take({'facts': {'GPUs': ''}})
 
-  monkeypatch.setattr(command, '_run_part', without_gpu)
+  monkeypatch.setattr(command, 'run_part', without_gpu)
   assert command.main([f'--output={tmp_path / "verdict"}']) == 1
   printed = capsys.readouterr()
   assert printed.out == '' and printed.err.count('\n') == 1 and 'no GPU was found' in printed.err
