@@ -161,6 +161,7 @@ def _write_results(verdict, flags, described, *, seconds):
     ('toolkit', deeplab.__version__ + _commit()),
     ('python', f'{described["python"]}, {described["system"]}'),
     *described['versions'].items(),
+    ('seconds for all parts', f'{flags.seconds:.0f}'),
     ('speed', f'{flags.cells}, {flags.size}x{flags.size}, batch {flags.batch_size}'),
   ]
   if flags.dry_run:
