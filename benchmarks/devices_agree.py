@@ -54,10 +54,13 @@ class Case:
   variable: float = 1e-5
 
 
+# Adam divides by the size of a gradient, also where that is little more than rounding.
+_ADAM = 1e-4
+
 _CASES = (
   Case('momentum', (_FROZEN,)),
-  Case('adam', (_FROZEN, '--optimizer=adam', '--init_learning_rate=1e-3')),
-  Case('adamw', (_FROZEN, '--optimizer=adamw', '--init_learning_rate=1e-3')),
+  Case('adam', (_FROZEN, '--optimizer=adam', '--init_learning_rate=1e-3'), variable=_ADAM),
+  Case('adamw', (_FROZEN, '--optimizer=adamw', '--init_learning_rate=1e-3'), variable=_ADAM),
   Case('accumulate_steps', (_FROZEN, '--accumulate_steps=2')),
   Case('ema_decay', (_FROZEN, '--ema_decay=0.9')),
   # Sums of other lengths are rounded to 8 bits elsewhere.

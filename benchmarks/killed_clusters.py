@@ -125,9 +125,8 @@ class Workers:
   """Both, started. Attribute `statuses`: exit status of those that have ended, -N by signal N."""
 
   def __init__(self, commands):
-    # A run that was killed before it had begun has nothing to go on from.
-    has_begun = os.path.exists(os.path.join(_OUTPUT, 'flags.txt'))
-    mode = '--resume' if has_begun else '--overwrite'
+    # --resume begins in a directory that is there, as killed runs leave it.
+    mode = '--resume' if os.path.isdir(_OUTPUT) else '--overwrite'
     self._processes, self.statuses = [], {}
     for index, command in enumerate(commands):
       outputs = {'stdout': f'out{index}.txt', 'stderr': f'err{index}.txt'}

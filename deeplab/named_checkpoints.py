@@ -61,6 +61,23 @@ def for_training(
   return options.replace(**changes), [f'network of {model.name}: {said}']
 
 
+def refuse_other_backbone(
+  load_ckpt_path: str | None, options: ModelOptions, given: Collection[str]
+) -> None:
+  """Raises InputError where a training is to start from published weights of another backbone than
+  the user asks for; before anything is downloaded. Arguments as of `for_training`.
+  """
+  model = names.meant(load_ckpt_path, flag='load_ckpt_path') if load_ckpt_path else None
+  if model is None or 'model_variant' not in given:
+    return
+  variant = model.network_flags().get('model_variant', options.model_variant)
+  if variant != options.model_variant:
+    raise InputError(
+      f'--model_variant={options.model_variant}: {model.name} is {variant}; leave --model_variant '
+      'out, or give other weights (download_checkpoint.py --list)'
+    )
+
+
 def _named(ckpt_path, *, flag, best):
   """The PublishedModel that is named, or None; refuses what needs none or another one."""
   model = names.meant(ckpt_path, flag=flag)

@@ -9,7 +9,7 @@ import re
 import shlex
 from collections.abc import Collection
 
-from deeplab import checkpoint_files, data_set, data_set_files, saved_options
+from deeplab import checkpoint_files, data_set, data_set_files, remote_files, saved_options
 from deeplab.data import record_files
 from deeplab.data_set import DataSet
 from deeplab.errors import InputError, shown
@@ -196,9 +196,9 @@ def _validation_records(filenames):
   """What --eval_filenames takes for held-out records in the directory of the training records, or
   in one beside it; () without any.
   """
-  directory = os.path.dirname(record_files.expand_filenames(filenames)[0])
+  directory = remote_files.parent(record_files.expand_filenames(filenames)[0])
   for place in (directory, *sorted(_directories_beside(directory))):
-    there = glob.glob(os.path.join(glob.escape(place), '*.tfrecord'))
+    there = remote_files.matching(os.path.join(glob.escape(place), '*.tfrecord'))
     held_out = sorted(_held_out(_splits(there) if there else set()))
     # Validation before test: that is for the end.
     held_out.sort(key=lambda split: 'val' not in split)
@@ -208,11 +208,15 @@ def _validation_records(filenames):
 
 
 def _directories_beside(directory):
-  parent = os.path.dirname(directory) or os.curdir
+  parent = remote_files.parent(directory)
+  try:
+    entries = remote_files.entries(parent or os.curdir)
+  except (OSError, InputError):  # It may be somebody else's.
+    return []
   return [
-    os.path.join(os.path.dirname(directory), name)
-    for name in os.listdir(parent)
-    if record_files.is_held_out(name) and os.path.isdir(os.path.join(parent, name))
+    os.path.join(parent, name)
+    for name, is_directory in entries
+    if is_directory and record_files.is_held_out(name)
   ]
 
 

@@ -85,7 +85,7 @@ def matching(pattern: str) -> list[str]:
     return sorted(glob.glob(pattern, recursive=True))
   with _as_input_error(pattern):
     try:
-      return tensorflow_files.matching(pattern)
+      return sorted(set(_matches(pattern)))
     except FileNotFoundError:  # No such bucket.
       return []
 
@@ -155,6 +155,30 @@ def same_content(path: str, other: str) -> bool:
       _read_at(file, start) == _read_at(other_file, start)
       for start in (0, max(0, size - _COMPARED_BYTES))
     )
+
+
+def _matches(pattern):
+  """The paths of a remote glob. TensorFlow knows no `**`, so the directories are looked up."""
+  start, stars, rest = pattern.partition('/**')
+  if not stars:
+    return tensorflow_files.matching(pattern)
+  found = []
+  for top in tensorflow_files.matching(start) if glob.has_magic(start) else [start]:
+    for directory, names in _walk(top):
+      if rest.strip('/'):
+        found += _matches(glob.escape(directory) + rest)
+      else:
+        found += [directory, *(os.path.join(directory, name) for name in names)]
+  return found
+
+
+def _walk(directory):
+  """Yields (path, names of files) of a remote directory and of all below it."""
+  listed = entries(directory)
+  yield directory, [name for name, is_one in listed if not is_one]
+  for name, is_one in listed:
+    if is_one:
+      yield from _walk(os.path.join(directory, name))
 
 
 def _read_at(file, start):

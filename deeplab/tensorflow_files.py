@@ -5,7 +5,6 @@ words. TensorFlow is imported with the first path. `remote_files` is the door.
 import contextlib
 import errno
 import functools
-import glob
 import importlib.util
 import io
 import os
@@ -15,8 +14,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import NamedTuple
 
-from deeplab import quiet_start
-from deeplab.failure_reasons import reason_of
+from deeplab import failure_reasons, quiet_start
 
 SCHEME = re.compile(r'([a-zA-Z][a-zA-Z0-9+.-]*)://')
 _ERRORS = {
@@ -96,22 +94,20 @@ class RemoteFile(io.RawIOBase):
 def status_of(path: str) -> Status:
   """Raises OSError, where there is nothing FileNotFoundError."""
   with _as_os_error(path):
-    status = file_system(path).stat(path)
+    status = file_system(path).stat(_bucket_with_slash(path))
   return Status(status.length, status.mtime_nsec, status.is_directory)
 
 
 def names_in(directory: str) -> list[str]:
   """Names in a directory, sorted; those of directories may end with a slash. Raises OSError."""
   with _as_os_error(directory):
-    return sorted(file_system(directory).listdir(directory))
+    return sorted(file_system(directory).listdir(_bucket_with_slash(directory)))
 
 
 def matching(pattern: str) -> list[str]:
-  """The paths that a glob matches, directories too, sorted; `**` stands for any directories. Raises
-  OSError.
-  """
+  """The paths that a glob without `**` matches, directories too, sorted. Raises OSError."""
   with _as_os_error(pattern):
-    return sorted({path.rstrip('/') for path in _matches(file_system(pattern), pattern)})
+    return sorted({path.rstrip('/') for path in file_system(pattern).glob(pattern)})
 
 
 def make_directories(path: str) -> None:
@@ -132,20 +128,9 @@ def remove(path: str) -> None:
     file_system(path).remove(path)
 
 
-def _matches(gfile, pattern):
-  """TensorFlow knows no `**`, so the directories are looked up."""
-  start, stars, rest = pattern.partition('/**')
-  if not stars:
-    return gfile.glob(pattern)
-  found = []
-  for top in gfile.glob(start) if glob.has_magic(start) else [start]:
-    for directory, _, names in gfile.walk(top):
-      directory = directory.rstrip('/')
-      if rest.strip('/'):
-        found += _matches(gfile, glob.escape(directory) + rest)
-      else:
-        found += [directory, *(f'{directory}/{name}' for name in names)]
-  return found
+def _bucket_with_slash(path):
+  """The plug-in for s3:// takes a bucket for one only so."""
+  return path + '/' if re.fullmatch('s3://[^/]+', path) else path
 
 
 def file_system(path: str) -> ModuleType:
@@ -192,10 +177,11 @@ def _as_os_error(path) -> Iterator[None]:
   try:
     yield
   except Exception as error:
-    if isinstance(error, OSError) or not hasattr(error, 'error_code'):
+    # Some plug-ins raise RuntimeError.
+    if not hasattr(error, 'error_code') and type(error) is not RuntimeError:
       raise
     number = _ERRORS.get(type(error).__name__)
-    reason = os.strerror(number) if number else reason_of(error)
+    reason = os.strerror(number) if number else failure_reasons.words_of(error)
     if number == errno.EACCES and path.startswith('gs://'):
       reason += '; log in with gcloud auth application-default login, or set '
       reason += 'GOOGLE_APPLICATION_CREDENTIALS to the file of a key that has it'

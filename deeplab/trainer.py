@@ -14,11 +14,10 @@ from deeplab.errors import InputError
 from deeplab.failure_reasons import memory_shortage
 from deeplab.learning_rate import learning_rate
 from deeplab.losses import SegmentationLoss
-from deeplab.messages import warn
 from deeplab.model.prediction_model import DeepLabV3PredictionModel
 from deeplab.options import ModelOptions, RunOptions, TrainingOptions
 from deeplab.training import device_batches
-from deeplab.training.overflows import Overflows
+from deeplab.training.guards import Guards
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training.saves import Saves
 from deeplab.training.step_result import StepResult
@@ -28,8 +27,6 @@ from deeplab.training.training_step import TrainingStep
 from deeplab.training.updates import StartedUpdate, Updates
 from deeplab.training.validation import Interrupted, Validation
 
-_CALMER = 'Try a lower --init_learning_rate, --warmup_steps or --clip_gradient_norm'
-
 
 class DeepLabV3Trainer:
   """Trains a network under the `tf.distribute` strategy it is given.
@@ -37,6 +34,7 @@ class DeepLabV3Trainer:
   Attributes:
     global_step: updates started so far, those of the run that is continued included.
     average: optimizer.MovingAverage of the weights, or None.
+    guards: that stop a run that has gone wrong.
   """
 
   def __init__(
@@ -75,9 +73,12 @@ class DeepLabV3Trainer:
     )
     self._ignore_label = loss.ignore_label
     self.average = self._step.average
-    self._labels_seen = False
     self._agreed_to_stop = False
-    self._overflows = Overflows()
+    self.guards = Guards(
+      num_classes=model.options.num_classes,
+      ignore_label=loss.ignore_label,
+      num_steps=options.num_steps,
+    )
     self.global_step = 0
 
   @property
@@ -139,7 +140,12 @@ class DeepLabV3Trainer:
     """Waits for the update and looks whether it went well; raises as `update`."""
     with self._explaining(started.step):
       result = started.pending.result()
-    self._check(result, started)
+    self.guards.check(
+      result,
+      step=started.step,
+      learning_rate=started.learning_rate,
+      names=lambda: self.names_of(started.names),
+    )
     self._agreed_to_stop = self._agreed_to_stop or result.stop_requested
     return result
 
@@ -250,19 +256,6 @@ class DeepLabV3Trainer:
       or (validation is not None and validation.is_due(step))
     )
 
-  def warn_if_nothing_counts(self, result: StepResult, step: int, log_per_steps: int) -> None:
-    """Warns once where no pixel of any batch so far has counted: the loss then falls by the L2 term
-    alone.
-    """
-    self._labels_seen = self._labels_seen or result.label_range is not None
-    if not self._labels_seen and step in (log_per_steps, self._options.num_steps):
-      warn(
-        [
-          f'every pixel of the batches up to step {step} has '
-          f'--ignore_label={self._ignore_label}: nothing is learnt; check the labels'
-        ]
-      )
-
   def _validate_if_due(self, validation, stop):
     if validation is None or not validation.is_due(self.global_step):
       return False
@@ -272,47 +265,6 @@ class DeepLabV3Trainer:
       self._agreed_to_stop = True
       return False
     return True
-
-  def _check(self, result, started):
-    """Stops a run that has gone wrong before anything of it is saved."""
-    step, rate = started.step, started.learning_rate
-    names = ', '.join(name.decode('utf-8', 'replace') for name in self.names_of(started.names))
-    if result.wrong_labels:
-      raise InputError(
-        f'step {step}: {result.wrong_labels} pixels of the batch have a label that is neither '
-        f'below --num_classes={self._model.options.num_classes} nor '
-        f'--ignore_label={self._ignore_label}; labels from {result.label_range[0]} to '
-        f'{result.label_range[1]}; records: {names}'
-      )
-    self._overflows.follow(result, step=step)
-    broken = []
-    if not np.isfinite(result.total_loss):
-      broken.append(f'the loss is {result.total_loss}')
-    if not np.isfinite(result.gradient_norm) and not result.overflowed:
-      broken.append(f'the gradient norm is {result.gradient_norm}')
-    if broken:
-      seen = (
-        f'labels from {result.label_range[0]} to {result.label_range[1]}'
-        if result.label_range
-        else 'no label counts'
-      )
-      raise InputError(
-        f'step {step}: {" and ".join(broken)} at learning rate {rate:g}; {seen}; records: {names}. '
-        f'Nothing was saved since the last checkpoint, which is whole. {_CALMER}'
-      )
-
-  def check_variables(self) -> None:
-    """Stops before something is saved that is worthless: a huge rate can break the variables after
-    a finite loss. Raises InputError.
-    """
-    for name, variable in self.variables.items():
-      if variable.dtype.is_floating and not np.isfinite(
-        tf.reduce_sum(tf.abs(variable.read_value()))
-      ):
-        raise InputError(
-          f'step {self.global_step}: variable {name} is no longer finite; nothing was saved since '
-          f'the last checkpoint, which is whole. {_CALMER}'
-        )
 
   def _pictures(self):
     images, labels, predictions = self._step.pictures()

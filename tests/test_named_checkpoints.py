@@ -331,3 +331,17 @@ def test_from_the_name_to_a_photograph(server, tmp_path, monkeypatch):
   assert (ids == label)[label != 255].mean() > 0.8  # 0.857; bicycles are thin.
   colors = np.asarray(Image.open(tmp_path / 'out' / '2007_000129.jpg.png').convert('RGB'))
   np.testing.assert_array_equal(colors, load_color_map('voc')[ids])
+
+
+def test_another_backbone_is_refused_before_the_download():
+  options = ModelOptions(model_variant='mobilenet_v2')
+  refuse = named_checkpoints.refuse_other_backbone
+  for name, variant in (
+    ('imagenet/resnet_v2_101', 'resnet_v2_101'),
+    ('official/xception65_voc_trainaug', 'xception_65'),
+  ):
+    with pytest.raises(InputError, match=f'--model_variant=mobilenet_v2: {name} is {variant}; '):
+      refuse(name, options, ['model_variant'])
+    refuse(name, options, [])
+    refuse(name, ModelOptions(model_variant=variant), ['model_variant'])
+  refuse('model', options, ['model_variant'])

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import types
 
 import numpy as np
 import PIL.Image
@@ -15,6 +16,7 @@ from deeplab import (
   checkpoints,
   data_set_files,
   json_files,
+  next_command,
   remote_files,
   saved_options,
   tensorflow_files,
@@ -155,10 +157,7 @@ def test_damaged_files(remote, tmp_path, change, problem):
     ('ram://nowhere/train', 'no such file or directory; give TFRecord files'),
     ('ram://nowhere/*.tfrecord', 'no file matches'),
     ('REMOTE', r'the directory has no \*\.tfrecord files'),
-    (
-      's3://bucket/a',
-      'TensorFlow .* knows no file system s3://; install a plug-in .*tensorflow-io',
-    ),
+    ('nosuch://a', 'TensorFlow .* knows no file system nosuch://; .*tensorflow-io'),
     ('gs://', 'gs://: cannot be looked up'),
     ('ram://d/\udcff', 'a remote name must be UTF-8'),
   ],
@@ -263,6 +262,19 @@ def test_the_description_beside_the_records(remote):
   assert sizes.source == f'{remote}/train/train-summary.json'
 
 
+def test_the_next_command(remote):
+  paths = shards(remote)
+  put_records(f'{remote}/val/val-00000-of-00001.tfrecord')
+  after = next_command.after_inspection(
+    InspectionOptions(filenames=(f'{remote}/train',)), num_records=5000
+  )
+  assert f'--eval_filenames={remote}/val' in after
+  for records in (paths[0], put_records(f'{remote}.tfrecord')):  # The latter is at the top.
+    after = next_command.after_inspection(InspectionOptions(filenames=(records,)), num_records=9)
+    assert f'--filenames={records}' in after
+  tf.io.gfile.remove(f'{remote}.tfrecord')
+
+
 def test_facts_and_copies_of_data_files(remote):
   paths = shards(remote)
   files = record_files.index_files(paths)
@@ -316,7 +328,7 @@ def test_lists_of_pictures(remote, tmp_path):
   [
     ('ram://none/a.png', r'--input=ram://none/a\.png: no such file or directory'),
     ('ram://none/*.png', r'--input=ram://none/\*\.png: no file matches'),
-    ('s3://b/a.png', '--input=s3://b/a.png: TensorFlow .* knows no file system s3://'),
+    ('nosuch://a.png', '--input=nosuch://a.png: TensorFlow .* knows no file system nosuch:'),
     ('http://b/a.png', '--input=http://b/a.png: an address is not read'),
     ('ram://none/a.mp4', '--input=ram://none/a.mp4: videos are read from a local disk'),
     ('ram://none/a.heic', '--input=ram://none/a.heic: HEIC is not read'),
@@ -348,6 +360,19 @@ def test_what_a_file_system_refuses_has_a_reason(monkeypatch):
     record_files.expand_filenames(['gs://b/train'])
   with pytest.raises(InputError, match=f'^gs://b/a: cannot be read {reason}$'):
     record_files.index_file('gs://b/a')
+
+
+def test_what_a_plug_in_raises(monkeypatch):
+  def fail(path):
+    raise RuntimeError('Fail to get a new connection for:\nhttpsa.example')
+
+  gfile = types.SimpleNamespace(stat=fail)
+  monkeypatch.setattr(tensorflow_files, 'file_system', lambda path: gfile)
+  with pytest.raises(InputError) as error:
+    record_files.expand_filenames(['az://a/b'])
+  assert str(error.value) == (
+    'az://a/b: cannot be looked up (Fail to get a new connection for: httpsa.example)'
+  )
 
 
 def test_checkpoints(remote, tmp_path):

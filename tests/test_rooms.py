@@ -71,7 +71,9 @@ def test_runs_are_above_all_rooms():
 
 
 def test_what_runs_say_is_heard_by_who_started_them():
-  """Only commands print: a program that calls the toolkit hears it through `messages`."""
+  """Only commands print: a program that calls the toolkit hears it through `messages`. What ends
+  their process at once does, too.
+  """
   printing = {
     module
     for module, tree in _TREES.items()

@@ -237,7 +237,8 @@ def divided(batches):
         lambda context: tf.split(value, 2)[context.replica_id_in_sync_group])
   return [{name: half(value) for name, value in batch.items()} for batch in batches]
 
-for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])):
+for strategy in (tf.distribute.get_strategy(), tf.distribute.OneDeviceStrategy('CPU:1'),
+                 tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])):
   with strategy.scope():
     model = tiny_model.TinyModel()
   options = TrainingOptions(fine_tune_batch_norm=False, accumulate_steps=accumulate_steps,
@@ -276,10 +277,11 @@ def test_two_replicas_equal_one(accumulate_steps, optimizer, tmp_path, command_p
     [tmp_path / 'replicas.py', str(accumulate_steps), optimizer], directory=tmp_path
   )
   assert done.returncode == 0, done.stderr.decode()[-3000:]
-  one, two = json.loads(done.stdout.splitlines()[-1])
-  assert (one['replicas'], two['replicas']) == (1, 2)
-  np.testing.assert_allclose(one['numbers'], two['numbers'], rtol=1e-5)
-  assert_same(one['variables'], two['variables'])
+  one, gpu, two = json.loads(done.stdout.splitlines()[-1])  # One GPU has a strategy of its own.
+  assert (one['replicas'], gpu['replicas'], two['replicas']) == (1, 1, 2)
+  for other in (gpu, two):
+    np.testing.assert_allclose(one['numbers'], other['numbers'], rtol=1e-5)
+    assert_same(one['variables'], other['variables'])
   # Neither batches nor shares of them nor logits are held on to from step to step.
-  for outcome in (one, two):
+  for outcome in (one, gpu, two):
     assert outcome['maps_held'] == outcome['maps_held'][:1] * 6

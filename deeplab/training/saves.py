@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from deeplab.options import ModelOptions
+from deeplab.training.guards import check_variables
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training.training_log import TrainingLog
 
@@ -16,8 +17,6 @@ class Saved(typing.Protocol):
   global_step: int
   model_options: ModelOptions
   variables: Mapping[str, tf.Variable]
-
-  def check_variables(self) -> None: ...
 
 
 class Saves:
@@ -36,7 +35,7 @@ class Saves:
       InputError: a variable is no longer finite, or the checkpoint cannot be written.
     """
     self._log.at('saving')
-    self._trainer.check_variables()
+    check_variables(self._trainer.variables, step=self._trainer.global_step)
     self._run.save(
       self._trainer.variables,
       step=self._trainer.global_step,

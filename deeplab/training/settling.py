@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from deeplab import named_checkpoints
 from deeplab.training import epochs, recipes
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training.run_start import AllOptions
@@ -23,6 +24,7 @@ def settled(
   Raises:
     InputError: the records or the checkpoint cannot be read, or options contradict each other.
   """
+  named_checkpoints.refuse_other_backbone(options.run.load_ckpt_path, options.model, given)
   lines = []
   saved_flags = directory.saved_flags() if options.run.resume else None
   if options.run.recipe is not None:

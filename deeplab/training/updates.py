@@ -4,6 +4,7 @@ import time
 import typing
 from collections.abc import Iterator, Sequence
 
+from deeplab.training.guards import Guards
 from deeplab.training.step_result import StepResult
 from deeplab.training.training_log import TrainingLog
 from deeplab.training.training_step import PendingResult
@@ -31,14 +32,13 @@ class Updating(typing.Protocol):
   """What makes the updates: a DeepLabV3Trainer, which says what these do."""
 
   accumulate_steps: int
+  guards: Guards
 
   def start_update(self, batches: Sequence[dict], *, stop: bool) -> StartedUpdate: ...
 
   def finish_update(self, started: StartedUpdate) -> StepResult: ...
 
   def names_of(self, batches: Sequence[dict]) -> list[bytes]: ...
-
-  def warn_if_nothing_counts(self, result: StepResult, step: int, log_per_steps: int) -> None: ...
 
 
 class Updates:
@@ -91,7 +91,9 @@ class Updates:
       return
     started, waited = unread
     result = self._trainer.finish_update(started)
-    self._trainer.warn_if_nothing_counts(result, started.step, self._log_per_steps)
+    self._trainer.guards.warn_if_nothing_counts(
+      result, step=started.step, log_per_steps=self._log_per_steps
+    )
     self._log.update(
       result,
       step=started.step,
