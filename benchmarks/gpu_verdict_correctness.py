@@ -1,7 +1,7 @@
 """Losses, gradients, predictions and confusion matrices of a device against those of the CPU."""
 
 import cells
-import gpu_verdict_part
+import gpu_verdict_work
 import numpy as np
 
 _NUM_STEPS = 3
@@ -159,7 +159,7 @@ def _observe(work, settings, *, operations, initial=None):
   strategy = strategies.make(DistributionOptions())
   with strategy.scope():
     model = DeepLabV3PredictionModel(
-      ModelOptions(num_classes=gpu_verdict_part.NUM_CLASSES, **settings),
+      ModelOptions(num_classes=gpu_verdict_work.NUM_CLASSES, **settings),
       batch_norm_decay=1e-6,  # One step, and the statistics are those of its batch.
       operations=operations,
     )
@@ -252,7 +252,7 @@ def _evaluated(work, model, size):
   from deeplab.data import input_pipeline
   from deeplab.evaluator import DeepLabV3Evaluator
 
-  num_classes = gpu_verdict_part.NUM_CLASSES
+  num_classes = gpu_verdict_work.NUM_CLASSES
   path = work.records(4, height=size, width=size + 16)
   examples = input_pipeline.evaluation_examples([path], num_classes=num_classes, ignore_label=255)
   result = DeepLabV3Evaluator(model, num_classes=num_classes).evaluate(examples)

@@ -7,7 +7,7 @@ import os
 import statistics
 
 import gpu_verdict_correctness as correctness
-import gpu_verdict_part
+import gpu_verdict_work
 import numpy as np
 from gpu_verdict_training import Training, first_cell, let_tf32, small_network
 
@@ -33,7 +33,7 @@ def determinism(work):
     eval_filenames=[records],
     eval_per_steps=num_steps // 2,
     output_path=work.file(f'determinism_{run}'),
-    num_classes=gpu_verdict_part.NUM_CLASSES,
+    num_classes=gpu_verdict_work.NUM_CLASSES,
     model_variant='mobilenet_v2',
     depth_multiplier=0.35 if work.is_dry_run else 1.0,
     output_stride=8,

@@ -8,7 +8,7 @@ import time
 
 import cells
 import gpu_verdict_correctness as correctness
-import gpu_verdict_part
+import gpu_verdict_work
 import numpy as np
 from gpu_verdict_training import let_tf32, strategy_of_one
 
@@ -194,7 +194,7 @@ def _model(work, cell, strategy):
   dtype, settings = work.settings['dtype'], _DRY_NETWORK if cell == _DRY else cells.CELLS[cell][0]
   with strategy.scope():
     model = DeepLabV3PredictionModel(
-      ModelOptions(num_classes=gpu_verdict_part.NUM_CLASSES, **settings),
+      ModelOptions(num_classes=gpu_verdict_work.NUM_CLASSES, **settings),
       batch_norm_decay=1e-6,
       compute_dtype='float32' if dtype == 'tf32' else dtype,
     )

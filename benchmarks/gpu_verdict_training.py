@@ -7,7 +7,7 @@ import statistics
 import time
 
 import cells
-import gpu_verdict_part
+import gpu_verdict_work
 
 _MEMORY_LIMIT_MIB = 16  # That TensorFlow may take more of the device after the first third.
 _HOST_LIMIT_MIB = 64  # Threads and caches of the host grow a little for longer.
@@ -26,7 +26,7 @@ class Training:
 
     with strategy.scope():
       self.model = DeepLabV3PredictionModel(
-        ModelOptions(num_classes=gpu_verdict_part.NUM_CLASSES, **model_settings)
+        ModelOptions(num_classes=gpu_verdict_work.NUM_CLASSES, **model_settings)
       )
     height, width = (60, 80) if work.is_dry_run else (375, 500)
     options = TrainingInputOptions(
@@ -38,7 +38,7 @@ class Training:
     )
     batches = input_pipeline.training_batches(
       options,
-      num_classes=gpu_verdict_part.NUM_CLASSES,
+      num_classes=gpu_verdict_work.NUM_CLASSES,
       share=BatchShare(num_devices=num_devices),
     )
     self.batches = iter(device_batches.on_devices(batches, strategy, largest_label=255))
