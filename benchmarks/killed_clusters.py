@@ -214,9 +214,17 @@ class Peace:
     if faults:
       return faults
     now = run_contents.files(_OUTPUT)
-    names = sorted({*now, *self._files})
+    names = sorted({*now, *self._files} - self._of_stop(now))
     found = [f'{name} differs' for name in names if now.get(name) != self._files.get(name)]
     return found + [f'{name} is left in TMPDIR' for name in os.listdir('tmp')]
+
+  def _of_stop(self, now):
+    """Names that a stop at a step that is not saved otherwise changes, of --max_to_keep=3."""
+    numbered = {name for name in (*now, *self._files) if name.startswith('model.ckpt-')}
+    more = {name for name in numbered if name not in self._files}
+    if not more:
+      return set()
+    return {*more, 'checkpoint', *(name for name in numbered if name not in now)}
 
 
 class Disturbed:

@@ -232,7 +232,9 @@ class DeepLabV3Trainer:
         saves.save(final=True)
         return 'out of patience'
     updates.finish()
-    if self.global_step < self._options.num_steps:
+    # Also where the last validation was interrupted: who goes on makes up for it.
+    is_unfinished = validation is not None and validation.is_due(self.global_step)
+    if self.global_step < self._options.num_steps or is_unfinished:
       saves.save_new_steps()
       return 'stopped'
     if self.average is not None:

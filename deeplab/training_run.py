@@ -204,6 +204,7 @@ def _train(directory, start, data, workers, *, own_process):
       validation=validation,
       **description,
     )
+  workers_of_run.await_saved(workers)
   if not workers.is_chief:
     return TrainingResult(outcome, trainer.global_step, None)
   directory.copy.finish()

@@ -19,6 +19,7 @@ from deeplab.trainer import DeepLabV3Trainer
 from deeplab.training.guards import Overflows
 from deeplab.training.run_directory import RunDirectory
 from deeplab.training.training_log import TrainingLog
+from deeplab.training.validation import Interrupted
 
 
 class Stop:
@@ -358,3 +359,24 @@ def test_patience_ends_the_run(tmp_path):
   )
   # Continuing does not train past the end of patience.
   assert (outcome, trainer.global_step) == ('out of patience', 4)
+
+
+def test_a_run_stopped_in_its_last_validation_goes_on_with_it(tmp_path):
+  made = []
+
+  class InterruptedAtStep6(FakeValidation):
+    def validate(self, step, *, stop):
+      if step == 6 and len(made) == 1:
+        raise Interrupted
+      super().validate(step, stop=stop)
+
+  def make(trainer, directory, log):
+    made.append(InterruptedAtStep6(log, 9))
+    return made[-1]
+
+  outcome, trainer = train(tmp_path, tiny_model.batches(6), validation=make)
+  assert (outcome, trainer.global_step) == ('stopped', 6)
+  assert names(tmp_path) == ['model.ckpt-2', 'model.ckpt-4', 'model.ckpt-6']
+  outcome, trainer = train(tmp_path, tiny_model.batches(6), validation=make, resume=True)
+  assert (outcome, trainer.global_step, made[-1].seen) == ('finished', 6, [6])
+  assert 'model.ckpt' in names(tmp_path)

@@ -165,7 +165,7 @@ def test_one_writes_and_speaks(trained):
     (
       TRAINER,
       ((), ('--filenames=val.tfrecord',)),
-      '--filenames: worker 1 has val.tfrecord, the chief train.tfrecord',
+      '--filenames: worker 1 has train.tfrecord,val.tfrecord, the chief train.tfrecord',
     ),
   ],
 )
@@ -592,3 +592,13 @@ def test_all_know_the_validations_so_far():
   )
   assert validations[1] == [{'step': 3}, {'step': 6}] and len(validations[0]) == 2
   assert directories[1].best_score() == {'mean_iou': 0.5, 'step': 6}
+
+
+def test_a_chief_that_is_gone_before_it_has_saved_is_an_error():
+  class Lonely(ThreadWorkers):
+    def _sum(self, array):
+      raise InputError('gone')
+
+  workers_of_run.await_saved(Lonely(None, 0, 2))
+  with pytest.raises(InputError, match='gone'):
+    workers_of_run.await_saved(Lonely(None, 1, 2))

@@ -145,6 +145,20 @@ def tell_validations(workers: Workers, directory, validations: list[dict]) -> No
     directory.best = told['best']
 
 
+def await_saved(workers: Workers) -> None:
+  """Waits until the chief has saved and comes here too; what happens to the others then does not
+  matter to it.
+
+  Raises:
+    InputError: the chief is gone before it has saved; of a worker that is not the chief.
+  """
+  try:
+    workers.meet()
+  except InputError:
+    if not workers.is_chief:
+      raise
+
+
 def _counts(data):
   """flag -> [files, records, bytes], which do not depend on where a worker sees them."""
   return {
