@@ -17,6 +17,7 @@ def _gpus(monkeypatch):
   found = [SimpleNamespace(name=f'/physical_device:GPU:{index}') for index in range(2)]
   growing = []
   monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: found)
+  monkeypatch.setattr(tf.config, 'get_visible_devices', lambda kind: found)
   monkeypatch.setattr(
     tf.config.experimental, 'set_memory_growth', lambda gpu, grows: growing.append((gpu, grows))
   )

@@ -269,7 +269,7 @@ def test_the_loss_changes_as_much_as_the_gradient_says():
 @pytest.fixture
 def without_dropout(monkeypatch):
   """XLA draws other random numbers."""
-  monkeypatch.setattr(prediction_model, '_dropout', lambda net, seed: net)
+  monkeypatch.setattr(prediction_model, '_dropout', lambda net, seed, share: net)
 
 
 def test_training_step_compiles_with_xla(without_dropout):

@@ -195,7 +195,7 @@ def test_logits_are_the_official_ones(pair, output_stride, constant_weights):
 def test_gradients_are_those_through_space_to_batch(pair, monkeypatch):
   """At stride 8, where most depthwise convolutions are atrous ones; statistics are the stored."""
   official, weights, model = pair
-  monkeypatch.setattr(prediction_model, '_dropout', lambda net, seed: net)
+  monkeypatch.setattr(prediction_model, '_dropout', lambda net, seed, share: net)
   model.options = model.options.replace(output_stride=8)
   official = dataclasses.replace(official, output_stride=8, space_to_batch=True)
 

@@ -130,10 +130,10 @@ def test_an_image_too_large_for_the_memory_is_a_bad_image(photos, tmp_path, caps
 def test_only_failures_for_want_of_memory_leave_images_out(photos, tmp_path, capsys, monkeypatch):
   texts = ['CUDNN_STATUS_ALLOC_FAILED', 'CUDNN_STATUS_NOT_INITIALIZED', 'CUDNN_STATUS_BAD_PARAM']
 
-  def fail(self, images):
+  def fail(*_, **__):
     raise tf.errors.InternalError(None, None, texts.pop(0))
 
-  monkeypatch.setattr(DeepLabV3Inferencer, 'predict_with_foreground', fail)
+  monkeypatch.setattr(DeepLabV3Inferencer, 'start', fail)
   with pytest.raises(tf.errors.InternalError, match='BAD_PARAM'):
     _run(photos, tmp_path / 'out')
   lines = capsys.readouterr().err.splitlines()

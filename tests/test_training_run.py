@@ -374,15 +374,15 @@ def test_epochs_become_steps_and_changed_data_is_noticed(tmp_path, records, caps
 def test_data_that_changes_during_the_run_is_a_warning(tmp_path, records, capsys, monkeypatch):
   data = tmp_path / 'train.tfrecord'
   data.write_bytes(pathlib.Path(records).read_bytes())
-  update = trainer.DeepLabV3Trainer.update
+  start_update = trainer.DeepLabV3Trainer.start_update
 
-  def update_and_write(self, batches):
+  def update_and_write(self, batches, **settings):
     if self.global_step == 1:
       with data.open('ab') as file:
         file.write(pathlib.Path(records).read_bytes())
-    return update(self, batches)
+    return start_update(self, batches, **settings)
 
-  monkeypatch.setattr(trainer.DeepLabV3Trainer, 'update', update_and_write)
+  monkeypatch.setattr(trainer.DeepLabV3Trainer, 'start_update', update_and_write)
   assert train(str(data), tmp_path / 'run', num_steps=8, training=FROZEN).global_step == 8
   warnings = [line for line in capsys.readouterr().err.splitlines() if 'data changed' in line]
   assert len(warnings) == 1
