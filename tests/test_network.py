@@ -63,7 +63,9 @@ def prediction(model, *, known_size=True, constant_weights=False):
 @pytest.fixture(
   scope='module',
   params=[
-    pytest.param(name, marks=pytest.mark.slow if name == 'xception_65' else []) for name in VARIANTS
+    # Both kinds of ResNet have the same operations.
+    pytest.param(name, marks=pytest.mark.slow if name in ('resnet_v1_50', 'xception_65') else [])
+    for name in VARIANTS
   ],
 )
 def variant_and_logits(request):
@@ -196,7 +198,14 @@ _SOME_BY_HAND = [
 ]
 
 
-@pytest.mark.parametrize('variant', _SOME_BY_HAND)
+@pytest.mark.parametrize(
+  'variant',
+  [
+    # Its gradients with live statistics, below, are those of the same operations and two more.
+    pytest.param(name, marks=pytest.mark.slow) if name != 'mobilenet_v2' else name
+    for name in VARIANTS
+  ],
+)
 def test_training_step_with_stored_statistics(variant, result_of_step):
   """Every variable has a gradient, whatever computes; in bfloat16 both are as near to float32."""
   results = {

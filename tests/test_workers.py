@@ -441,7 +441,9 @@ def drawn(records, share, *, count, start_step=0):
   return [parts[start : start + each] for start in range(0, len(parts), each)]
 
 
-@pytest.mark.parametrize('num_workers, num_devices, start_step', [(2, 2, 0), (4, 1, 3)])
+@pytest.mark.parametrize(
+  'num_workers, num_devices, start_step', [pytest.param(2, 2, 0, marks=pytest.mark.slow), (4, 1, 3)]
+)
 def test_the_batches_of_all_workers_are_those_of_one(records, num_workers, num_devices, start_step):
   (whole,) = zip(*drawn(records, BatchShare(), count=4, start_step=start_step))
   shares = [
