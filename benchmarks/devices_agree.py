@@ -295,9 +295,11 @@ def _evaluated(name):
 
 
 def _results_of_evaluation(lines):
-  """Those that have numbers of it, and the table."""
+  """Those that have numbers of it, and the table; not its speed."""
   first = next(index for index, line in enumerate(lines) if line.startswith('Num of images'))
-  return [line for line in lines[first:] if not line.startswith('next:')]
+  return [
+    line for line in lines[first:] if not line.startswith('next:') and not line.endswith('images/s')
+  ]
 
 
 if __name__ == '__main__':
