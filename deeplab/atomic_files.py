@@ -170,6 +170,21 @@ def lock(descriptor: int, *, wait: bool = False) -> None:
   fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
+def give_second_name(path: str, second: str) -> None:
+  """Lets a file be reached by `second`, too: what is removed or replaced under one name is still
+  there under the other. Where the file system has no second names, a copy.
+
+  Raises:
+    FileNotFoundError: there is no such file. OSError: it cannot be copied.
+  """
+  try:
+    os.link(path, second)
+  except FileNotFoundError:
+    raise
+  except OSError:
+    shutil.copy2(path, second)
+
+
 def exchange(one: str, other: str) -> bool:
   """Lets two directories of one file system change places in one stroke; False where the system
   cannot.

@@ -9,9 +9,9 @@ index always has its own data beside it: it comes last and goes first.
 import contextlib
 import os
 import re
-import shutil
 from collections.abc import Sequence
 
+from deeplab.atomic_files import give_second_name
 from deeplab.checkpoint_files import PREVIOUS, previous_of
 
 _DATA, _INDEX = '.data-00000-of-00001', '.index'
@@ -37,7 +37,7 @@ def take_place(aside: str, prefix: str, *, beside: Sequence[str] = ()) -> None:
     _forget_previous(prefix, beside)
     for each in (*beside, name + _DATA, name + _INDEX):
       with contextlib.suppress(FileNotFoundError):
-        _give_second_name(os.path.join(directory, each), _previous_path(directory, name, each))
+        give_second_name(os.path.join(directory, each), _previous_path(directory, name, each))
     os.remove(prefix + _INDEX)
   for each in (name + _DATA, *beside, name + _INDEX):
     with contextlib.suppress(FileNotFoundError):
@@ -60,7 +60,7 @@ def put_right(prefix: str, *, beside: Sequence[str] = ()) -> None:
       if os.path.exists(second):
         with contextlib.suppress(FileNotFoundError):
           os.remove(os.path.join(directory, each))
-        _give_second_name(second, os.path.join(directory, each))
+        give_second_name(second, os.path.join(directory, each))
   _forget_previous(prefix, beside)
   if not os.path.exists(prefix + _INDEX):
     with contextlib.suppress(FileNotFoundError):
@@ -90,12 +90,3 @@ def _previous_path(directory, name, file_name):
   if file_name.startswith(name + '.'):
     return os.path.join(directory, name + PREVIOUS + file_name[len(name) :])
   return os.path.join(directory, previous_of(file_name))
-
-
-def _give_second_name(path, second):
-  try:
-    os.link(path, second)
-  except FileNotFoundError:
-    raise
-  except OSError:  # Some file systems have no second names.
-    shutil.copy2(path, second)

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from deeplab import (
   remote_files,
   tensorflow_files,
 )
-from deeplab.atomic_files import replacing, unfinished_directory
+from deeplab.atomic_files import give_second_name, replacing, unfinished_directory
 from deeplab.errors import InputError, shown
 from deeplab.messages import phase, warn
 from deeplab.training import run_files
@@ -153,7 +152,7 @@ class RemoteCopy:
       with contextlib.suppress(FileNotFoundError):
         now[name] = _state(path)
         if now[name] != self._copied.get(name):
-          _give_second_name(path, second)
+          give_second_name(path, second)
     return now
 
   def _carry_out(self, aside, now, stack):
@@ -258,12 +257,3 @@ def _place(name):
 def _state(path):
   status = os.stat(path)
   return _File(status.st_size, status.st_mtime_ns)
-
-
-def _give_second_name(path, second):
-  try:
-    os.link(path, second)
-  except FileNotFoundError:
-    raise
-  except OSError:  # Some file systems have no second names.
-    shutil.copy2(path, second)
