@@ -6,6 +6,7 @@ import os
 from deeplab import private_places
 from deeplab.errors import InputError
 from deeplab.options.checks import MOST_STEPS, CheckedOptions, option
+from deeplab.options.prediction import BEST_HELP, CKPT_PATH_HELP
 from deeplab.options.shards import (
   MERGE_SHARDS_HELP,
   MOST_SHARDS,
@@ -30,18 +31,8 @@ class InferenceOptions(CheckedOptions):
     'a camera; repeated, instead of --input_file_list.',
   )
   recursive: bool = option(False, 'Look into the sub-directories of directories too.')
-  ckpt_path: str | None = option(
-    None,
-    'Checkpoint: its prefix, a directory that holds one, or the name of published weights such as '
-    'official/xception65_voc_trainaug (download_checkpoint.py --list). Or a model that '
-    'export_model.py wrote: a .tflite or .onnx file, or the directory of a SavedModel.',
-    required=True,
-  )
-  best: bool = option(
-    False,
-    'Of the directory --ckpt_path take best.ckpt, the best network of the validations while '
-    'training.',
-  )
+  ckpt_path: str | None = option(None, CKPT_PATH_HELP, required=True)
+  best: bool = option(False, BEST_HELP)
   output_path: str = option(
     f'{private_places.DEFAULT}/pred/',
     'Directory for the predictions.',

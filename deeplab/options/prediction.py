@@ -13,6 +13,15 @@ from deeplab.options.eval_padding import EVAL_PAD_HELP, fixed_pad_size, pad_size
 from deeplab.options.model import ModelOptions
 
 _LONGEST_SIDE = 65535  # In pixels, of pictures: more than JPEG can hold.
+# What evaluator and inferencer take.
+CKPT_PATH_HELP = (
+  'Checkpoint: its prefix, a directory that holds one, or the name of published weights such as '
+  'official/xception65_voc_trainaug (download_checkpoint.py --list). Or a model that '
+  'export_model.py wrote: a .tflite or .onnx file, or the directory of a SavedModel.'
+)
+BEST_HELP = (
+  'Of the directory --ckpt_path take best.ckpt, the best network of the validations while training.'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,18 +126,8 @@ class EvaluationOptions(CheckedOptions):
   filenames: tuple[str, ...] = option(
     (), 'TFRecord files to evaluate on: paths, globs or directories, repeated.', required=True
   )
-  ckpt_path: str | None = option(
-    None,
-    'Checkpoint: its prefix, a directory that holds one, or the name of published weights such as '
-    'official/xception65_voc_trainaug (download_checkpoint.py --list). Or a model that '
-    'export_model.py wrote: a .tflite or .onnx file, or the directory of a SavedModel.',
-    required=True,
-  )
-  best: bool = option(
-    False,
-    'Of the directory --ckpt_path take best.ckpt, the best network of the validations while '
-    'training.',
-  )
+  ckpt_path: str | None = option(None, CKPT_PATH_HELP, required=True)
+  best: bool = option(False, BEST_HELP)
   ignore_label: int = option(
     255,
     'Label value that counts neither in the loss nor in the mIOU. Left out: that in the '
