@@ -70,6 +70,28 @@ def let_memory_grow(*, own_process: bool = True) -> None:
       tf.config.experimental.set_memory_growth(gpu, True)
 
 
+def split_cpu(num_devices: int | None) -> None:
+  """Makes that many devices of the CPU where there is no GPU, for a trial; before TensorFlow
+  computes anything.
+
+  Raises:
+    InputError: TensorFlow is at work with another number.
+  """
+  if num_devices in (None, 1) or tf.config.list_physical_devices('GPU'):
+    return
+  (cpu,) = tf.config.list_physical_devices('CPU')
+  try:
+    tf.config.set_logical_device_configuration(
+      cpu, [tf.config.LogicalDeviceConfiguration()] * num_devices
+    )
+  except RuntimeError as error:  # Of a context that is there already.
+    if len(tf.config.list_logical_devices('CPU')) < num_devices:
+      raise InputError(
+        f'--num_devices={num_devices}: TensorFlow has begun to compute with another number; set it '
+        'before anything else, or leave it out'
+      ) from error
+
+
 def set_tf32(compute_options: ComputeOptions, *, own_process: bool) -> None:
   """Lets GPUs multiply float32 in TF32, or not; `own_process` as in `prepare`."""
   if own_process or not compute_options.tf32:

@@ -86,7 +86,7 @@ def _predict(
   started,
 ):
   """Loads the network and predicts what is planned; returns what became of it."""
-  prediction_devices.split_cpu(inference_options.num_devices)
+  devices.split_cpu(inference_options.num_devices)
   devices.prepare(compute_options)
   with phase('loading the network'):
     network = given_network.load(

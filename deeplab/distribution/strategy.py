@@ -5,6 +5,7 @@ import contextlib
 import tensorflow as tf
 from tensorflow.python.eager import context
 
+from deeplab import devices
 from deeplab.distribution.cluster import Cluster
 from deeplab.errors import InputError
 from deeplab.options.distribution import DistributionOptions
@@ -33,7 +34,7 @@ def make(options: DistributionOptions, cluster: Cluster | None = None) -> tf.dis
   num_devices = options.num_devices or 1
   if num_devices == 1:
     return tf.distribute.get_strategy()
-  _divide_cpu(num_devices)
+  devices.split_cpu(num_devices)
   return tf.distribute.MirroredStrategy([f'CPU:{index}' for index in range(num_devices)])
 
 
@@ -48,14 +49,6 @@ def _chosen_gpus(options):
   with _before_computing('num_devices', options.num_devices):
     tf.config.set_visible_devices(chosen, 'GPU')
   return chosen
-
-
-def _divide_cpu(num_devices):
-  cpu = tf.config.list_physical_devices('CPU')[0]
-  with _before_computing('num_devices', num_devices):
-    tf.config.set_logical_device_configuration(
-      cpu, [tf.config.LogicalDeviceConfiguration()] * num_devices
-    )
 
 
 def _of_cluster(options, cluster, *, num_gpus):

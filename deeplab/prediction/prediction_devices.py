@@ -9,28 +9,6 @@ from deeplab.options import EngineOptions
 from deeplab.prediction.trained_network import TrainedNetwork
 
 
-def split_cpu(num_devices: int | None) -> None:
-  """Makes that many devices of the CPU where there is no GPU, for a trial; before TensorFlow
-  computes anything.
-
-  Raises:
-    InputError: TensorFlow is at work with another number.
-  """
-  if num_devices in (None, 1) or tf.config.list_physical_devices('GPU'):
-    return
-  (cpu,) = tf.config.list_physical_devices('CPU')
-  try:
-    tf.config.set_logical_device_configuration(
-      cpu, [tf.config.LogicalDeviceConfiguration()] * num_devices
-    )
-  except RuntimeError as error:  # Of a context that is there already.
-    if len(tf.config.list_logical_devices('CPU')) < num_devices:
-      raise InputError(
-        f'--num_devices={num_devices}: TensorFlow has begun to compute with another number; set it '
-        'before anything else, or leave it out'
-      ) from error
-
-
 def names(num_devices: int | None = None) -> list[str]:
   """The devices to predict with, such as '/device:GPU:0'.
 
