@@ -3,7 +3,6 @@
 import contextlib
 
 import tensorflow as tf
-from tensorflow.python.eager import context
 
 from deeplab import devices
 from deeplab.distribution.cluster import Cluster
@@ -81,7 +80,10 @@ def _be_patient(cluster, *, seconds):
   worker for gone that was held up for 10 seconds, by a full machine for instance.
   """
   milliseconds = int(1000 * seconds)
-  with contextlib.suppress(TypeError, AttributeError):  # Another TensorFlow; its own limits hold.
+  # In another TensorFlow its own limits hold.
+  with contextlib.suppress(ImportError, TypeError, AttributeError):
+    from tensorflow.python.eager import context
+
     context.context().configure_coordination_service(
       service_type='standalone',
       service_leader='/job:worker/replica:0/task:0',

@@ -17,6 +17,7 @@ from deeplab.distribution import strategy as strategies
 from deeplab.distribution.cluster import Cluster
 from deeplab.distribution.patience import Patience
 from deeplab.errors import InputError, shown
+from deeplab.messages import phase
 from deeplab.options.distribution import DistributionOptions
 
 # What TensorFlow raises where a worker is gone, depending on where it notices.
@@ -66,6 +67,8 @@ class Workers:
 
   def told_by_chief(self, value: dict | None = None) -> dict:
     """The chief's `value`, a JSON object; the others give None."""
+    if self.num_workers == 1:
+      return value or {}
     data = json_files.one_line(value or {}).encode() if self.is_chief else b''
     return json_files.as_object(self._texts(data)[0].decode())
 
@@ -182,14 +185,14 @@ def joined(options: DistributionOptions, *, own_process: bool = True) -> Iterato
   if own_process:
     leaving.without_delay()
   quiet_start.hide_advice()  # On functions that are traced for several shapes.
-  meeting.wait_for_all(cluster, seconds=options.worker_timeout)
   held_up = (
     f'error: --worker_timeout={options.worker_timeout:g}: the workers were there, but TensorFlow '
     'did not bring them together within so many seconds; see the output of the others, and start '
     'all again'
   )
   with patience:
-    with contextlib.ExitStack() as guard:
+    with phase('waiting for the other workers'), contextlib.ExitStack() as guard:
+      meeting.wait_for_all(cluster, seconds=options.worker_timeout)
       if own_process:
         guard.enter_context(meeting.ended_after(options.worker_timeout, held_up))
       strategy = strategies.make(options, cluster)

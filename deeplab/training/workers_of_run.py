@@ -13,7 +13,6 @@ from deeplab import __version__
 from deeplab.distribution import workers as distribution
 from deeplab.distribution.workers import Workers
 from deeplab.errors import InputError
-from deeplab.messages import phase
 from deeplab.options.distribution import DistributionOptions
 from deeplab.training import run_flags
 from deeplab.training.follower import FollowerDirectory
@@ -36,17 +35,13 @@ def joined(
   Raises:
     InputError: also where the workers were started with different flags or versions.
   """
-  with contextlib.ExitStack() as stack:
-    with phase('waiting for the other workers'):
-      workers = stack.enter_context(
-        distribution.joined(distribution_options, own_process=own_process)
-      )
-      if workers.num_workers > 1:
-        flags = run_flags.by_name(run_flags.lines(*options.groups(), of_command=True))
-        facts = {name: ','.join(flags[name]) for name in flags if name not in _OWN_FLAGS}
-        versions = {'version of deeplab-tf': __version__, 'version of TensorFlow': tf.__version__}
-        distribution.refuse_differences(workers, versions, what=str)
-        distribution.refuse_differences(workers, facts)
+  with distribution.joined(distribution_options, own_process=own_process) as workers:
+    if workers.num_workers > 1:
+      flags = run_flags.by_name(run_flags.lines(*options.groups(), of_command=True))
+      facts = {name: ','.join(flags[name]) for name in flags if name not in _OWN_FLAGS}
+      versions = {'version of deeplab-tf': __version__, 'version of TensorFlow': tf.__version__}
+      distribution.refuse_differences(workers, versions, what=str)
+      distribution.refuse_differences(workers, facts)
     yield workers
 
 
