@@ -82,6 +82,9 @@ def run(
       given=given,
       own_process=own_process,
     )
+    workers.refuse_other_commands(
+      joined, model_options, prediction_options, evaluation_options, compute_options
+    )
     if joined.num_workers > 1:
       evaluation_data.refuse_for_workers(evaluation_options)
     if joined.is_chief:

@@ -296,6 +296,23 @@ def test_differences_are_refused_by_all(facts, message):
   assert said[0] is None if message is None else said[0].startswith(message)
 
 
+def test_other_options_are_refused_and_own_ones_are_not():
+  def refused(each):
+    mine = TrainingInputOptions(
+      filenames=('train',), batch_size=4 + each.index // 2, num_input_threads=1 + each.index
+    )
+    try:
+      workers.refuse_other_commands(each, ModelOptions(), mine)
+    except InputError as error:
+      return str(error)
+    return None
+
+  assert on_all(refused, 2) == [None, None]
+  assert {line.split(';')[0] for line in on_all(refused, 3)} == {
+    '--batch_size: worker 2 has 5, the chief 4'
+  }
+
+
 def test_what_tensorflow_says_of_a_worker_that_is_gone():
   cluster = Cluster(('127.0.0.1:1', '127.0.0.1:2'), 0, '--worker_hosts')
   strategy = tf.distribute.get_strategy()

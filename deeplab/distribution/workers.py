@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab import devices, json_files, quiet_start
+from deeplab import __version__, devices, json_files, quiet_start
 from deeplab.distribution import cluster as clusters
 from deeplab.distribution import leaving, meeting
 from deeplab.distribution import strategy as strategies
@@ -18,6 +18,7 @@ from deeplab.distribution.cluster import Cluster
 from deeplab.distribution.patience import Patience
 from deeplab.errors import InputError, shown
 from deeplab.messages import phase
+from deeplab.options.checks import CheckedOptions
 from deeplab.options.distribution import DistributionOptions
 
 # What TensorFlow raises where a worker is gone, depending on where it notices.
@@ -29,6 +30,7 @@ _LOST = (
   tf.errors.FailedPreconditionError,
   tf.errors.InternalError,
 )
+_OWN_OPTIONS = ('num_input_threads',)
 _TEXTS = ('ollective', 'GRPC', 'gRPC', 'coordination', 'heartbeat', 'remote target')
 
 
@@ -204,6 +206,25 @@ def joined(options: DistributionOptions, *, own_process: bool = True) -> Iterato
     # None ends while another still needs it; who finds the others gone has needed them no more.
     with contextlib.suppress(InputError):
       workers.meet()
+
+
+def refuse_other_commands(workers: Workers, *options: CheckedOptions) -> None:
+  """Raises InputError on every worker where one has another version or other options, but for those
+  that each may have its own of; nothing of one that is alone.
+  """
+  if workers.num_workers == 1:
+    return
+  versions = {'version of deeplab-tf': __version__, 'version of TensorFlow': tf.__version__}
+  refuse_differences(workers, versions, what=str)
+  given = {name: value for each in options for name, value in vars(each).items()}
+  refuse_differences(
+    workers,
+    {
+      name: ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
+      for name, value in given.items()
+      if value is not None and name not in _OWN_OPTIONS
+    },
+  )
 
 
 def refuse_differences(

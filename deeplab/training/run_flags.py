@@ -31,23 +31,19 @@ _START_FLAGS = frozenset({'load_ckpt_path', 'restore_from_seg_model', 'exclude_s
 _NOT_OF_THE_RUN = ('resume', 'overwrite', 'allow_changed_data', 'num_epochs', 'recipe')
 
 
-def lines(*options: CheckedOptions, of_command: bool = False) -> list[str]:
+def lines(*options: CheckedOptions) -> list[str]:
   """The lines of a flagfile with every option that has a value; absl reads them back to the same
   options.
-
-  Args:
-    of_command: with those that say only how a command begins, such as --resume.
   """
-  left_out = () if of_command else _NOT_OF_THE_RUN
-  return _lines(options, lambda each, field: getattr(each, field.name), left_out=left_out)
+  return _lines(options, lambda each, field: getattr(each, field.name))
 
 
-def _lines(options, value_of, *, left_out=_NOT_OF_THE_RUN):
+def _lines(options, value_of):
   made = []
   for each in options:
     for field in dataclasses.fields(each):
       value = value_of(each, field)
-      if value is None or field.name in left_out:
+      if value is None or field.name in _NOT_OF_THE_RUN:
         continue
       for element in value if isinstance(value, tuple) else (value,):
         made.append(f'--{field.name}={element}')

@@ -7,23 +7,16 @@ import dataclasses
 import typing
 from collections.abc import Collection, Iterator
 
-import tensorflow as tf
-
-from deeplab import __version__
 from deeplab.distribution import workers as distribution
 from deeplab.distribution.workers import Workers
 from deeplab.errors import InputError
 from deeplab.options.distribution import DistributionOptions
-from deeplab.training import run_flags
 from deeplab.training.follower import FollowerDirectory
 from deeplab.training.run_start import AllOptions, RunStart
 from deeplab.training.training_data import TrainingData
 
 if typing.TYPE_CHECKING:
   from deeplab.trainer import DeepLabV3Trainer
-
-# Each worker may have its own of these.
-_OWN_FLAGS = ('num_input_threads',)
 
 
 @contextlib.contextmanager
@@ -36,12 +29,7 @@ def joined(
     InputError: also where the workers were started with different flags or versions.
   """
   with distribution.joined(distribution_options, own_process=own_process) as workers:
-    if workers.num_workers > 1:
-      flags = run_flags.by_name(run_flags.lines(*options.groups(), of_command=True))
-      facts = {name: ','.join(flags[name]) for name in flags if name not in _OWN_FLAGS}
-      versions = {'version of deeplab-tf': __version__, 'version of TensorFlow': tf.__version__}
-      distribution.refuse_differences(workers, versions, what=str)
-      distribution.refuse_differences(workers, facts)
+    distribution.refuse_other_commands(workers, *options.groups())
     yield workers
 
 
