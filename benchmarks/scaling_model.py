@@ -89,7 +89,7 @@ def sizes_of_page(path=_PAGE):
   """Name of a network -> (parameters, multiply-adds of an image of 513x513 at stride 16)."""
   with open(path, encoding='utf-8') as file:
     rows = re.findall(
-      r'^\| `(\w+)`[^|]*\| ([\d.]+) M \| [\d.]+ MB \| ([\d.]+) G \|$', file.read(), flags=re.M
+      r'^\| `(\w+)`[^|]*\| ([\d.]+) M \| [\d.]+ MB \| ([\d.]+) G \|', file.read(), flags=re.M
     )
   found = {name: (float(millions) * 1e6, float(giga) * 1e9) for name, millions, giga in rows}
   return {name: found[name] for name in NETWORKS}
